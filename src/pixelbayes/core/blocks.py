@@ -1,0 +1,128 @@
+"""Gated residual blocks: the one non-linear piece that the network repeats.
+
+References:
+    [1] Salimans et al., PixelCNN++, ICLR 2017, section 2.3 and appendix.
+        https://arxiv.org/abs/1701.05517
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.layers import (
+    DownRightShiftedConv2d,
+    DownShiftedConv2d,
+    PointwiseConv2d,
+    WeightNormConv2d,
+    aligned_sum,
+    concat_elu,
+)
+
+__all__ = ["GatedResidual", "Stream", "TwoStreamBlock"]
+
+GATE_INIT_SCALE = 0.1  # openai/pixel-cnn (nn.py): a new block changes its input little
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Features of one stream and, because several layers read it, their concat-ELU.
+
+    Attributes:
+        features: (B, F, H, W).
+        activated: concat_elu(features), (B, 2 F, H, W).
+    """
+
+    features: Tensor
+    activated: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Stream:
+        """Computes the activation once, for every later reader."""
+        return cls(features, concat_elu(features))
+
+
+class GatedResidual(nn.Module):
+    r"""x + a * sigmoid(b), where (a, b) come from two convolutions with a skip between them.
+
+        h      = Conv(concat_elu(x)) + NIN(concat_elu(skips))
+        (a, b) = Conv(dropout(concat_elu(h)))
+
+    The label may scale and shift h, shift (a, b), or be added to the result
+    (`pixelbayes.core.fusion`).
+
+    Args:
+        conv: The convolution of the stream this block belongs to.
+        features: F.
+        skips: How many other feature maps of F channels enter (0, 1 or 2).
+        dropout: Probability of dropping one element of the activated h.
+    """
+
+    def __init__(
+        self,
+        conv: type[DownShiftedConv2d] | type[DownRightShiftedConv2d],
+        features: int,
+        skips: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.conv_in: WeightNormConv2d = conv(2 * features, features)
+        self.skip = PointwiseConv2d(2 * features * skips, features) if skips else None
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out: WeightNormConv2d = conv(
+            2 * features, 2 * features, init_scale=GATE_INIT_SCALE
+        )
+
+    def forward(
+        self, x: Stream, skips: tuple[Stream, ...], conditioning: BlockConditioning
+    ) -> Stream:
+        """Returns the block's output, (B, F, H, W), with B R images once labels entered."""
+        h = self.conv_in(x.activated)
+        if self.skip is not None:
+            h = aligned_sum(h, self.skip(*(skip.activated for skip in skips)))
+        h = conditioning.on_hidden(h)
+        gates = conditioning.on_gates(self.conv_out(self.dropout(concat_elu(h))))
+        update, gate = gates.chunk(2, dim=1)
+        out = aligned_sum(x.features, update * torch.sigmoid(gate))
+        return Stream.of(conditioning.on_result(out))
+
+
+class TwoStreamBlock(nn.Module):
+    """One block of each stream; `ul` also reads what `u` has just computed.
+
+    Args:
+        features: F.
+        decoder: Whether short cuts of the way in enter (the way out).
+        dropout: See `GatedResidual`.
+    """
+
+    def __init__(self, features: int, *, decoder: bool, dropout: float) -> None:
+        super().__init__()
+        self.u = GatedResidual(DownShiftedConv2d, features, int(decoder), dropout)
+        self.ul = GatedResidual(DownRightShiftedConv2d, features, 1 + int(decoder), dropout)
+
+    def forward(
+        self,
+        streams: tuple[Stream, Stream],
+        short_cuts: tuple[Stream, Stream] | None,
+        conditioning: tuple[BlockConditioning, BlockConditioning],
+    ) -> tuple[Stream, Stream]:
+        """Returns the new (u, ul)."""
+        u, ul = streams
+        u_skips, ul_skips = ((short_cuts[0],), (short_cuts[1],)) if short_cuts else ((), ())
+        u = self.u(u, u_skips, conditioning[0])
+        ul = self.ul(ul, (u, *ul_skips), conditioning[1])
+        return u, ul
+
+
+def elu_projection(h: Tensor, projection: PointwiseConv2d) -> Tensor:
+    """The last layer, projection(elu(h)), in float32 or wider whatever the network's precision."""
+    with torch.autocast(h.device.type, enabled=False):
+        if h.dtype in (torch.float16, torch.bfloat16):
+            h = h.float()
+        out: Tensor = projection(F.elu(h))
+        return out

@@ -1,0 +1,279 @@
+"""The network: levels and labels in, one distribution per pixel out.
+
+Two streams (`u` above, `ul` above and left) walk through three resolutions and back, with
+short cuts between the ways in and out.  Everything label-dependent comes from `fusion`.
+
+Shapes: B images, R labels, F features, H x W pixels.
+
+References:
+    [1] Salimans et al., PixelCNN++, ICLR 2017, section 2 and figure 2.
+        https://arxiv.org/abs/1701.05517
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pixelbayes.core.blocks import Stream, TwoStreamBlock, elu_projection
+from pixelbayes.core.fusion import FUSIONS, Conditioning, make_fusion
+from pixelbayes.core.layers import (
+    DownRightShiftedConv2d,
+    DownRightShiftedConvTranspose2d,
+    DownShiftedConv2d,
+    DownShiftedConvTranspose2d,
+    PointwiseConv2d,
+    aligned_sum,
+    shift_down,
+    shift_right,
+)
+from pixelbayes.core.likelihood import (
+    DiscretizedLogisticMixture,
+    parameters_per_component,
+    require_levels,
+    to_axis,
+)
+
+__all__ = ["STAGES", "PixelCNN", "PixelCNNConfig", "ResolutionChange"]
+
+STAGES = 3  # resolutions H, H / 2 and H / 4, as in section 2.3 of [1]
+SMALLEST_SIDE = 8  # below it the third resolution has no structure left
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelCNNConfig:
+    """Everything needed to rebuild a network from a checkpoint.
+
+    The defaults are those of the openai/pixel-cnn CIFAR-10 script, not a small model: a test
+    or a demo says so where it asks for less.
+    """
+
+    classes: int
+    """Number of labels the network conditions on."""
+    image_size: tuple[int, int] = (32, 32)
+    """Rows and columns, each at least 8; odd sizes work."""
+    channels: int = 3
+    """Colour channels: 3 or 1."""
+    features: int = 160
+    """Channels of both streams (`nr_filters` there)."""
+    blocks_per_stage: int = 5
+    """Gated blocks between two changes of resolution (`nr_resnet` there)."""
+    mixtures: int = 10
+    """Logistic components per pixel."""
+    dropout: float = 0.5
+    """Probability of dropping a feature inside a gated block, in [0, 1)."""
+    fusion: str = "gated"
+    """Where the label enters; see `pixelbayes.core.fusion`."""
+    embedding: int = 32
+    """Size d of the label embedding."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_size", tuple(self.image_size))
+        counts = ("classes", "features", "blocks_per_stage", "mixtures", "embedding")
+        for name in counts:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is a positive whole number, got {value!r}")
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels is 1 (grey) or 3 (red, green, blue), got {self.channels!r}")
+        if len(self.image_size) != 2 or min(self.image_size) < SMALLEST_SIDE:
+            raise ValueError(
+                f"image_size is (rows, columns), each at least {SMALLEST_SIDE}, "
+                f"got {self.image_size!r}"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            percent = 1.0 <= self.dropout < 100.0
+            hint = f"; did you mean {self.dropout / 100:g} (a percentage)?" if percent else ""
+            raise ValueError(f"dropout is a probability in [0, 1), got {self.dropout:g}{hint}")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"unknown fusion {self.fusion!r}; choose one of: {', '.join(FUSIONS)}")
+
+    @property
+    def dims(self) -> int:
+        """Numbers in one image: C H W."""
+        return self.channels * self.image_size[0] * self.image_size[1]
+
+    @property
+    def gated_blocks(self) -> int:
+        """Gated blocks of both streams, on the way in and the way out."""
+        encoder = STAGES * self.blocks_per_stage
+        return 2 * (encoder + encoder + STAGES - 1)
+
+
+class ResolutionChange(nn.Module):
+    """Halves or doubles the resolution of both streams."""
+
+    def __init__(self, features: int, *, grow: bool) -> None:
+        super().__init__()
+        self.grow = grow
+        self.u: nn.Module
+        self.ul: nn.Module
+        if grow:
+            self.u = DownShiftedConvTranspose2d(features, features)
+            self.ul = DownRightShiftedConvTranspose2d(features, features)
+        else:
+            self.u = DownShiftedConv2d(features, features, stride=2)
+            self.ul = DownRightShiftedConv2d(features, features, stride=2)
+
+    def forward(
+        self, streams: tuple[Stream, Stream], size: torch.Size | None = None
+    ) -> tuple[Stream, Stream]:
+        """Returns (u, ul); grown ones are cropped to `size`, where H or W was odd."""
+        u, ul = self.u(streams[0].features), self.ul(streams[1].features)
+        if size is not None:
+            u, ul = u[..., : size[0], : size[1]], ul[..., : size[0], : size[1]]
+        return Stream.of(u), Stream.of(ul)
+
+
+class PixelCNN(nn.Module):
+    """Class-conditional PixelCNN++: p(image | label), pixel by pixel in raster order.
+
+    >>> model = PixelCNN(PixelCNNConfig(classes=4, image_size=(8, 8), features=8, mixtures=2))
+    >>> images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    >>> model(images, torch.tensor([0, 3])).log_prob(images).shape
+    torch.Size([2])
+    """
+
+    def __init__(self, config: PixelCNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        features, per_stage = config.features, config.blocks_per_stage
+        self.fusion = make_fusion(
+            config.fusion,
+            classes=config.classes,
+            embedding=config.embedding,
+            features=features,
+            blocks=config.gated_blocks,
+        )
+        inputs = config.channels + 1 + self.fusion.input_channels
+        self.input_u = DownShiftedConv2d(inputs, features, (2, 3))
+        self.input_row = DownShiftedConv2d(inputs, features, (1, 3))
+        self.input_left = DownRightShiftedConv2d(inputs, features, (2, 1))
+        if self.fusion.input_channels:
+            with torch.no_grad():
+                for layer in (self.input_u, self.input_row, self.input_left):
+                    layer.direction[:, config.channels + 1 :] = 0.0
+
+        def stage(blocks: int, *, decoder: bool) -> nn.ModuleList:
+            return nn.ModuleList(
+                TwoStreamBlock(features, decoder=decoder, dropout=config.dropout)
+                for _ in range(blocks)
+            )
+
+        self.encoder = nn.ModuleList(stage(per_stage, decoder=False) for _ in range(STAGES))
+        self.decoder = nn.ModuleList(
+            stage(per_stage + (s > 0), decoder=True) for s in range(STAGES)
+        )
+        self.shrink = nn.ModuleList(
+            ResolutionChange(features, grow=False) for _ in range(STAGES - 1)
+        )
+        self.expand = nn.ModuleList(
+            ResolutionChange(features, grow=True) for _ in range(STAGES - 1)
+        )
+        self.output = PointwiseConv2d(
+            features, config.mixtures * parameters_per_component(config.channels)
+        )
+
+    def forward(self, levels: Tensor, labels: Tensor) -> DiscretizedLogisticMixture:
+        """Describes every pixel of each image given the pixels before it and its label.
+
+        Args:
+            levels: uint8, (B, C, H, W).
+            labels: int64, (B,), in range(classes).
+
+        Raises:
+            TypeError: If the images are not uint8 or the labels not int64.
+            ValueError: If shapes do not fit the configuration.
+        """
+        self._check(levels, labels)
+        if len(levels) != len(labels):
+            raise ValueError(f"got {len(levels)} images but {len(labels)} labels")
+        return self.describe(self._on_axis(levels), self.conditioning(labels))
+
+    def for_each_label(self, levels: Tensor, labels: Tensor) -> DiscretizedLogisticMixture:
+        """Describes each of B images under each of R labels, in one pass.
+
+        What no label has touched is computed once per image: everything but the last layer
+        for late fusion, the first block for gated fusion.
+
+        Returns:
+            A distribution of batch B R, the labels of an image side by side.
+
+        Raises:
+            TypeError: If the images are not uint8 or the labels not int64.
+            ValueError: If the images do not fit the configuration.
+        """
+        self._check(levels, labels)
+        conditioning = self.conditioning(labels, images=len(levels))
+        described = self.describe(self._on_axis(levels), conditioning)
+        missing = len(levels) * len(labels) // len(described.logits)
+        if missing == 1:
+            return described
+        repeated = (part.repeat_interleave(missing, dim=0) for part in vars(described).values())
+        return DiscretizedLogisticMixture(*repeated)
+
+    def conditioning(self, labels: Tensor, images: int | None = None) -> Conditioning:
+        """The vectors that the labels add to the network; they depend on nothing else."""
+        conditioning: Conditioning = self.fusion(labels, self.config.gated_blocks, images)
+        return conditioning
+
+    def _check(self, levels: Tensor, labels: Tensor) -> None:
+        require_levels(levels, self.config.channels)
+        if tuple(levels.shape[2:]) != self.config.image_size:
+            raise ValueError(
+                f"this model describes images of {self.config.image_size} pixels, got "
+                f"{tuple(levels.shape[2:])}; resize the images or rebuild the model"
+            )
+        if labels.dtype != torch.int64 or labels.ndim != 1:
+            raise TypeError(
+                f"labels are int64 of shape (batch,), got {labels.dtype} {tuple(labels.shape)}"
+            )
+
+    def _on_axis(self, levels: Tensor) -> Tensor:
+        return to_axis(levels, self.output.direction.dtype)
+
+    def describe(self, x: Tensor, conditioning: Conditioning) -> DiscretizedLogisticMixture:
+        """The network itself, on the [-1, 1] axis; differentiable in `x`.
+
+        Args:
+            x: (B, C, H, W).
+            conditioning: From `self.conditioning`, for B labels or for R labels of each image.
+        """
+        streams = self._enter(x, conditioning)
+        per_block = zip(*[iter(conditioning.blocks)] * 2, strict=True)
+        short_cuts = [streams]
+        for stage, blocks in enumerate(self.encoder):
+            if stage > 0:
+                streams = self.shrink[stage - 1](streams)
+                short_cuts.append(streams)
+            for block in blocks:  # type: ignore[attr-defined]
+                streams = block(streams, None, next(per_block))
+                short_cuts.append(streams)
+
+        streams = short_cuts.pop()
+        for stage, blocks in enumerate(self.decoder):
+            if stage > 0:
+                size = short_cuts[-1][0].features.shape[2:]
+                streams = self.expand[stage - 1](streams, size)
+            for block in blocks:  # type: ignore[attr-defined]
+                streams = block(streams, short_cuts.pop(), next(per_block))
+        assert not short_cuts
+
+        h = conditioning.on_output(streams[1].features)
+        return DiscretizedLogisticMixture.from_parameters(
+            elu_projection(h, self.output), self.config.channels
+        )
+
+    def _enter(self, x: Tensor, conditioning: Conditioning) -> tuple[Stream, Stream]:
+        """First layers: from here on position (i, j) holds only what comes before it."""
+        inputs = [torch.cat([x, torch.ones_like(x[:, :1])], dim=1)]
+        if conditioning.input is not None:
+            inputs.append(conditioning.input[:, :, None, None].expand(-1, -1, *x.shape[2:]))
+        if conditioning.images is not None and len(inputs) == 2:
+            # Every image meets every label: the labels' part is the same for all images.
+            inputs[1] = inputs[1].repeat(len(x), 1, 1, 1)
+        u = shift_down(self.input_u(*inputs))
+        ul = aligned_sum(shift_down(self.input_row(*inputs)), shift_right(self.input_left(*inputs)))
+        return Stream.of(u), Stream.of(ul)

@@ -1,0 +1,59 @@
+"""Small networks that the tests of every layer share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pixelbayes.core import PixelCNN, PixelCNNConfig
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tiny tensors: threads only add noise."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_network() -> Callable[..., PixelCNN]:
+    """Builds a float64 network in evaluation mode whose every weight is random.
+
+    Zero-initialised label projections would hide what the label does.
+    """
+
+    def build(seed: int = 0, **changes: object) -> PixelCNN:
+        settings: dict[str, object] = {
+            "classes": 3,
+            "image_size": (8, 8),
+            "channels": 3,
+            "features": 6,
+            "blocks_per_stage": 1,
+            "mixtures": 2,
+            "dropout": 0.5,
+            "embedding": 4,
+            "fusion": "gated",
+        }
+        config = PixelCNNConfig(**{**settings, **changes})  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(seed)
+        network = PixelCNN(config).double().eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.copy_(noise * 0.3 + (1.0 if parameter.ndim == 1 else 0.0))
+        return network
+
+    return build
+
+
+@pytest.fixture
+def random_levels() -> Callable[..., torch.Tensor]:
+    """Uniformly random images, (B, C, H, W)."""
+
+    def draw(batch: int, config: PixelCNNConfig, seed: int = 1) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (batch, config.channels, *config.image_size)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+    return draw

@@ -1,0 +1,165 @@
+"""The discretised mixture of logistics is an exact distribution over levels."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from pixelbayes.core.likelihood import (
+    HALF_BIN,
+    LEVELS,
+    DiscretizedLogisticMixture,
+    bits_per_dim,
+    log_logistic_bin,
+    parameters_per_component,
+    to_axis,
+)
+
+
+def mixture(channels: int, components: int = 3, seed: int = 0, pixels: int = 1):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (1, components * parameters_per_component(channels), 1, pixels)
+    parameters = torch.randn(shape, generator=generator, dtype=torch.float64)
+    parameters[:, components:] *= 0.7
+    return DiscretizedLogisticMixture.from_parameters(parameters, channels)
+
+
+def all_levels() -> Tensor:
+    return torch.arange(LEVELS, dtype=torch.uint8)
+
+
+def total_probability(log_bin, log_scale: float, mean: float, dtype: torch.dtype) -> float:
+    x = to_axis(all_levels(), dtype)
+    log_probs = log_bin(x, torch.tensor(mean, dtype=dtype), torch.tensor(log_scale, dtype=dtype))
+    return log_probs.exp().sum().item()
+
+
+@pytest.mark.parametrize("log_scale", [-7.0, -5.0, -3.0, -1.0, 0.0, 2.0, 4.0])
+@pytest.mark.parametrize("mean", [-1.3, -1.0, -0.4321, 0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-12), (torch.float32, 5e-5)])
+def test_probabilities_of_the_256_levels_sum_to_one(log_scale, mean, dtype, error):
+    assert abs(total_probability(log_logistic_bin, log_scale, mean, dtype) - 1.0) < error
+
+
+def test_a_wrong_edge_bin_is_caught_by_the_sum():
+    def bounded_edges(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        upper = torch.sigmoid((x + HALF_BIN - mean) * torch.exp(-log_scale))
+        lower = torch.sigmoid((x - HALF_BIN - mean) * torch.exp(-log_scale))
+        return (upper - lower).log()
+
+    assert abs(total_probability(bounded_edges, 0.0, 0.0, torch.float64) - 1.0) > 0.1
+
+
+@pytest.mark.parametrize("log_scale", [-7.0, -4.0, 0.0])
+def test_tails_in_float32_agree_with_float64_where_differences_of_sigmoids_vanish(log_scale):
+    x, mean = to_axis(all_levels(), torch.float64), torch.tensor(-0.9, dtype=torch.float64)
+    scale = torch.tensor(log_scale, dtype=torch.float64)
+    exact = log_logistic_bin(x, mean, scale)
+    single = log_logistic_bin(x.float(), mean.float(), scale.float())
+    assert exact.isfinite().all()
+    assert ((single - exact).abs() / exact.abs().clamp(min=1.0)).max() < 5e-5
+
+
+def test_log_prob_has_finite_gradients_at_extreme_parameters():
+    parameters = torch.tensor([0.0, 300.0, -50.0]).view(1, 3, 1, 1).requires_grad_()
+    described = DiscretizedLogisticMixture.from_parameters(parameters, channels=1)
+    described.log_prob(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)).sum().backward()
+    assert parameters.grad is not None
+    assert parameters.grad.isfinite().all()
+
+
+def test_a_grey_pixel_is_a_distribution_over_256_levels():
+    described = mixture(channels=1)
+    levels = all_levels().view(LEVELS, 1, 1, 1)
+    assert described.log_prob(levels).exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+
+
+def red_green_blue(red: int) -> Tensor:
+    """Every pixel with this level of red, (65536, 3, 1, 1)."""
+    green, blue = torch.meshgrid(all_levels(), all_levels(), indexing="ij")
+    return torch.stack([torch.full_like(green, red), green, blue], dim=-1).view(-1, 3, 1, 1)
+
+
+@pytest.mark.parametrize("red", [0, 17, 128, 255])
+def test_green_and_blue_sum_out_so_red_depends_on_nothing_of_its_own_pixel(red):
+    described = mixture(channels=3)
+    total = described.log_prob(red_green_blue(red)).exp().sum()
+    x = to_axis(torch.tensor(red), torch.float64)
+    weights = described.logits.log_softmax(dim=1)[0, :, 0, 0]
+    per_component = log_logistic_bin(
+        x, described.means[0, :, 0, 0, 0], described.log_scales[0, :, 0, 0, 0]
+    )
+    assert total.item() == pytest.approx((weights + per_component).exp().sum().item(), rel=1e-11)
+
+
+def conditional_green(described: DiscretizedLogisticMixture, red: int) -> Tensor:
+    joint = described.log_prob(red_green_blue(red)).exp().view(LEVELS, LEVELS).sum(dim=1)
+    return joint / joint.sum()
+
+
+def test_green_depends_on_the_level_of_red():
+    described = mixture(channels=3)
+    assert (conditional_green(described, 10) - conditional_green(described, 240)).abs().max() > 1e-3
+
+
+def test_sampled_grey_levels_follow_log_prob():
+    described = mixture(channels=1, seed=3)
+    draws = 100_000
+    pixels = DiscretizedLogisticMixture(
+        *(part.expand(*part.shape[:-1], draws) for part in vars(described).values())
+    )
+    levels = pixels.sample(torch.Generator().manual_seed(0)).flatten().long()
+    expected = described.log_prob(all_levels().view(LEVELS, 1, 1, 1)).exp() * draws
+    observed = torch.bincount(levels, minlength=LEVELS).double()
+    # Levels too rare for the statistic share one cell with the most frequent level.
+    cell = torch.where(expected >= 5, torch.arange(LEVELS), expected.argmax())
+    pooled = torch.zeros(2, LEVELS, dtype=torch.float64)
+    pooled.index_add_(1, cell, torch.stack([observed, expected]))
+    observed, expected = pooled[:, pooled[1] > 0]
+    assert stats.chisquare(observed, expected).pvalue > 0.01
+
+
+def test_sampled_colours_follow_log_prob():
+    described = mixture(channels=3, components=2, seed=5)
+    draws, side = 200_000, 64  # levels per cell: 4 x 4 x 4 cells
+    pixels = DiscretizedLogisticMixture(
+        *(part.expand(*part.shape[:-1], draws) for part in vars(described).values())
+    )
+    levels = pixels.sample(torch.Generator().manual_seed(0))[0, :, 0].long() // side
+    observed = torch.bincount(levels[0] * 16 + levels[1] * 4 + levels[2], minlength=64).double()
+    expected = torch.zeros(4, 4, 4, dtype=torch.float64)
+    for red in range(LEVELS):
+        joint = described.log_prob(red_green_blue(red)).exp().view(4, side, 4, side)
+        expected[red // side] += joint.sum(dim=(1, 3))
+    assert expected.sum().item() == pytest.approx(1.0, abs=1e-10)
+    assert stats.chisquare(observed, expected.flatten() * draws).pvalue > 0.01
+
+
+def test_noise_near_zero_and_one_gives_levels_in_range():
+    described = mixture(channels=3, pixels=2)
+    noise = torch.stack([torch.zeros(1, 1, 4), torch.full((1, 1, 4), 1 - 2**-53)], dim=2).double()
+    assert described.transport(noise).dtype == torch.uint8
+
+
+def test_half_precision_parameters_are_widened_before_the_likelihood():
+    parameters = torch.randn(1, 20, 2, 2).bfloat16()
+    assert DiscretizedLogisticMixture.from_parameters(parameters, 3).means.dtype == torch.float32
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(1, 3, 1, 1), torch.zeros(1, 3, 1, 1).long()])
+def test_an_image_that_is_not_uint8_is_refused_with_what_to_do(wrong):
+    with pytest.raises(TypeError, match="Pass the image as loaded"):
+        mixture(channels=3).log_prob(wrong)
+
+
+def test_a_grey_image_is_refused_by_a_colour_model():
+    with pytest.raises(ValueError, match=r"\(batch, 3, height, width\)"):
+        mixture(channels=3).log_prob(torch.zeros(1, 1, 1, 1, dtype=torch.uint8))
+
+
+def test_uniform_guessing_costs_eight_bits_per_dimension():
+    assert bits_per_dim(torch.tensor(-3072 * math.log(256)), 3072).item() == pytest.approx(8.0)

@@ -1,0 +1,156 @@
+"""Labels, batches and configurations of the network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig
+from pixelbayes.core.fusion import Fusion, make_fusion
+from pixelbayes.core.initialisation import initialise_from_data
+from pixelbayes.core.layers import WeightNormConv2d
+
+
+def subclasses(cls: type) -> set[type]:
+    return {cls}.union(*(subclasses(child) for child in cls.__subclasses__()))
+
+
+def test_every_fusion_class_has_a_name_and_so_stands_in_the_parametrised_tests():
+    named = {type(make_fusion(n, classes=2, embedding=2, features=2, blocks=2)) for n in FUSIONS}
+    public = {cls for cls in subclasses(Fusion) if not cls.__name__.startswith("_")} - {Fusion}
+    assert named == public
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_starts_as_the_unconditional_model(fusion, random_levels):
+    config = PixelCNNConfig(classes=3, image_size=(8, 8), features=6, blocks_per_stage=1)
+    conditional = PixelCNN(PixelCNNConfig(**{**vars(config), "fusion": fusion})).eval()
+    plain = PixelCNN(PixelCNNConfig(**{**vars(config), "fusion": "none"})).eval()
+    weights = {
+        name: weight[:, :4] if name.startswith("input_") and weight.ndim == 4 else weight
+        for name, weight in conditional.state_dict().items()
+        if not name.startswith("fusion.")
+    }
+    plain.load_state_dict(weights)
+    levels = random_levels(3, config)
+    labels = torch.tensor([0, 1, 2])
+    torch.testing.assert_close(
+        conditional(levels, labels).log_prob(levels), plain(levels, labels).log_prob(levels)
+    )
+
+
+@pytest.mark.parametrize("fusion", sorted(set(FUSIONS) - {"none"}))
+def test_changing_the_label_changes_the_log_likelihood(tiny_network, random_levels, fusion):
+    network = tiny_network(fusion=fusion)
+    levels = random_levels(1, network.config).expand(3, -1, -1, -1)
+    log_prob = network(levels, torch.tensor([0, 1, 2])).log_prob(levels)
+    assert len(set(log_prob.tolist())) == 3
+
+
+@pytest.mark.parametrize("fusion", sorted(set(FUSIONS) - {"none"}))
+def test_every_fusion_can_learn_from_its_start(random_levels, fusion):
+    """Zero weights must not stop the gradient for good: two steps reach every parameter."""
+    torch.manual_seed(0)
+    config = PixelCNNConfig(
+        classes=3, image_size=(8, 8), features=6, blocks_per_stage=1, mixtures=2, fusion=fusion
+    )
+    network = PixelCNN(config).double().eval()
+    levels, labels = random_levels(3, config), torch.tensor([0, 1, 2])
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4)
+    for _ in range(2):
+        optimiser.zero_grad()
+        (-network(levels, labels).log_prob(levels).mean()).backward()
+        optimiser.step()
+    for name, parameter in network.fusion.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_size", [(8, 8), (9, 11)])
+def test_each_label_in_one_pass_equals_a_loop_over_labels(
+    tiny_network, random_levels, fusion, channels, image_size
+):
+    network = tiny_network(fusion=fusion, channels=channels, image_size=image_size)
+    levels, labels = random_levels(4, network.config), torch.tensor([2, 0, 1])
+    crossed = network.for_each_label(levels, labels).log_prob(levels.repeat_interleave(3, 0))
+    looped = [network(levels, label.expand(4)).log_prob(levels) for label in labels]
+    torch.testing.assert_close(crossed.view(4, 3), torch.stack(looped, 1), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_log_prob_of_an_image_does_not_depend_on_its_batch(tiny_network, random_levels, fusion):
+    network = tiny_network(fusion=fusion)
+    levels, labels = random_levels(5, network.config), torch.tensor([0, 1, 2, 1, 0])
+    together = network(levels, labels).log_prob(levels)
+    alone = [
+        network(levels[i : i + 1], labels[i : i + 1]).log_prob(levels[i : i + 1]) for i in range(5)
+    ]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-12, atol=0)
+
+
+def test_dropout_is_element_wise_and_only_active_in_training(tiny_network, random_levels):
+    network = tiny_network()
+    levels, labels = random_levels(2, network.config), torch.tensor([0, 1])
+    assert network(levels, labels).log_prob(levels).equal(network(levels, labels).log_prob(levels))
+    network.train()
+    assert (
+        not network(levels, labels).log_prob(levels).equal(network(levels, labels).log_prob(levels))
+    )
+
+
+def test_the_likelihood_is_float32_where_the_network_runs_in_bfloat16(random_levels):
+    config = PixelCNNConfig(classes=2, image_size=(8, 8), features=6, blocks_per_stage=1)
+    network, levels = PixelCNN(config).eval(), random_levels(2, config)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        described = network(levels, torch.tensor([0, 1]))
+    assert described.means.dtype == torch.float32
+
+
+def test_initialisation_from_data_standardises_every_convolution(random_levels):
+    config = PixelCNNConfig(classes=3, image_size=(8, 8), features=6, blocks_per_stage=1)
+    network, levels = PixelCNN(config), random_levels(16, config)
+    labels = torch.zeros(16, dtype=torch.int64)
+    initialise_from_data(network, levels, labels)
+    deviations: dict[str, float] = {}
+
+    def record(name: str):
+        def hook(module: WeightNormConv2d, _: object, output: torch.Tensor) -> None:
+            std, mean = torch.std_mean(output, dim=(0, 2, 3), correction=0)
+            error = (std / module.init_scale - 1).abs().max() + mean.abs().max()
+            deviations[name] = error.item()
+
+        return hook
+
+    for name, module in network.named_modules():
+        if isinstance(module, WeightNormConv2d):
+            module.register_forward_hook(record(name))
+    network.eval()(levels, labels)
+    assert max(deviations.values()) < 1e-3, deviations
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dropout": 50}, "did you mean 0.5"),
+        ({"dropout": -0.1}, r"probability in \[0, 1\)"),
+        ({"fusion": "flim"}, "choose one of: none, early"),
+        ({"channels": 4}, "1 .grey. or 3"),
+        ({"image_size": (7, 32)}, "at least 8"),
+        ({"features": 0}, "features is a positive whole number"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_accepted(change, message):
+    with pytest.raises(ValueError, match=message):
+        PixelCNNConfig(**{"classes": 2, **change})
+
+
+def test_images_of_another_size_are_refused(tiny_network):
+    with pytest.raises(ValueError, match="resize the images"):
+        tiny_network()(torch.zeros(1, 3, 9, 9, dtype=torch.uint8), torch.tensor([0]))
+
+
+def test_a_number_of_labels_that_differs_from_the_images_is_refused(tiny_network):
+    with pytest.raises(ValueError, match="1 images but 2 labels"):
+        tiny_network()(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
