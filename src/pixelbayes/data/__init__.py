@@ -1,0 +1,54 @@
+"""Data: files and archives become uint8 levels with labels, in splits that can be trusted.
+
+`load_dataset` does it all; `read_image` and `find_images` serve images that have no label.
+"""
+
+from pixelbayes.data.errors import DatasetError, DatasetWarning
+from pixelbayes.data.files import (
+    IMAGE_SUFFIXES,
+    BadFile,
+    ImageFileError,
+    find_images,
+    grid,
+    read_image,
+    read_images,
+    write_png,
+)
+from pixelbayes.data.images import SPLITS, UNLABELLED, ImageDataset, LabelledImages, describe
+from pixelbayes.data.sources import SOURCES, LoadOptions, Source, load_dataset, open_source
+from pixelbayes.data.splits import (
+    DEFAULT_FRACTIONS,
+    HOLD_OUT_FRACTIONS,
+    stratified_split,
+    stratified_subset,
+)
+from pixelbayes.data.transforms import Augmentation, Resize
+
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "HOLD_OUT_FRACTIONS",
+    "IMAGE_SUFFIXES",
+    "SOURCES",
+    "SPLITS",
+    "UNLABELLED",
+    "Augmentation",
+    "BadFile",
+    "DatasetError",
+    "DatasetWarning",
+    "ImageDataset",
+    "ImageFileError",
+    "LabelledImages",
+    "LoadOptions",
+    "Resize",
+    "Source",
+    "describe",
+    "find_images",
+    "grid",
+    "load_dataset",
+    "open_source",
+    "read_image",
+    "read_images",
+    "stratified_split",
+    "stratified_subset",
+    "write_png",
+]

@@ -1,0 +1,37 @@
+"""Where images come from: a data source is a class, and all of them load the same way."""
+
+from pixelbayes.data.sources.archives import NpzSource
+from pixelbayes.data.sources.base import (
+    UNSPLIT,
+    ArrayEntries,
+    Entries,
+    FileEntries,
+    Listing,
+    LoadOptions,
+    Source,
+)
+from pixelbayes.data.sources.builtin import Cifar10Source, Cpen455Source, DigitsSource
+from pixelbayes.data.sources.downloads import tree_digest
+from pixelbayes.data.sources.folders import FolderSource
+from pixelbayes.data.sources.opening import SOURCES, load_dataset, open_source
+from pixelbayes.data.sources.tables import CsvSource
+
+__all__ = [
+    "SOURCES",
+    "UNSPLIT",
+    "ArrayEntries",
+    "Cifar10Source",
+    "Cpen455Source",
+    "CsvSource",
+    "DigitsSource",
+    "Entries",
+    "FileEntries",
+    "FolderSource",
+    "Listing",
+    "LoadOptions",
+    "NpzSource",
+    "Source",
+    "load_dataset",
+    "open_source",
+    "tree_digest",
+]

@@ -1,0 +1,187 @@
+"""How an image gets its size: once when it is read, and at random while training.
+
+`Resize` turns an original of any size into levels of one size.  It is part of what a trained
+model means, because bits per dimension depend on the filter, so a checkpoint records it.
+`Augmentation` works on whole batches of levels that are already read, and never interpolates:
+it only moves and mirrors pixels, so its outputs are levels too.
+
+Shapes: B images, C channels, H x W pixels, m the crop margin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pixelbayes.data.errors import DatasetError
+
+__all__ = ["FILTERS", "GEOMETRIES", "Augmentation", "Resize"]
+
+# Pillow widens these by the scale factor when it shrinks an image, which is what antialiases.
+FILTERS = {
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+GEOMETRIES = ("crop", "stretch")
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Brings an image to a fixed size, rounding to levels once.
+
+    The fields survive JSON, so a checkpoint can hold `dataclasses.asdict(resize)` and
+    `Resize(**fields)` gives the same object back.
+
+    >>> Resize(size=(32, 32))(Image.new("RGB", (100, 64))).size
+    (32, 32)
+
+    Raises:
+        DatasetError: On construction, if a field has a value that is not accepted.
+    """
+
+    size: tuple[int, int]
+    """Rows and columns of the result."""
+    filter: str = "bilinear"
+    """Antialiasing filter: box, bilinear (the study's), bicubic or lanczos."""
+    geometry: str = "crop"
+    """crop: the largest centred part with the result's aspect; stretch: ignores the aspect."""
+    allow_upscaling: bool = False
+    """Accepts originals that are smaller than `size`; their detail is then made up."""
+
+    def __post_init__(self) -> None:
+        size = tuple(self.size)  # JSON has lists only
+        if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+            raise DatasetError(f"size is (rows, columns), two integers above 0, got {self.size!r}")
+        object.__setattr__(self, "size", size)
+        if self.filter not in FILTERS:
+            raise DatasetError(
+                f"unknown filter {self.filter!r}; choose one of: {', '.join(FILTERS)}"
+            )
+        if self.geometry not in GEOMETRIES:
+            raise DatasetError(
+                f"unknown geometry {self.geometry!r}; choose one of: {', '.join(GEOMETRIES)}"
+            )
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Returns the image at `size`; one that has that size already is returned as it is.
+
+        Args:
+            image: In mode L or RGB.  Pillow would resize other modes without a filter.
+
+        Raises:
+            DatasetError: If the mode is another one, or the image is smaller than `size` and
+                `allow_upscaling` is off.
+        """
+        rows, columns = self.size
+        if image.mode not in ("L", "RGB"):
+            raise DatasetError(f"Resize expects an image of mode L or RGB, got {image.mode!r}")
+        if image.size == (columns, rows):
+            return image
+        self.check_original(image.height, image.width)
+        # Cropped first: given a box, Pillow's filters would also look at pixels outside of it.
+        return self._cropped(image).resize((columns, rows), FILTERS[self.filter])
+
+    def check_original(self, height: int, width: int) -> None:
+        """Refuses originals that would have to be enlarged.
+
+        Raises:
+            DatasetError: If a side is shorter than the result's and `allow_upscaling` is off.
+        """
+        rows, columns = self.size
+        if not self.allow_upscaling and (height < rows or width < columns):
+            raise DatasetError(
+                f"{height} x {width} (rows x columns) is smaller than {rows} x {columns}; "
+                "ask for a smaller image size or crop margin, or pass --allow-upscaling"
+            )
+
+    def _cropped(self, image: Image.Image) -> Image.Image:
+        """The largest centred part that has the result's aspect, to the nearest pixel."""
+        rows, columns = self.size
+        scale = min(image.height / rows, image.width / columns)
+        height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+        if self.geometry == "stretch" or (height, width) == (image.height, image.width):
+            return image
+        upper, left = (image.height - height) // 2, (image.width - width) // 2
+        return image.crop((left, upper, left + width, upper + height))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random mirror images and random crops of a batch of training images.
+
+    Vectorised over the batch and free of interpolation, so it can run on an accelerator, in
+    the training step, without waiting for it.
+
+    >>> augment = Augmentation(flip=True, crop_margin=2)
+    >>> batch = torch.zeros(5, 3, 34, 34, dtype=torch.uint8)
+    >>> augment(batch, generator=torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 3, 32, 32])
+    """
+
+    flip: bool = False
+    """Mirrors left and right, each image with probability 1/2."""
+    crop_margin: int = 0
+    """Rows and columns that training images have beyond the model's; a random crop drops them."""
+
+    def __post_init__(self) -> None:
+        if self.crop_margin < 0:
+            raise DatasetError(
+                f"crop_margin is a number of pixels, 0 or more, got {self.crop_margin}"
+            )
+
+    def __call__(self, levels: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Returns an independently cropped and mirrored version of each image.
+
+        Args:
+            levels: uint8 (B, C, H + m, W + m).
+            generator: Source of the random numbers, on the device of `levels`.
+
+        Returns:
+            uint8 (B, C, H, W).
+
+        Raises:
+            DatasetError: If the images are not larger than the margin, or the generator lives
+                on another device.
+        """
+        height, width = self._cropped_size(levels)
+        if generator.device.type != levels.device.type:
+            raise DatasetError(
+                f"the generator is on {generator.device}, the images are on {levels.device}; "
+                "make it with torch.Generator(device=levels.device)"
+            )
+        if not self.flip and self.crop_margin == 0:
+            return levels
+        batch, channels, device = levels.shape[0], levels.shape[1], levels.device
+        rows = torch.arange(height, device=device).expand(batch, height)
+        columns = torch.arange(width, device=device).expand(batch, width)
+        if self.flip:
+            mirrored = torch.randint(2, (batch, 1), generator=generator, device=device).bool()
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        if self.crop_margin:
+            corner = torch.randint(
+                self.crop_margin + 1, (2, batch, 1), generator=generator, device=device
+            )
+            rows, columns = rows + corner[0], columns + corner[1]
+        image = torch.arange(batch, device=device)[:, None, None, None]
+        channel = torch.arange(channels, device=device)[None, :, None, None]
+        return levels[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+    def centre(self, levels: Tensor) -> Tensor:
+        """Returns the central (B, C, H, W) of (B, C, H + m, W + m), without chance."""
+        height, width = self._cropped_size(levels)
+        start = self.crop_margin // 2
+        return levels[:, :, start : start + height, start : start + width]
+
+    def _cropped_size(self, levels: Tensor) -> tuple[int, int]:
+        height, width = levels.shape[-2] - self.crop_margin, levels.shape[-1] - self.crop_margin
+        if levels.ndim != 4 or height < 1 or width < 1:
+            raise DatasetError(
+                f"augmentation expects (B, C, H + {self.crop_margin}, W + {self.crop_margin}), "
+                f"got {tuple(levels.shape)}"
+            )
+        return height, width
