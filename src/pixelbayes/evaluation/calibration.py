@@ -1,0 +1,228 @@
+"""Whether a confidence of 80 % is right 80 % of the time, and how to make it so.
+
+Everything takes log-probabilities log p(y | x) in nats, (N, K), and class indices 0..K-1,
+int64, (N,).  Unlabelled images (label -1) must be left out first.  "Confidence" is the largest
+probability of an image, so what is calibrated is the answer that would be given (top-label
+calibration).
+
+References:
+    [1] Guo et al., On Calibration of Modern Neural Networks, ICML 2017.  Section 2: reliability
+        diagram and ECE; section 4.2: temperature scaling.  https://arxiv.org/abs/1706.04599
+    [2] Brier, Verification of forecasts expressed in terms of probability, 1950.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixelbayes.evaluation.estimate import Estimate, mean_estimate
+
+__all__ = [
+    "ReliabilityCurve",
+    "brier_score",
+    "expected_calibration_error",
+    "fit_temperature",
+    "log_loss",
+    "reliability_curve",
+]
+
+BINS = 15  # as in [1]
+# Classes differ by tens to thousands of nats: 1e4 makes any of that a coin toss, and a model
+# that needs sharpening by more than a hundred is not a likelihood.
+TEMPERATURE_BOUNDS = (1e-2, 1e4)
+SUM_TOLERANCE = 1e-2  # nats; bfloat16 posteriors sum to one within that
+NOT_QUITE_ONE = math.nextafter(1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityCurve:
+    """Accuracy against confidence ([1], section 2); bins without images are left out."""
+
+    confidence: list[float]
+    """Mean confidence of the images of each bin, in [0, 1], increasing."""
+    accuracy: list[float]
+    """Share of right answers in each bin, in [0, 1]."""
+    count: list[int]
+    """Images in each bin, at least 1."""
+
+
+def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
+    """Mean of -log p(true class), in nats, with its normal interval.
+
+    A true class with probability zero makes the loss infinite, and it is reported as infinite:
+    nothing is clipped.
+
+    >>> print(log_loss(torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([0, 1])))
+    0.693 nats [0.693, 0.693], n = 2
+
+    Args:
+        log_proba: log p(y | x), (N, K).
+        labels: True classes, (N,).
+
+    Raises:
+        ValueError: If shapes, labels or probabilities are impossible, or N < 2.
+    """
+    log_proba, labels = _checked(log_proba, labels)
+    return mean_estimate(-log_proba.gather(1, labels[:, None])[:, 0], "nats")
+
+
+def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
+    """Mean squared distance between probabilities and the one-hot truth, in 0..2 [2].
+
+    >>> print(brier_score(torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([0, 1])))
+    0.500 [0.500, 0.500], n = 2
+
+    Args:
+        log_proba: log p(y | x), (N, K).
+        labels: True classes, (N,).
+
+    Raises:
+        ValueError: If shapes, labels or probabilities are impossible, or N < 2.
+    """
+    log_proba, labels = _checked(log_proba, labels)
+    truth = torch.nn.functional.one_hot(labels, log_proba.shape[1])
+    return mean_estimate((log_proba.exp() - truth).square().sum(dim=1), "")
+
+
+def expected_calibration_error(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> float:
+    """Mean gap between confidence and accuracy over equally wide bins ([1], equation 3).
+
+    The bins are those of `reliability_curve`, so this is the mean of its gaps weighted by its
+    counts.  It is biased upwards when bins hold few images.
+
+    Args:
+        log_proba: log p(y | x), (N, K).
+        labels: True classes, (N,).
+        bins: Number of bins of equal width on [0, 1].
+
+    Returns:
+        A share in [0, 1], not a percentage.
+
+    Raises:
+        ValueError: If shapes, labels or probabilities are impossible, or bins < 1.
+    """
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    confidence, correct = _top_label(log_proba, labels, bins)
+    # "Was the top label right?" is a binary question: equal to the multiclass metric, and
+    # defined for a single class as well.
+    return float(binary_calibration_error(confidence, correct.long(), n_bins=bins, norm="l1"))
+
+
+def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> ReliabilityCurve:
+    """Mean confidence and accuracy in equally wide bins of confidence.
+
+    >>> sure = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]]).log()
+    >>> reliability_curve(sure, torch.tensor([0, 1, 1])).count
+    [1, 2]
+
+    Args:
+        log_proba: log p(y | x), (N, K).
+        labels: True classes, (N,).
+        bins: Number of bins of equal width on [0, 1].
+
+    Raises:
+        ValueError: If shapes, labels or probabilities are impossible, or bins < 1.
+    """
+    confidence, correct = _top_label(log_proba, labels, bins)
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    index = torch.bucketize(confidence, edges, right=True) - 1
+    count = torch.bincount(index, minlength=bins)
+    filled = count > 0
+    mean_confidence = torch.bincount(index, confidence, minlength=bins)[filled] / count[filled]
+    mean_correct = torch.bincount(index, correct.double(), minlength=bins)[filled] / count[filled]
+    return ReliabilityCurve(mean_confidence.tolist(), mean_correct.tolist(), count[filled].tolist())
+
+
+def fit_temperature(log_likelihood: Tensor, log_prior: Tensor, labels: Tensor) -> float:
+    """Finds the temperature with the smallest log-loss ([1], section 4.2).
+
+    The posterior is log_softmax(log_likelihood / T + log_prior): the prior is not tempered.
+    Its log-loss is convex in 1/T, so along log T there is a single valley and a bounded search
+    finds it.  Fit on validation images, never on those that are reported.
+
+    Where every image is classified right by a wide margin, a smaller T is always (if barely)
+    better; where the likelihood says nothing, a larger one.  The result then lies at the edge
+    of `TEMPERATURE_BOUNDS`.  T = 1 is kept unless another temperature is strictly better.
+
+    Args:
+        log_likelihood: log p(x | y), nats per image, (N, K).
+        log_prior: log p(y), (K,).
+        labels: True classes, (N,).
+
+    Returns:
+        The temperature T > 0.
+
+    Raises:
+        ValueError: If shapes or labels are impossible or the log-likelihood is not finite.
+    """
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped, unused-ignore]
+
+    _check_shapes("log_likelihood", log_likelihood, labels)
+    if log_prior.shape != log_likelihood.shape[1:]:
+        raise ValueError(
+            f"log_prior must have one entry per class, {tuple(log_likelihood.shape[1:])}, "
+            f"got shape {tuple(log_prior.shape)}"
+        )
+    if not log_likelihood.isfinite().all():
+        bad = int((~log_likelihood.isfinite()).any(dim=1).sum())
+        raise ValueError(
+            f"log_likelihood is not finite for {bad} of {len(labels)} images; "
+            "no temperature can repair that, check the model (did the training diverge?)"
+        )
+    ll = log_likelihood.detach().to("cpu", torch.float64)
+    prior = log_prior.detach().to("cpu", torch.float64)
+    chosen = labels.cpu()[:, None]
+
+    def loss(log_temperature: float) -> float:
+        posterior = torch.log_softmax(ll / math.exp(log_temperature) + prior, dim=1)
+        return -float(posterior.gather(1, chosen).mean())
+
+    low, high = (math.log(bound) for bound in TEMPERATURE_BOUNDS)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    return math.exp(found.x) if found.fun < loss(0.0) else 1.0
+
+
+def _top_label(log_proba: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Confidence (float64) and correctness (bool) of the most probable class, (N,) each."""
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    log_proba, labels = _checked(log_proba, labels)
+    top, predicted = log_proba.max(dim=1)
+    # Bins are closed on the left: a confidence of exactly 1 would open a bin of its own, and
+    # one that rounding put above 1 would be taken for a logit by torchmetrics.
+    return top.exp().clamp(max=NOT_QUITE_ONE), predicted == labels
+
+
+def _checked(log_proba: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    _check_shapes("log_proba", log_proba, labels)
+    log_proba = log_proba.detach().to("cpu", torch.float64)
+    bad = int(log_proba.isnan().any(dim=1).sum())
+    if bad:
+        raise ValueError(
+            f"log_proba is NaN for {bad} of {len(labels)} images; "
+            "check the model (did the training diverge?)"
+        )
+    worst = float(log_proba.logsumexp(dim=1).abs().max())
+    if worst > SUM_TOLERANCE:
+        raise ValueError(
+            "log_proba must hold log-probabilities that sum to one over the classes, but the "
+            f"log of a sum is {worst:.4g} away from 0; apply log_softmax to logits first"
+        )
+    return log_proba, labels.cpu()
+
+
+def _check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.numel():
+        raise ValueError(
+            f"{name} must have shape (N, classes) and labels (N,) with N >= 1, got "
+            f"{tuple(scores.shape)} and {tuple(labels.shape)}"
+        )
+    outside = labels[(labels < 0) | (labels >= scores.shape[1])]
+    if len(outside):
+        raise ValueError(
+            f"labels must lie in 0..{scores.shape[1] - 1}, got {int(outside[0])}; "
+            "leave unlabelled images (-1) out"
+        )

@@ -1,0 +1,159 @@
+"""A number never travels alone: value, interval, n and unit in one object.
+
+Two general ways lead to an interval: the normal one for a mean (`mean_estimate`) and the
+bootstrap for any other statistic (`bootstrap`).  Shares have a better one of their own, see
+`pixelbayes.evaluation.accuracy`.
+
+References:
+    [1] Efron, Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3 (percentile).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Z_95", "Estimate", "bootstrap", "mean_estimate"]
+
+Z_95 = 1.96  # the normal quantile that leaves 2.5 % on either side
+LOWER, UPPER = 0.025, 0.975  # the same interval for the bootstrap
+
+_DECIMALS = {"%": 1, "points": 1}  # a tenth of a percent is finer than any interval we report
+_DEFAULT_DECIMALS = 3  # bits per dimension and nats: models differ in the second decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured number together with what is needed to believe it.
+
+    >>> print(Estimate(83.43, 80.0, 86.39, 519, "%"))
+    83.4 % [80.0, 86.4], n = 519
+    """
+
+    value: float
+    """The number itself, in `unit`."""
+    low: float
+    """Lower end of its 95 % interval, in `unit`."""
+    high: float
+    """Upper end of its 95 % interval, in `unit`."""
+    n: int
+    """How many images (or other independent units) it was measured on."""
+    unit: str
+    """"%", "points" (of a percentage), "bits/dim", "nats", or "" for a bare number."""
+
+    def __str__(self) -> str:
+        return f"{self.brief}, n = {self.n}"
+
+    @property
+    def brief(self) -> str:
+        """Value, unit and interval without n, for tables that have a column for n."""
+        digits = _DECIMALS.get(self.unit, _DEFAULT_DECIMALS)
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.value:.{digits}f}{unit} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Describes the estimate in values that strict JSON can hold.
+
+        JSON knows no infinity and no NaN: such a number becomes null, and `not_finite` says
+        what it was.
+
+        >>> Estimate(math.inf, 0.5, math.inf, 3, "nats").to_json()["not_finite"]
+        {'value': 'inf', 'high': 'inf'}
+        """
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        not_finite = {name: str(x) for name, x in numbers.items() if not math.isfinite(x)}
+        described: dict[str, Any] = {
+            name: None if name in not_finite else float(x) for name, x in numbers.items()
+        }
+        described |= {"n": self.n, "unit": self.unit}
+        return described | ({"not_finite": not_finite} if not_finite else {})
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> "Estimate":
+        """Rebuilds what `to_json` described.
+
+        Raises:
+            ValueError: If a field is missing or not a number.
+        """
+        not_finite = described.get("not_finite", {})
+        try:
+            value, low, high = (
+                float(not_finite.get(name, "nan") if described[name] is None else described[name])
+                for name in ("value", "low", "high")
+            )
+            return cls(value, low, high, int(described["n"]), str(described["unit"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                "an estimate needs the numbers value, low, high and n, and a unit, "
+                f"got {dict(described)}"
+            ) from error
+
+
+def mean_estimate(values: Tensor, unit: str, z: float = Z_95) -> Estimate:
+    """Mean with the normal interval from its standard error.
+
+    A single infinite value makes the mean and both ends infinite, a NaN makes them NaN: an
+    impossible image is reported, not dropped.
+
+    >>> print(mean_estimate(torch.tensor([2.9, 3.1, 3.0, 3.2]), "bits/dim"))
+    3.050 bits/dim [2.923, 3.177], n = 4
+
+    Args:
+        values: One number per image, (N,).
+        unit: Of the values and of the result.
+        z: Normal quantile of the interval, 1.96 for 95 %.
+
+    Raises:
+        ValueError: If there are fewer than two values (the interval would be infinite) or
+            `values` is not one-dimensional.
+    """
+    if values.ndim != 1:
+        raise ValueError(f"values must be one-dimensional, (N,), got shape {tuple(values.shape)}")
+    n = len(values)
+    if n < 2:
+        raise ValueError(
+            f"a mean needs at least two values for an interval, got {n}; "
+            "with one value the standard error is unknown"
+        )
+    values = values.detach().to("cpu", torch.float64)
+    mean = float(values.mean())
+    if not math.isfinite(mean):
+        return Estimate(mean, mean, mean, n, unit)
+    half = z * float(values.std()) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n, unit)
+
+
+def bootstrap(
+    statistic: Callable[[Tensor], float], n: int, *, resamples: int = 1000, seed: int, unit: str
+) -> Estimate:
+    """Value of any statistic with its 95 % percentile bootstrap interval ([1], section 13.3).
+
+    >>> x = torch.arange(100.0)
+    >>> print(bootstrap(lambda chosen: x[chosen].median().item(), len(x), seed=0, unit="levels"))
+    49.000 levels [39.000, 59.000], n = 100
+
+    Args:
+        statistic: Called with int64 indices in 0..n-1, (n,), returns the statistic of those
+            examples.  Called once with every index in order, which gives the value.
+        n: Number of examples.
+        resamples: How often n examples are drawn with replacement.
+        seed: Of the draws; the same seed gives the same interval.
+        unit: Of the statistic.
+
+    Raises:
+        ValueError: If `n` or `resamples` is less than 1.
+    """
+    if n < 1 or resamples < 1:
+        raise ValueError(
+            f"the bootstrap needs examples and resamples, got n = {n}, resamples = {resamples}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.tensor(
+        [statistic(torch.randint(n, (n,), generator=generator)) for _ in range(resamples)],
+        dtype=torch.float64,
+    )
+    low, high = torch.quantile(drawn, torch.tensor([LOWER, UPPER], dtype=torch.float64)).tolist()
+    return Estimate(float(statistic(torch.arange(n))), low, high, n, unit)
