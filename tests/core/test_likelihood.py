@@ -16,6 +16,7 @@ from pixelbayes.core.likelihood import (
     bits_per_dim,
     log_logistic_bin,
     parameters_per_component,
+    standard_noise,
     to_axis,
 )
 
@@ -141,8 +142,9 @@ def test_sampled_colours_follow_log_prob():
 
 def test_noise_near_zero_and_one_gives_levels_in_range():
     described = mixture(channels=3, pixels=2)
-    noise = torch.stack([torch.zeros(1, 1, 4), torch.full((1, 1, 4), 1 - 2**-53)], dim=2).double()
-    assert described.transport(noise).dtype == torch.uint8
+    ends = torch.tensor([0.0, 1.0 - 2**-53], dtype=torch.float64)
+    noise = standard_noise(ends.view(1, 1, 2, 1).expand(1, 1, 2, 6), components=3)
+    assert described.transport(noise)[0, :, 0].tolist() == [[0, 255]] * 3
 
 
 def test_half_precision_parameters_are_widened_before_the_likelihood():

@@ -124,10 +124,26 @@ def test_initialisation_from_data_standardises_every_convolution(random_levels):
         return hook
 
     for name, module in network.named_modules():
-        if isinstance(module, WeightNormConv2d):
+        if isinstance(module, WeightNormConv2d) and module is not network.output:
             module.register_forward_hook(record(name))
     network.eval()(levels, labels)
     assert max(deviations.values()) < 1e-3, deviations
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_initialisation_from_data_already_predicts_pixels(channels):
+    torch.manual_seed(0)
+    config = PixelCNNConfig(
+        classes=2, image_size=(8, 8), channels=channels, features=12, blocks_per_stage=1
+    )
+    smooth = torch.linspace(30, 200, 64).view(1, 1, 8, 8) + 25 * torch.randn(32, channels, 1, 1)
+    levels = (smooth + 3 * torch.randn(32, channels, 8, 8)).clamp(0, 255).to(torch.uint8)
+    labels = torch.zeros(32, dtype=torch.int64)
+    network = PixelCNN(config).eval()
+    untouched = network(levels, labels).log_prob(levels).mean()
+    initialise_from_data(network, levels, labels)
+    assert not network.training
+    assert network(levels, labels).log_prob(levels).mean() > untouched + 0.5 * config.dims
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from pixelbayes.core.layers import (
 
 __all__ = ["GatedResidual", "Stream", "TwoStreamBlock"]
 
-GATE_INIT_SCALE = 0.1  # openai/pixel-cnn (nn.py): a new block changes its input little
+ENCODER_GATE_SCALE = 0.1  # openai/pixel-cnn (nn.py): a new block changes its input little
+DECODER_GATE_SCALE = 1.0  # short cuts enter through the gates only: at 0.1 they start muted
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class GatedResidual(nn.Module):
         conv: The convolution of the stream this block belongs to.
         features: F.
         skips: How many other feature maps of F channels enter (0, 1 or 2).
+        gate_scale: Deviation of the gate's pre-activations after initialisation from data.
         dropout: Probability of dropping one element of the activated h.
     """
 
@@ -67,15 +69,15 @@ class GatedResidual(nn.Module):
         conv: type[DownShiftedConv2d] | type[DownRightShiftedConv2d],
         features: int,
         skips: int,
+        *,
+        gate_scale: float,
         dropout: float,
     ) -> None:
         super().__init__()
         self.conv_in: WeightNormConv2d = conv(2 * features, features)
         self.skip = PointwiseConv2d(2 * features * skips, features) if skips else None
         self.dropout = nn.Dropout(dropout)
-        self.conv_out: WeightNormConv2d = conv(
-            2 * features, 2 * features, init_scale=GATE_INIT_SCALE
-        )
+        self.conv_out: WeightNormConv2d = conv(2 * features, 2 * features, init_scale=gate_scale)
 
     def forward(
         self, x: Stream, skips: tuple[Stream, ...], conditioning: BlockConditioning
@@ -102,8 +104,14 @@ class TwoStreamBlock(nn.Module):
 
     def __init__(self, features: int, *, decoder: bool, dropout: float) -> None:
         super().__init__()
-        self.u = GatedResidual(DownShiftedConv2d, features, int(decoder), dropout)
-        self.ul = GatedResidual(DownRightShiftedConv2d, features, 1 + int(decoder), dropout)
+        scale = DECODER_GATE_SCALE if decoder else ENCODER_GATE_SCALE
+        skips = int(decoder)
+        self.u = GatedResidual(
+            DownShiftedConv2d, features, skips, gate_scale=scale, dropout=dropout
+        )
+        self.ul = GatedResidual(
+            DownRightShiftedConv2d, features, skips + 1, gate_scale=scale, dropout=dropout
+        )
 
     def forward(
         self,

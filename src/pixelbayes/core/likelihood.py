@@ -28,6 +28,7 @@ __all__ = [
     "log_logistic_bin",
     "parameters_per_component",
     "require_levels",
+    "standard_noise",
     "to_axis",
 ]
 
@@ -196,12 +197,9 @@ class DiscretizedLogisticMixture:
         red, green = x[:, :, 0], x[:, :, 1]
         mean_red, mean_green, mean_blue = self.means.unbind(dim=2)
         green_red, blue_red, blue_green = self.coeffs.unbind(dim=2)
-        means = torch.broadcast_tensors(
-            mean_red,
-            mean_green + green_red * red,
-            mean_blue + blue_red * red + blue_green * green,
-        )
-        return torch.stack(means, dim=2)
+        mean_green = mean_green + green_red * red
+        mean_blue = mean_blue + blue_red * red + blue_green * green
+        return torch.stack([mean_red.expand_as(mean_blue), mean_green, mean_blue], dim=2)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Draws every pixel from its own distribution.
@@ -209,42 +207,38 @@ class DiscretizedLogisticMixture:
         Returns:
             Levels, uint8, (B, C, H, W).
         """
-        batch, _, height, width = self.logits.shape
-        noise = torch.rand(
-            (batch, height, width, 1 + self.channels),
+        batch, components, height, width = self.logits.shape
+        uniform = torch.rand(
+            (batch, height, width, components + self.channels),
             generator=generator,
-            device=self.logits.device,
+            device=generator.device,
             dtype=torch.float64,
         )
-        return self.transport(noise)
+        return self.transport(standard_noise(uniform.to(self.logits.device), components))
 
     def transport(self, noise: Tensor) -> Tensor:
-        """Turns uniform noise into levels, deterministically.
+        """Turns noise into levels, deterministically.
 
-        The first number chooses the component, by inversion of the cumulated weights; the
-        others become one logistic variable per channel, again by inversion.  Green is drawn
-        given the level that red was rounded to, blue given both, just as `log_prob` scores
-        them.
+        The component is the arg-max of its logits plus Gumbel variables; a logistic variable
+        per channel is then scaled, moved and rounded.  Green is drawn given the level that red
+        was rounded to, blue given both, just as `log_prob` scores them.
 
         Args:
-            noise: Uniform on [0, 1), (B, H, W, 1 + C).
+            noise: K Gumbel and C logistic variables per pixel, from `standard_noise`,
+                (B, H, W, K + C).
 
         Returns:
             Levels, uint8, (B, C, H, W).
         """
         noise = noise.to(self.means.dtype).movedim(-1, 1)
-        weights = F.softmax(self.logits, dim=1).cumsum(dim=1)
-        # The last cumulated weight may round below one: without the clamp a draw above it
-        # would point past the last component.
-        chosen = (noise[:, :1] >= weights).sum(dim=1, keepdim=True)
-        chosen = chosen.clamp(max=weights.shape[1] - 1)[:, :, None]
+        components = self.logits.shape[1]
+        chosen = (self.logits + noise[:, :components]).argmax(dim=1)[:, None, None]
 
         def pick(values: Tensor) -> Tensor:
             return values.gather(1, chosen.expand(-1, -1, *values.shape[2:]))[:, 0]
 
         means, log_scales, coeffs = pick(self.means), pick(self.log_scales), pick(self.coeffs)
-        eps = torch.finfo(noise.dtype).eps
-        deviations = torch.exp(log_scales) * torch.logit(noise[:, 1:], eps=eps)
+        deviations = torch.exp(log_scales) * noise[:, components:]
         drawn: list[Tensor] = []
         for channel in range(self.channels):
             mean = means[:, channel]
@@ -254,6 +248,18 @@ class DiscretizedLogisticMixture:
             position = (mean + deviations[:, channel] + 1.0) * ((LEVELS - 1) / 2)
             drawn.append(position.round().clamp(0, LEVELS - 1))
         return torch.stack(drawn, dim=1).to(torch.uint8)
+
+
+def standard_noise(uniform: Tensor, components: int) -> Tensor:
+    """Standard Gumbel and logistic variables, by inversion of their distribution functions.
+
+    Args:
+        uniform: On [0, 1), (..., K + C), float64.
+        components: K, how many of the last axis become Gumbel variables; the others become
+            logistic ones.
+    """
+    gumbel, logistic = uniform[..., :components], uniform[..., components:]
+    return torch.cat([-torch.log(-torch.log(gumbel)), torch.logit(logistic)], dim=-1)
 
 
 def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:

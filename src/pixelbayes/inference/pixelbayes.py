@@ -1,0 +1,151 @@
+"""The facade: one trained model and its four verbs (classify, sample, score, complete)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelbayes.core.checkpoint import (
+    DESCRIPTION,
+    CheckpointError,
+    Metadata,
+    load_checkpoint,
+    save_checkpoint,
+)
+from pixelbayes.core.network import PixelCNN
+from pixelbayes.data.transforms import Resize
+from pixelbayes.inference.cached import complete_cached, sample_cached
+from pixelbayes.inference.classification import BayesClassifier
+from pixelbayes.inference.sampling import RowCallback
+
+__all__ = ["PixelBayes"]
+
+BEST = "best"  # where a run directory keeps the checkpoint of its best epoch
+
+
+class PixelBayes:
+    """A `PixelCNN` together with what its user must know: class names, resizing, prior.
+
+    Args:
+        model: The network.
+        metadata: Class names, resizing, prior, temperature, provenance.
+    """
+
+    def __init__(self, model: PixelCNN, metadata: Metadata) -> None:
+        self.model = model.eval()
+        self.metadata = metadata
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> PixelBayes:
+        """Loads a checkpoint folder, or the best checkpoint of a run directory.
+
+        Raises:
+            CheckpointError: If there is none or it cannot be used, with what to do.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise CheckpointError(f"no such folder: {folder}; give a run directory or a checkpoint")
+        if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
+            folder = folder / BEST
+        model, metadata = load_checkpoint(folder)
+        return cls(model.to(device), metadata)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `model.safetensors` and `model.json`; `load` restores them bit for bit."""
+        save_checkpoint(Path(folder), self.model, self.metadata)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their indices."""
+        return self.metadata.classes
+
+    @property
+    def resize(self) -> Resize:
+        """How an image file is brought to the model's size."""
+        return Resize(**self.metadata.resize)
+
+    @property
+    def log_prior(self) -> Tensor:
+        """log p(y), (K,), nats."""
+        return torch.tensor(self.metadata.log_prior, dtype=torch.float64)
+
+    @property
+    def temperature(self) -> float:
+        """Fitted on validation data; 1 where it was not."""
+        return self.metadata.temperature
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.output.bias.device
+
+    def class_index(self, name: str | int) -> int:
+        """Index of a class given by name, or by index in digits.
+
+        Raises:
+            ValueError: If there is no such class; the message lists them.
+        """
+        if isinstance(name, str) and name in self.classes:
+            return self.classes.index(name)
+        if str(name).isdecimal() and int(name) < len(self.classes):
+            return int(name)
+        raise ValueError(
+            f"no class {name!r}; choose one of: {', '.join(self.classes)}, or an index below "
+            f"{len(self.classes)}"
+        )
+
+    def classifier(self, temperature: float | None = None) -> BayesClassifier:
+        """Bayes' rule with this model's prior and, by default, its fitted temperature."""
+        return BayesClassifier(
+            self.model,
+            log_prior=self.log_prior,
+            temperature=self.temperature if temperature is None else temperature,
+        )
+
+    def log_prob(self, levels: Tensor) -> Tensor:
+        """log p(x) = log-sum over classes of p(x | y) p(y), (B,), nats, float64."""
+        return torch.logsumexp(self.classifier().log_likelihoods(levels) + self.log_prior, dim=1)
+
+    def sample(
+        self,
+        labels: Tensor | Sequence[str | int],
+        *,
+        seed: int = 0,
+        on_row: RowCallback | None = None,
+    ) -> Tensor:
+        """Draws one image per label; the same seed draws the same images.
+
+        Returns:
+            Levels, uint8, (B, C, H, W), on the CPU.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        indices = self._labels(labels)
+        return sample_cached(self.model, indices, generator=generator, on_row=on_row).cpu()
+
+    def complete(
+        self,
+        labels: Tensor | Sequence[str | int],
+        levels: Tensor,
+        rows: int,
+        *,
+        seed: int = 0,
+        on_row: RowCallback | None = None,
+    ) -> Tensor:
+        """Keeps the first `rows` rows of each image, (B, C, H, W), and draws the rest."""
+        generator = torch.Generator().manual_seed(seed)
+        return complete_cached(
+            self.model,
+            self._labels(labels),
+            levels.to(self.device),
+            rows,
+            generator=generator,
+            on_row=on_row,
+        ).cpu()
+
+    def _labels(self, labels: Tensor | Sequence[str | int]) -> Tensor:
+        if not isinstance(labels, Tensor):
+            labels = torch.tensor([self.class_index(label) for label in labels])
+        return labels.to(self.device, torch.int64)

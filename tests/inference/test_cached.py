@@ -1,0 +1,79 @@
+"""The cached sampler is the naive one, faster."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pixelbayes.core import FUSIONS
+from pixelbayes.inference.cached import RowCache, complete_cached, sample_cached
+from pixelbayes.inference.sampling import complete_naive, sample_naive
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["pixel by pixel", "row by row"])
+@pytest.mark.parametrize("image_size", [(8, 8), (9, 11), (10, 13)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_cache_describes_every_pixel_as_the_network_does(
+    tiny_network, random_levels, fusion, channels, image_size, given
+):
+    network = tiny_network(fusion=fusion, channels=channels, image_size=image_size)
+    levels, labels = random_levels(3, network.config), torch.tensor([0, 2, 1])
+    with torch.inference_mode():
+        expected = network(levels, labels)
+        cache = RowCache(network, labels)
+        for row in range(cache.height):
+            cache.begin_row(row)
+            if given:
+                described = [cache.give_row(row, levels[:, :, row])]
+            else:
+                described = []
+                for col in range(cache.width):
+                    described.append(cache.describe(row, col))
+                    cache.put(row, col, levels[:, :, row : row + 1, col : col + 1])
+            for name, exact in vars(expected).items():
+                seen = torch.cat([getattr(part, name) for part in described], dim=-1)[..., 0, :]
+                torch.testing.assert_close(seen, exact[..., row, :], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("image_size", [(8, 8), (9, 11)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_cached_sampler_draws_the_same_levels_as_the_naive_one(
+    tiny_network, fusion, channels, image_size
+):
+    network = tiny_network(fusion=fusion, channels=channels, image_size=image_size)
+    labels = torch.tensor([1, 0])
+    naive = sample_naive(network, labels, generator=torch.Generator().manual_seed(5))
+    cached = sample_cached(network, labels, generator=torch.Generator().manual_seed(5))
+    assert cached.equal(naive)
+
+
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_deeper_stages_are_cached_too(tiny_network, blocks):
+    network = tiny_network(blocks_per_stage=blocks)
+    labels = torch.tensor([2])
+    naive = sample_naive(network, labels, generator=torch.Generator().manual_seed(5))
+    cached = sample_cached(network, labels, generator=torch.Generator().manual_seed(5))
+    assert cached.equal(naive)
+
+
+@pytest.mark.parametrize("rows", [0, 3, 4, 8])
+def test_cached_completion_draws_the_same_levels_as_the_naive_one(
+    tiny_network, random_levels, rows
+):
+    network, labels = tiny_network(), torch.tensor([1, 2])
+    levels = random_levels(2, network.config)
+    arguments = (network, labels, levels, rows)
+    naive = complete_naive(*arguments, generator=torch.Generator().manual_seed(5))
+    cached = complete_cached(*arguments, generator=torch.Generator().manual_seed(5))
+    assert cached.equal(naive)
+    assert cached[:, :, :rows].equal(levels[:, :, :rows])
+
+
+def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(tiny_network):
+    network, labels = tiny_network(), torch.tensor([1, 2, 0, 1])
+    together = sample_cached(network, labels, generator=torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    apart = [sample_cached(network, part, generator=generator) for part in labels.split([1, 3])]
+    assert together.equal(torch.cat(apart))

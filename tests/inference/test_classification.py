@@ -1,0 +1,94 @@
+"""Bayes' rule over exact likelihoods."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from pixelbayes.core import FUSIONS
+from pixelbayes.inference.classification import (
+    BayesClassifier,
+    class_posterior,
+    uniform_log_prior,
+)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("memory_budget", [1, 200_000, 1 << 30])
+def test_all_classes_in_one_pass_equal_a_loop_over_classes_at_any_memory_budget(
+    tiny_network, random_levels, fusion, memory_budget
+):
+    network = tiny_network(fusion=fusion)
+    levels = random_levels(5, network.config)
+    classifier = BayesClassifier(network, memory_budget=memory_budget)
+    with torch.inference_mode():
+        looped = [network(levels, torch.full((5,), label)).log_prob(levels) for label in range(3)]
+    torch.testing.assert_close(
+        classifier.log_likelihoods(levels), torch.stack(looped, dim=1), rtol=1e-12, atol=0
+    )
+
+
+def test_posterior_is_bayes_rule():
+    log_likelihood = torch.tensor([[-100.0, -101.0]], dtype=torch.float64)
+    prior = torch.tensor([0.2, 0.8], dtype=torch.float64)
+    joint = torch.tensor([0.2, 0.8 * math.exp(-1.0)], dtype=torch.float64)
+    torch.testing.assert_close(
+        class_posterior(log_likelihood, prior.log()).exp()[0], joint / joint.sum()
+    )
+
+
+def test_posterior_of_one_class_is_certain(tiny_network, random_levels):
+    network = tiny_network(classes=1)
+    classifier = BayesClassifier(network)
+    assert classifier.predict_log_proba(random_levels(2, network.config)).abs().max() == 0.0
+
+
+def test_posterior_of_the_unconditional_model_is_its_prior(tiny_network, random_levels):
+    network = tiny_network(fusion="none")
+    prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    classifier = BayesClassifier(network, log_prior=prior.log())
+    posterior = classifier.predict_log_proba(random_levels(2, network.config)).exp()
+    torch.testing.assert_close(posterior, prior.expand(2, 3))
+
+
+def test_temperature_leaves_the_ranking_and_moves_confidence_to_the_prior(
+    tiny_network, random_levels
+):
+    network, cold = tiny_network(), BayesClassifier(tiny_network())
+    levels = random_levels(4, network.config)
+    warm = BayesClassifier(network, temperature=1e8)
+    assert cold.predict(levels).equal(warm.predict(levels))
+    torch.testing.assert_close(
+        warm.predict_log_proba(levels),
+        uniform_log_prior(3).expand(4, 3),
+        rtol=0,
+        atol=1e-3,
+    )
+
+
+def test_no_gradient_is_kept_and_training_mode_is_left(tiny_network, random_levels):
+    network = tiny_network().train()
+    log_likelihoods = BayesClassifier(network).log_likelihoods(random_levels(2, network.config))
+    assert not network.training
+    assert not log_likelihoods.requires_grad
+
+
+def test_progress_counts_images(tiny_network, random_levels):
+    network, seen = tiny_network(), []
+    classifier = BayesClassifier(network, memory_budget=1)
+    classifier.log_likelihoods(random_levels(3, network.config), progress=seen.append)
+    assert seen == [1, 2, 3]
+
+
+@pytest.mark.parametrize("prior", [[0.5, 0.5], [0.5, 0.4, 0.2]])
+def test_a_prior_that_is_no_distribution_over_the_classes_is_refused(tiny_network, prior):
+    with pytest.raises(ValueError, match="exponentials sum to one"):
+        BayesClassifier(tiny_network(), log_prior=torch.tensor(prior).log())
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
+def test_a_temperature_that_is_not_positive_is_refused(tiny_network, temperature):
+    with pytest.raises(ValueError, match="temperature is positive"):
+        BayesClassifier(tiny_network(), temperature=temperature)
