@@ -1,13 +1,21 @@
-"""Small networks that the tests of every layer share."""
+"""Small networks, a saved model and image files that the tests of several layers share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from math import log
+from pathlib import Path
 
 import pytest
 import torch
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
+from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.data import Resize, write_png
+from pixelbayes.inference import PixelBayes
+
+CLASSES = ("koala", "pizza", "sea lion")
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +65,30 @@ def random_levels() -> Callable[..., torch.Tensor]:
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
     return draw
+
+
+@pytest.fixture
+def tiny_model(tiny_network: Callable[..., PixelCNN]) -> PixelBayes:
+    """Three classes, 8 x 8 RGB, float64, random weights."""
+    metadata = Metadata(
+        classes=CLASSES,
+        resize=asdict(Resize(size=(8, 8), allow_upscaling=True)),
+        log_prior=(log(0.5), log(0.25), log(0.25)),
+        temperature=20.0,
+    )
+    return PixelBayes(tiny_network(), metadata)
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a folder of noise images."""
+
+    def make(count: int) -> Path:
+        folder = tmp_path / "photos"
+        generator = torch.Generator().manual_seed(3)
+        for number in range(count):
+            levels = torch.randint(0, 256, (3, 12, 10), generator=generator).to(torch.uint8)
+            write_png(levels, folder / f"{number:02}.png")
+        return folder
+
+    return make

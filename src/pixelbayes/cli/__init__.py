@@ -1,0 +1,1 @@
+"""The command line: one typed function per verb, whose signature is its set of options."""

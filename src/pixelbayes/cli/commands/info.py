@@ -1,0 +1,108 @@
+"""`pixelbayes info`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelbayes.cli import terminal
+from pixelbayes.cli.commands.results import summary
+from pixelbayes.cli.signatures import CommandParser
+
+__all__ = ["info", "main"]
+
+EPILOG = """
+examples:
+
+  pixelbayes info runs/demo
+  pixelbayes info folder:photos
+"""
+
+
+REPEATED = r"(run|provenance)\.data\.|run\.(versions|command|commit|machine|classes|data_sha256)"
+"""Lines of a model's description that say again, or at length, what others say."""
+
+
+def info(subject: str, *, data_dir: Path | None = None, json: bool = False) -> int:
+    """Describes a trained model or a data set.
+
+    Of a model: classes, image size, architecture, number of weights, temperature, and where it
+    comes from.  Of a data set: classes, size of the images, and how many there are of each class
+    in each split.
+
+    Args:
+        subject: Run directory, checkpoint folder, or data source (digits, cpen455, cifar10,
+            folder:PATH, csv:PATH or npz:PATH).
+        data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
+        json: Print JSON instead of a table.
+    """
+    described = _describe(subject, data_dir)
+    if json:
+        terminal.show_json(described)
+    else:
+        _show(described)
+    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses and runs; returns the exit status."""
+    parser = CommandParser("pixelbayes info", summary(info), EPILOG)
+    parser.add_function(info)
+    return info(**parser.parse_given(argv))
+
+
+def _show(described: dict[str, Any]) -> None:
+    """Writes tables: of a data set the counts, class by split, in one of their own."""
+    from pixelbayes.report.markdown import table_rows
+
+    splits = described.pop("splits", {})
+    lines = [row for row in table_rows(described) if not re.match(REPEATED, row[0])]
+    terminal.show_table(lines)
+    if splits:
+        counted = (*described["classes"],)
+        rows = [[name, *(str(s["per_class"][name]) for s in splits.values())] for name in counted]
+        rows += [
+            [f"({what})", *(str(s[what]) for s in splits.values())]
+            for what in ("unlabelled", "images")
+        ]
+        terminal.show_text("")
+        terminal.show_table(rows, ["class", *splits])
+
+
+def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
+    from pixelbayes.data import DatasetError, describe, load_dataset, open_source
+
+    path = Path(subject)
+    if path.is_dir():
+        return _model(path)
+    try:
+        open_source(subject, data_dir=data_dir)
+    except DatasetError as error:
+        if ":" in subject or data_dir is not None:
+            raise
+        raise ValueError(
+            f"{subject} is neither a run directory or checkpoint folder nor a data source: {error}"
+        ) from error
+    return describe(load_dataset(subject, data_dir=data_dir))
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from pixelbayes.inference import PixelBayes
+    from pixelbayes.workflows.evaluate import describe_model
+    from pixelbayes.workflows.runs import Run
+
+    model = PixelBayes.load(path)
+    described: dict[str, Any] = {
+        "classes": list(model.classes),
+        "prior": [math.exp(value) for value in model.metadata.log_prior],
+        "temperature": model.temperature,
+        "network": describe_model(model),
+        "resize": dict(model.metadata.resize),
+        "provenance": dict(model.metadata.provenance) or None,
+    }
+    if (path / "run.json").is_file():
+        described["run"] = dict(Run.open(path).info)
+    return described

@@ -1,0 +1,127 @@
+"""`pixelbayes predict`."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from pixelbayes.cli import terminal
+from pixelbayes.cli.commands.device import resolve
+from pixelbayes.cli.commands.results import summary
+from pixelbayes.cli.signatures import CommandParser
+
+if TYPE_CHECKING:
+    from pixelbayes.data import BadFile
+
+__all__ = ["main", "predict"]
+
+SHOWN = 10  # files that are named when many are left out
+STDOUT = Path("-")
+EPILOG = """
+example:
+
+  pixelbayes predict runs/demo photos/ more.png --output predictions.csv
+"""
+
+
+def predict(
+    model: Path,
+    *paths: Path,
+    output: Path = STDOUT,
+    temperature: float | None = None,
+    skip_bad_files: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    quiet: bool = False,
+) -> int:
+    """Classifies image files and writes one CSV row for each.
+
+    The columns are path, class, index, bits_per_dim (code length under p(x)), and for each class
+    log_posterior[NAME], log p(class | image), and log_likelihood[NAME], log p(image | class),
+    both in nats per image.  Files are decoded before anything is written: if some cannot be
+    read, they are listed and there is no table.
+
+    Args:
+        model: Run directory or checkpoint folder.
+        paths: Image files, folders, and CSV files with a column path (or paths in the first
+            column).
+        output: CSV file to write; - is stdout.
+        temperature: Divides log-likelihoods in Bayes' rule, above 0; 1 leaves them as they are
+            (default: the one that evaluate fitted, else 1).
+        skip_bad_files: Leave out files that cannot be read, and name them on stderr.
+        device: Where the model runs; auto takes a GPU if there is one.
+        quiet: Show no progress.
+    """
+    from pixelbayes.inference import PixelBayes
+    from pixelbayes.workflows.predict import find_inputs, write_csv
+    from pixelbayes.workflows.predict import predict as classify
+
+    loaded = PixelBayes.load(model, resolve(device))
+    inputs = find_inputs(paths)
+    bad: list[BadFile] = []
+    sharing_terminal = output == STDOUT and sys.stdout.isatty()
+    with terminal.Progress() as progress:
+        predictions = classify(
+            loaded,
+            inputs.images,
+            temperature=temperature,
+            skip_bad=skip_bad_files,
+            on_bad=bad.append,
+            progress=None if quiet or sharing_terminal else progress,
+        )
+        with _table(output) as file:
+            rows = write_csv(predictions, loaded.classes, file)
+    _tell("not classified, no image by its suffix", inputs.others)
+    _tell("left out, cannot be read", bad)
+    if output != STDOUT:
+        terminal.note(f"{rows} images classified; written: {output}")
+    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses and runs; returns the exit status."""
+    parser = CommandParser("pixelbayes predict", summary(predict), EPILOG)
+    parser.add_function(predict)
+    given = parser.parse_given(argv)
+    return predict(given.pop("model"), *given.pop("paths"), **given)
+
+
+@contextmanager
+def _table(output: Path) -> Iterator[TextIO]:
+    """Opens the output; a file appears whole or not at all."""
+    if output == STDOUT:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
+        yield sys.stdout
+        return
+    if output.exists() and not output.is_file():  # a pipe or a device cannot be replaced
+        with output.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+    try:
+        # surrogateescape: a file name need not be UTF-8, and is written as it is
+        with open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)  # mkstemp keeps a file to its owner
+        os.replace(name, output)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _tell(what: str, files: Sequence[object]) -> None:
+    if files:
+        terminal.note(f"{what} ({len(files)}):")
+        for file in files[:SHOWN]:
+            terminal.note(f"  {file}")
+        if len(files) > SHOWN:
+            terminal.note(f"  ... and {len(files) - SHOWN} more")

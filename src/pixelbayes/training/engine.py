@@ -1,0 +1,180 @@
+"""The training engine: Lightning, set up so that a resumed run equals an uninterrupted one.
+
+Lightning owns the loop, devices, processes and precision.  Everything that depends on where in
+the run a step is (batches, augmentation, dropout, learning rate) is a function of the step
+number, so resuming needs the weights, the optimiser's moments and that one number.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities import rank_zero_only
+
+from pixelbayes.core import PixelCNN
+from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.data import LabelledImages
+from pixelbayes.training.config import OptimConfig, TrainingConfig
+from pixelbayes.training.datamodule import LevelsDataModule
+from pixelbayes.training.display import RunDisplay
+from pixelbayes.training.recording import RESUME, RunRecorder, SafeCheckpointIO
+from pixelbayes.training.stopping import GracefulStop, signals_restored
+from pixelbayes.training.tasks import PixelCNNTask
+
+__all__ = ["Outcome", "fit", "is_first_process"]
+
+PRECISION_NAMES: dict[str, Any] = {
+    "32": "32-true",
+    "bf16-mixed": "bf16-mixed",
+    "64": "64-true",
+}
+
+
+NO_NEWS = (
+    "GPU available but not used",  # it was asked for
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch >= 2.9
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        epochs: Epochs done.
+        best_epoch: The one with the lowest validation bits/dim, counted from 1.
+        best_bits_per_dim: That bits/dim.
+        reason: "epochs" (all are done) or "patience" (no more improvement).
+    """
+
+    epochs: int
+    best_epoch: int
+    best_bits_per_dim: float
+    reason: str
+
+
+def fit(
+    model: PixelCNN,
+    train: LabelledImages,
+    validation: LabelledImages,
+    *,
+    optim: OptimConfig,
+    training: TrainingConfig,
+    seed: int,
+    folder: Path,
+    metadata: Metadata,
+    resume: bool = False,
+    progress: bool = True,
+) -> Outcome:
+    """Trains `model` in place and fills the run directory `folder`.
+
+    Args:
+        model: A network with its first weights; a resumed run replaces them.
+        train: Training images, larger than the model's by the crop margin.
+        validation: Validation images.
+        optim: Optimiser and schedule.
+        training: Length, devices, augmentation.
+        seed: Decides order, augmentation and dropout.
+        folder: An existing folder.
+        metadata: What the checkpoints say beside the weights.
+        resume: Goes on from `folder / "resume.ckpt"`, where there is one.
+        progress: Whether to show progress on stderr.
+
+    Raises:
+        DivergedError: If the loss stops being a number.
+        RunStopped: If a signal or the time limit stopped the run; its state is saved.
+    """
+    data = LevelsDataModule(train, validation, training, seed)
+    task = PixelCNNTask(
+        model.train(),
+        optim,
+        steps_per_epoch=data.steps_per_epoch,
+        epochs=training.epochs,
+        accuracy_every=training.accuracy_every,
+        seed=seed,
+    )
+    display = RunDisplay(
+        epochs=training.epochs,
+        steps_per_epoch=data.steps_per_epoch,
+        enabled=progress and is_first_process(),
+    )
+    recorder = RunRecorder(
+        folder, metadata, images=len(train), patience=training.patience, on_row=display.show
+    )
+    stop = GracefulStop(
+        folder / RESUME,
+        steps_per_epoch=data.steps_per_epoch,
+        max_seconds=training.max_seconds,
+        notify=display.say,
+    )
+    state = folder / RESUME if resume and (folder / RESUME).exists() else None
+    with signals_restored(), quiet_lightning(), torch.random.fork_rng(devices=[]), display:
+        trainer = make_trainer(training, optim, folder, [display, stop, recorder])
+        trainer.fit(task, datamodule=data, ckpt_path=state)
+    return Outcome(
+        epochs=trainer.current_epoch,
+        best_epoch=recorder.best_epoch,
+        best_bits_per_dim=recorder.best,
+        reason="epochs" if trainer.current_epoch >= training.epochs else "patience",
+    )
+
+
+def make_trainer(
+    training: TrainingConfig, optim: OptimConfig, folder: Path, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """Lightning's trainer, with everything off that this package does itself."""
+    world = training.devices * training.num_nodes
+    accelerator = training.accelerator
+    if accelerator == "auto":  # Lightning's own auto would take Apple's GPU, which has no float64
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=training.devices,
+        num_nodes=training.num_nodes,
+        strategy=DDPStrategy() if world > 1 else "auto",
+        precision=PRECISION_NAMES[training.precision],
+        max_epochs=training.epochs,
+        gradient_clip_val=optim.gradient_clip,
+        plugins=[SafeCheckpointIO()],
+        logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+        callbacks=callbacks,
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files; true where there is only one."""
+    rank: int = getattr(rank_zero_only, "rank", 0)
+    return rank == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Holds back Lightning's announcements; its warnings stay, but for those listed here."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in NO_NEWS:
+            warnings.filterwarnings("ignore", message=message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,33 @@
+"""Ways in which training ends early."""
+
+from __future__ import annotations
+
+__all__ = ["DivergedError", "RunStopped"]
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a finite number; the last good checkpoint is kept."""
+
+    def __init__(self, step: int, lr: float) -> None:
+        super().__init__(
+            f"training diverged: the loss is not finite after step {step} (learning rate {lr:g}). "
+            f"Try a lower --lr (such as {lr / 4:.2g}), --gradient-clip 1, a warm-up "
+            "(--warmup-steps 500) or --precision 32. The checkpoints of earlier epochs are kept."
+        )
+        self.step = step
+        self.lr = lr
+
+
+class RunStopped(Exception):  # noqa: N818 (not an error: it was asked for)
+    """Training was asked to stop; its state is saved and can be resumed.
+
+    Attributes:
+        reason: "signal" (Ctrl-C or a request of the system) or "max_time".
+        step: Optimiser steps done.
+    """
+
+    def __init__(self, reason: str, step: int) -> None:
+        what = {"signal": "stopped by a signal", "max_time": "--max-time is over"}[reason]
+        super().__init__(f"{what} after step {step}; the state is saved, --resume continues it")
+        self.reason = reason
+        self.step = step

@@ -1,0 +1,67 @@
+"""metrics.csv: one row per epoch, what a run's curves are drawn from."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["COLUMNS", "Row", "read_metrics", "write_metrics"]
+
+COLUMNS = (
+    "epoch",  # epochs done, so the first row says 1
+    "step",  # optimiser steps done
+    "train/bits_per_dim",  # as the weights went by, with dropout
+    "val/bits_per_dim",
+    "train/accuracy",  # share of the fixed subset, 0..1; empty where not measured
+    "val/accuracy",
+    "lr",  # of the epoch's last step
+    "images_per_s",  # training images per second, without the validation
+    "seconds",  # of the epoch, with the validation
+)
+COUNTS = ("epoch", "step")
+
+Row = dict[str, float | None]
+"""By column; None where nothing was measured."""
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """Reads what `write_metrics` wrote, number for number; no file is an empty table.
+
+    Raises:
+        ValueError: If the file is not such a table.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return [
+                {name: _number(name, text) for name, text in row.items()}
+                for row in csv.DictReader(file, strict=True)
+            ]
+        except (TypeError, ValueError, csv.Error) as error:
+            raise ValueError(f"{path} is not a table of numbers: {error}") from error
+
+
+def write_metrics(path: Path, rows: Sequence[Row]) -> None:
+    """Writes the whole table, which appears at once or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _text(name, row.get(name)) for name in COLUMNS})
+    os.replace(partial, path)
+
+
+def _text(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if name in COUNTS else repr(float(value))
+
+
+def _number(name: str, text: str) -> float | None:
+    if text == "":
+        return None
+    return int(text) if name in COUNTS else float(text)

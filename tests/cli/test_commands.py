@@ -1,0 +1,196 @@
+"""The verbs that use a trained model, end to end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelbayes.cli.main import main
+from pixelbayes.inference import PixelBayes
+
+MakeFolder = Callable[[int], Path]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model_dir(tiny_model: PixelBayes, tmp_path: Path) -> str:
+    tiny_model.save(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def wild_folder(folder: Path) -> Path:
+    """What people really have: one good photograph among everything else."""
+    photo = Image.fromarray(np.arange(40 * 40 * 3, dtype=np.uint8).reshape(40, 40, 3))
+    photo.save(folder / "good.jpg")
+    photo.convert("CMYK").save(folder / "ink.jpg")
+    Image.new("RGB", (1, 1)).save(folder / "tiny.png")
+    (folder / "cut.jpg").write_bytes((folder / "good.jpg").read_bytes()[:600])
+    (folder / "text.jpg").write_text("not an image")
+    (folder / "notes.txt").write_text("hello")
+    return folder
+
+
+def test_predict_writes_csv_to_stdout_and_nothing_else(
+    model_dir: str, photo_folder: MakeFolder, capsys: Capture
+) -> None:
+    folder = photo_folder(2)
+    assert main(["predict", model_dir, str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert [row["path"] for row in rows(out)] == [str(folder / "00.png"), str(folder / "01.png")]
+    assert err == ""
+
+
+def test_predict_names_every_bad_file_and_writes_nothing(
+    model_dir: str, photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = wild_folder(photo_folder(1))
+    output = tmp_path / "table.csv"
+    assert main(["predict", model_dir, str(folder), "--output", str(output)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("pixelbayes: error: 2 images cannot be read (pass --skip-bad-files")
+    assert "cut.jpg" in err
+    assert "text.jpg" in err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "photos"]
+
+
+def test_predict_to_stdout_writes_not_even_a_header_where_a_file_is_bad(
+    model_dir: str, photo_folder: MakeFolder, capsys: Capture
+) -> None:
+    assert main(["predict", model_dir, str(wild_folder(photo_folder(1)))]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_predict_skips_bad_files_and_reports_them(
+    model_dir: str, photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = wild_folder(photo_folder(1))
+    output = tmp_path / "deep" / "table.csv"
+    arguments = ["predict", model_dir, str(folder), "--output", str(output), "--skip-bad-files"]
+    assert main(arguments) == 0
+    err = capsys.readouterr().err
+    names = [Path(row["path"]).name for row in rows(output.read_text())]
+    assert names == ["00.png", "good.jpg", "ink.jpg", "tiny.png"]
+    assert "left out, cannot be read (2):" in err
+    assert "not classified, no image by its suffix (1):" in err
+    assert "notes.txt" in err
+    assert "4 images classified" in err
+
+
+def test_predict_leaves_an_earlier_table_alone_when_it_fails(
+    model_dir: str, photo_folder: MakeFolder, tmp_path: Path
+) -> None:
+    output = tmp_path / "table.csv"
+    output.write_text("precious")
+    assert (
+        main(["predict", model_dir, str(wild_folder(photo_folder(1))), "--output", str(output)])
+        == 2
+    )
+    assert output.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
+def test_a_file_name_that_is_no_text_comes_back_byte_for_byte(
+    model_dir: str, photo_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder = photo_folder(1)
+    odd = os.fsencode(folder) + b"/caf\xe9.png"
+    try:
+        os.rename(folder / "00.png", odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert main(["predict", model_dir, str(folder), "--output", str(tmp_path / "t.csv")]) == 0
+    assert odd in (tmp_path / "t.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "{model}", "{tmp}/nowhere"], "does not exist; pass an image file or a folder"),
+        (["predict", "{tmp}/nowhere", "x.png"], "no such folder: "),
+        (["predict", "{tmp}", "x.png"], "expected model.json and model.safetensors there"),
+        (["predict", "{model}", "{photos}", "--temperature", "0"], "the temperature is positive"),
+        (["sample", "{model}", "--class", "kola"], "no class 'kola'; choose one of: koala, pizza"),
+        (["sample", "{model}", "--output", "{photos}"], "is not empty; choose another --output"),
+        (["sample", "{model}", "--rows", "2"], "--rows says how much of --complete FILE is kept"),
+        (["info", "{tmp}/nowhere"], "is neither a run directory or checkpoint folder nor a data"),
+        (["info", "digitz"], "did you mean digits?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: list[str],
+    message: str,
+    model_dir: str,
+    photo_folder: MakeFolder,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    places = {"model": model_dir, "tmp": str(tmp_path), "photos": str(photo_folder(1))}
+    assert main([argument.format(**places) for argument in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("pixelbayes: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_is_one_line(model_dir: str, capsys: Capture) -> None:
+    weights = Path(model_dir) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    assert main(["sample", model_dir]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "model.safetensors" in err
+
+
+def test_sample_writes_images_grid_and_index(
+    model_dir: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["sample", model_dir, "--class", "koala,2", "--count", "2", "--output", str(out)]
+    assert main(arguments) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "grid.png",
+        "koala-0001.png",
+        "koala-0002.png",
+        "samples.json",
+        "sea_lion-0001.png",
+        "sea_lion-0002.png",
+    ]
+    assert "4 images" in capsys.readouterr().out
+
+
+def test_sample_completes_a_file(model_dir: str, photo_folder: MakeFolder, tmp_path: Path) -> None:
+    source = photo_folder(1) / "00.png"
+    out = tmp_path / "out"
+    arguments = ["sample", model_dir, "--complete", str(source), "--rows", "3", "--count", "1"]
+    assert main([*arguments, "--output", str(out)]) == 0
+    assert json.loads((out / "samples.json").read_text())["rows_kept"] == 3
+
+
+def test_info_describes_a_model_as_json(model_dir: str, capsys: Capture) -> None:
+    assert main(["info", model_dir, "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["classes"] == ["koala", "pizza", "sea lion"]
+    assert described["temperature"] == 20.0
+    assert described["network"]["image_size"] == [8, 8]
+
+
+def test_info_counts_the_images_of_a_data_set(capsys: Capture) -> None:
+    assert main(["info", "digits"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    header = next(line for line in lines if line.startswith("class "))
+    assert header.split() == ["class", "train", "validation", "test"]
+    assert any(line.startswith("(images)") for line in lines)

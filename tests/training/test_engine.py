@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig, bits_per_dim
+from pixelbayes.core.checkpoint import Metadata, load_checkpoint
+from pixelbayes.data import LabelledImages, Resize
+from pixelbayes.inference import BayesClassifier
+from pixelbayes.training import OptimConfig, TrainingConfig
+from pixelbayes.training.config import PRECISIONS
+from pixelbayes.training.datamodule import LevelsDataModule
+from pixelbayes.training.engine import Outcome, fit
+from pixelbayes.training.metrics import Row, read_metrics
+
+CLASSES = 3
+
+
+def images(count: int, seed: int) -> LabelledImages:
+    """Images whose brightness tells their class."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % CLASSES
+    noise = torch.randint(0, 40, (count, 1, 8, 8), generator=generator)
+    levels = (noise + 80 * labels[:, None, None, None]).to(torch.uint8)
+    return LabelledImages(levels, labels, tuple(f"{seed}/{i}" for i in range(count)))
+
+
+TRAIN, VALIDATION = images(40, seed=0), images(11, seed=1)
+
+
+def network(**changes: Any) -> PixelCNN:
+    settings = {"image_size": (8, 8), "channels": 1, "features": 6, "blocks_per_stage": 1}
+    torch.manual_seed(0)
+    return PixelCNN(
+        PixelCNNConfig(**{**settings, "classes": CLASSES, "mixtures": 2, "embedding": 4, **changes})
+    )
+
+
+def run(
+    folder: Path, *, optim: OptimConfig | None = None, **training: Any
+) -> tuple[Outcome, list[Row]]:
+    outcome = fit(
+        network(dropout=0.1),
+        TRAIN,
+        VALIDATION,
+        optim=optim or OptimConfig(lr=0.01),
+        training=TrainingConfig(**{"batch_size": 16, "epochs": 2, **training}),
+        seed=0,
+        folder=folder,
+        metadata=Metadata(
+            classes=("dark", "grey", "bright"),
+            resize=asdict(Resize(size=(8, 8))),
+            log_prior=(-1.0986122886681098,) * CLASSES,
+        ),
+        progress=False,
+    )
+    return outcome, read_metrics(folder / "metrics.csv")
+
+
+def test_training_learns_what_there_is_to_learn(tmp_path: Path) -> None:
+    outcome, rows = run(tmp_path, epochs=12)
+
+    assert outcome.best_bits_per_dim < 7.0
+    assert rows[0]["val/bits_per_dim"] > outcome.best_bits_per_dim
+    assert rows[-1]["val/accuracy"] > 0.9
+
+
+def test_validation_bits_per_dim_is_the_mean_over_images(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, epochs=1)
+
+    model, _ = load_checkpoint(tmp_path / "last")
+    with torch.no_grad():
+        log_prob = model(VALIDATION.levels, VALIDATION.labels).log_prob(VALIDATION.levels)
+    bits = bits_per_dim(log_prob, model.config.dims).mean().item()
+    assert rows[0]["val/bits_per_dim"] == pytest.approx(bits, rel=1e-5)
+
+
+def test_accuracy_is_that_of_bayes_rule_on_the_checkpoint(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, epochs=1, accuracy_images=9)
+
+    model, _ = load_checkpoint(tmp_path / "last")
+    subset = TRAIN.select(
+        LevelsDataModule(TRAIN, VALIDATION, TrainingConfig(accuracy_images=9), 0).accuracy_subset()
+    )
+    assert len(subset) == 9
+    for name, split in (("train", subset), ("val", VALIDATION)):
+        right = BayesClassifier(model).predict(split.levels) == split.labels
+        assert rows[0][f"{name}/accuracy"] == pytest.approx(right.double().mean().item())
+
+
+def test_accuracy_is_measured_as_often_as_asked_and_at_the_end(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, epochs=3, accuracy_every=2)
+
+    assert [row["val/accuracy"] is None for row in rows] == [True, False, False]
+
+
+def test_the_checkpoint_holds_the_moving_average_where_there_is_one(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1, optim=OptimConfig(lr=0.01, ema_decay=0.999))
+
+    saved = load_checkpoint(tmp_path / "last")[0].state_dict()
+    state = torch.load(tmp_path / "resume.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(saved["output.bias"], state["ema.module.output.bias"])
+    assert not torch.equal(saved["output.bias"], state["model.output.bias"])
+
+
+def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path: Path) -> None:
+    outcome, rows = run(tmp_path, epochs=3, optim=OptimConfig(lr=1e-30))
+
+    assert outcome.best_bits_per_dim == min(row["val/bits_per_dim"] for row in rows)
+    assert outcome.best_epoch == 1, "nothing is learned, so no later epoch is better"
+    assert load_checkpoint(tmp_path / "best")[1].provenance["epoch"] == 1
+    assert load_checkpoint(tmp_path / "last")[1].provenance["epoch"] == 3
+
+
+def test_the_learning_rate_follows_the_step(tmp_path: Path) -> None:
+    optim = OptimConfig(lr=0.01, schedule="exponential", lr_decay_per_step=0.9)
+
+    _, rows = run(tmp_path, optim=optim)
+
+    assert [row["step"] for row in rows] == [3, 6]
+    assert [row["lr"] for row in rows] == pytest.approx([0.01 * 0.9**2, 0.01 * 0.9**5])
+
+
+def test_a_batch_larger_than_the_data_is_the_data(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, batch_size=100, epochs=1)
+
+    assert rows[0]["step"] == 1
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_training_works_in_every_precision(precision: str, tmp_path: Path) -> None:
+    _, rows = run(tmp_path, precision=precision, epochs=1)
+
+    assert 0.0 < rows[0]["val/bits_per_dim"] < 20.0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_training_works_with_every_optimizer(optimizer: str, tmp_path: Path) -> None:
+    _, rows = run(tmp_path, epochs=1, optim=OptimConfig(optimizer=optimizer, weight_decay=0.01))
+
+    assert rows[0]["val/bits_per_dim"] is not None
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_weight_has_a_gradient_as_distributed_training_demands(fusion: str) -> None:
+    model = network(fusion=fusion)
+
+    model(TRAIN.levels, TRAIN.labels).log_prob(TRAIN.levels).sum().backward()
+
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []

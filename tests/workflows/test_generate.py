@@ -1,0 +1,122 @@
+"""Generated images and the files that hold them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelbayes.data import write_png
+from pixelbayes.inference import PixelBayes
+from pixelbayes.workflows.generate import OutputExistsError, generate, save_samples
+
+
+def test_the_batch_size_does_not_change_the_images(tiny_model: PixelBayes) -> None:
+    together = generate(tiny_model, count=2, seed=5)
+    one_by_one = generate(tiny_model, count=2, seed=5, batch_size=1)
+    assert torch.equal(together.levels, one_by_one.levels)
+
+
+def test_the_seed_changes_the_images(tiny_model: PixelBayes) -> None:
+    assert not torch.equal(
+        generate(tiny_model, ["pizza"], seed=0).levels,
+        generate(tiny_model, ["pizza"], seed=1).levels,
+    )
+
+
+def test_classes_are_drawn_by_name_or_index_in_the_order_given(tiny_model: PixelBayes) -> None:
+    assert generate(tiny_model, ["sea lion", 0], count=2).labels.tolist() == [2, 2, 0, 0]
+
+
+def test_each_sample_carries_its_log_likelihood(tiny_model: PixelBayes) -> None:
+    samples = generate(tiny_model)
+    table = tiny_model.classifier().log_likelihoods(samples.levels)
+    torch.testing.assert_close(samples.log_prob, table.diagonal())
+
+
+def test_a_completed_image_keeps_its_first_rows(tiny_model: PixelBayes, tmp_path: Path) -> None:
+    levels = torch.arange(192).view(3, 8, 8).to(torch.uint8)
+    write_png(levels, tmp_path / "half.png")
+    samples = generate(tiny_model, count=2, source=tmp_path / "half.png", rows=3)
+    assert torch.equal(samples.levels[:, :, :3], levels[:, :3].expand(6, -1, -1, -1))
+    assert not torch.equal(samples.levels[0], samples.levels[1])
+
+
+def test_progress_counts_rows_up_to_all_of_them(tiny_model: PixelBayes) -> None:
+    calls: list[tuple[int, int]] = []
+    generate(tiny_model, batch_size=2, progress=lambda _, done, total: calls.append((done, total)))
+    assert calls == [(done, 16) for done in range(1, 17)]
+
+
+def test_saved_pngs_hold_exactly_the_sampled_levels(tiny_model: PixelBayes, tmp_path: Path) -> None:
+    samples = generate(tiny_model, count=2)
+    paths = save_samples(samples, tiny_model, tmp_path / "out")
+    assert [path.name for path in paths[:3]] == [
+        "koala-0001.png",
+        "koala-0002.png",
+        "pizza-0001.png",
+    ]
+    for path, levels in zip(paths, samples.levels, strict=True):
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), levels.permute(1, 2, 0).numpy())
+
+
+def test_the_index_tells_class_seed_and_likelihood_of_each_file(
+    tiny_model: PixelBayes, tmp_path: Path
+) -> None:
+    samples = generate(tiny_model, ["sea lion"], seed=9)
+    save_samples(samples, tiny_model, tmp_path)
+    index = json.loads((tmp_path / "samples.json").read_text())
+    assert index["seed"] == 9
+    assert index["samples"][0]["file"] == "sea_lion-0001.png"
+    assert index["samples"][0]["class"] == "sea lion"
+    assert index["samples"][0]["log_likelihood"] == float(samples.log_prob[0])
+
+
+def test_a_folder_with_other_files_is_refused(tiny_model: PixelBayes, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(OutputExistsError, match="not empty; choose another --output, or"):
+        save_samples(generate(tiny_model), tiny_model, tmp_path)
+
+
+def test_overwriting_removes_the_earlier_samples_and_nothing_else(
+    tiny_model: PixelBayes, tmp_path: Path
+) -> None:
+    save_samples(generate(tiny_model, count=2), tiny_model, tmp_path)
+    (tmp_path / "mine.txt").touch()
+    save_samples(generate(tiny_model, ["pizza"]), tiny_model, tmp_path, overwrite=True)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["grid.png", "mine.txt", "pizza-0001.png", "samples.json"]
+
+
+def test_class_names_that_make_the_same_file_name_keep_apart(
+    tiny_model: PixelBayes, tmp_path: Path
+) -> None:
+    metadata = replace(tiny_model.metadata, classes=("../a", "A", ".."))
+    odd = PixelBayes(tiny_model.model, metadata)
+    paths = save_samples(generate(odd), odd, tmp_path / "out")
+    assert len({path.name.lower() for path in paths}) == 3
+    assert {path.parent for path in paths} == {tmp_path / "out"}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"classes": ["kola"]}, "no class 'kola'; choose one of: koala"),
+        ({"classes": []}, "no class to draw"),
+        ({"count": 0}, "--count is a number of images above 0, got 0"),
+        ({"batch_size": 0}, "--batch-size is a number"),
+        ({"rows": 3}, "--rows says how much of --complete FILE is kept"),
+        ({"rows": 8, "source": "x.png"}, r"--rows is the number of rows to keep, 0\.\.7, got 8"),
+    ],
+)
+def test_impossible_wishes_are_explained(
+    tiny_model: PixelBayes, options: dict[str, object], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        generate(tiny_model, **options)  # type: ignore[arg-type]

@@ -1,0 +1,156 @@
+"""Predictions of image files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixelbayes.core import bits_per_dim
+from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images
+from pixelbayes.inference import PixelBayes
+from pixelbayes.workflows.predict import find_inputs, predict, write_csv
+
+MakeFolder = Callable[[int], Path]
+
+
+def test_a_prediction_is_bayes_rule_with_the_calibrated_temperature(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    paths = find_inputs([photo_folder(3)]).images
+    levels, _, _ = read_images(paths, channels=3, resize=tiny_model.resize)
+    expected = tiny_model.classifier().predict_log_proba(levels)
+
+    rows = list(predict(tiny_model, paths))
+
+    assert [row.path for row in rows] == list(paths)
+    got = torch.tensor([row.log_posterior for row in rows], dtype=torch.float64)
+    torch.testing.assert_close(got, expected)
+    assert [row.index for row in rows] == expected.argmax(dim=1).tolist()
+    assert [row.name for row in rows] == [tiny_model.classes[row.index] for row in rows]
+
+
+def test_bits_per_dim_are_those_of_the_marginal(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    paths = find_inputs([photo_folder(2)]).images
+    levels, _, _ = read_images(paths, channels=3, resize=tiny_model.resize)
+
+    rows = list(predict(tiny_model, paths))
+
+    expected = bits_per_dim(tiny_model.log_prob(levels), 192).tolist()
+    assert [row.bits_per_dim for row in rows] == pytest.approx(expected)
+
+
+def test_a_temperature_changes_the_posterior_and_no_likelihood(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    paths = find_inputs([photo_folder(1)]).images
+    (calibrated,) = predict(tiny_model, paths)
+    (raw,) = predict(tiny_model, paths, temperature=1.0)
+    assert raw.log_likelihood == calibrated.log_likelihood
+    assert min(raw.log_posterior) < min(calibrated.log_posterior)
+
+
+def test_the_size_of_a_chunk_changes_no_prediction(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    paths = find_inputs([photo_folder(5)]).images
+    whole, chunked = (list(predict(tiny_model, paths, chunk=n)) for n in (5, 2))
+    assert [row.path for row in whole] == [row.path for row in chunked]
+    for one, other in zip(whole, chunked, strict=True):
+        assert one.log_posterior == pytest.approx(other.log_posterior)
+
+
+def test_unreadable_files_are_listed_before_any_prediction(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    folder = photo_folder(2)
+    (folder / "zz.png").write_bytes(b"no image")
+    (folder / "zzz.png").touch()
+    with pytest.raises(DatasetError, match=r"2 images cannot be read .*zz\.png.*zzz\.png"):
+        predict(tiny_model, find_inputs([folder]).images)
+
+
+def test_skipped_files_leave_the_other_rows_with_their_own_paths(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    folder = photo_folder(3)
+    good = list(predict(tiny_model, find_inputs([folder]).images))
+    (folder / "00b.png").write_bytes(b"no image")
+    bad: list[BadFile] = []
+
+    rows = list(
+        predict(tiny_model, find_inputs([folder]).images, skip_bad=True, on_bad=bad.append, chunk=2)
+    )
+
+    assert [file.path.name for file in bad] == ["00b.png"]
+    assert [row.path for row in rows] == [row.path for row in good]
+    for row, alone in zip(rows, good, strict=True):
+        assert row.log_likelihood == pytest.approx(alone.log_likelihood)
+
+
+def test_a_file_that_vanishes_after_the_check_is_an_error(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    folder = photo_folder(2)
+    rows = predict(tiny_model, find_inputs([folder]).images, chunk=1)
+    next(rows)
+    (folder / "01.png").unlink()
+    with pytest.raises(ImageFileError, match="no such file"):
+        next(rows)
+
+
+def test_other_files_of_a_folder_are_told_apart_from_images(photo_folder: MakeFolder) -> None:
+    folder = photo_folder(1)
+    (folder / "notes.txt").write_text("hello")
+    inputs = find_inputs([folder])
+    assert [path.name for path in inputs.images] == ["00.png"]
+    assert [path.name for path in inputs.others] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "table", ["label,path\nx,photos/01.png\ny,photos/00.png\n", "photos/01.png,x\nphotos/00.png\n"]
+)
+def test_a_table_gives_paths_in_its_order(
+    tmp_path: Path, photo_folder: MakeFolder, table: str
+) -> None:
+    folder = photo_folder(2)
+    (tmp_path / "list.csv").write_text(table)
+    assert find_inputs([tmp_path / "list.csv"]).images == (folder / "01.png", folder / "00.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "no images in"),
+        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
+        (b"label,path\nx\n", "rows without a path: 1"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes, match: str) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=match):
+        find_inputs([tmp_path / "list.csv"])
+
+
+def test_names_with_commas_quotes_and_newlines_survive_the_table(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    folder = photo_folder(1)
+    path = (folder / "00.png").rename(folder / 'a,"b"\n.png')
+    file = io.StringIO(newline="")
+
+    count = write_csv(predict(tiny_model, [path]), tiny_model.classes, file)
+
+    file.seek(0)
+    (row,) = csv.DictReader(file)
+    assert count == 1
+    assert row["path"] == str(path)
+    posterior = {name: float(row[f"log_posterior[{name}]"]) for name in tiny_model.classes}
+    assert max(posterior, key=posterior.__getitem__) == row["class"]
+    assert float(row["log_likelihood[sea lion]"]) < 0
