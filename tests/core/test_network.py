@@ -8,7 +8,7 @@ import torch
 from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig
 from pixelbayes.core.fusion import Fusion, make_fusion
 from pixelbayes.core.initialisation import initialise_from_data
-from pixelbayes.core.layers import WeightNormConv2d
+from pixelbayes.core.layers import ElementDropout, WeightNormConv2d, concat_elu
 
 
 def subclasses(cls: type) -> set[type]:
@@ -170,3 +170,28 @@ def test_images_of_another_size_are_refused(tiny_network):
 def test_a_number_of_labels_that_differs_from_the_images_is_refused(tiny_network):
     with pytest.raises(ValueError, match="1 images but 2 labels"):
         tiny_network()(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("p", [0.5, 0.2])
+def test_dropout_on_a_cpu_drops_the_stated_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    x = torch.ones(4, 16, 50, 50).to(memory_format=torch.channels_last)
+    dropped = ElementDropout(p).train()(x)
+    share = (dropped == 0).double().mean().item()
+    assert share == pytest.approx(round(p * 256) / 256, abs=4 * (0.25 / x.numel()) ** 0.5)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_dropout_drops_elements_independently_of_their_neighbours():
+    torch.manual_seed(0)
+    kept = (ElementDropout(0.5).train()(torch.ones(1, 64, 64, 64)) != 0).double() - 0.5
+    for axis in (1, 2, 3):
+        correlation = 4 * (kept * kept.roll(1, dims=axis)).mean().abs().item()
+        assert correlation < 4 / kept.numel() ** 0.5
+
+
+def test_the_gradient_of_concat_elu_is_that_of_its_definition():
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(concat_elu, (x,))
+    plain = torch.nn.functional.elu(torch.cat([x, -x], dim=1))
+    torch.testing.assert_close(concat_elu(x), plain)

@@ -17,6 +17,7 @@ from pixelbayes.core.fusion import BlockConditioning
 from pixelbayes.core.layers import (
     DownRightShiftedConv2d,
     DownShiftedConv2d,
+    ElementDropout,
     PointwiseConv2d,
     WeightNormConv2d,
     aligned_sum,
@@ -76,7 +77,7 @@ class GatedResidual(nn.Module):
         super().__init__()
         self.conv_in: WeightNormConv2d = conv(2 * features, features)
         self.skip = PointwiseConv2d(2 * features * skips, features) if skips else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = ElementDropout(dropout)
         self.conv_out: WeightNormConv2d = conv(2 * features, 2 * features, init_scale=gate_scale)
 
     def forward(

@@ -268,7 +268,10 @@ class PixelCNN(nn.Module):
 
     def _enter(self, x: Tensor, conditioning: Conditioning) -> tuple[Stream, Stream]:
         """First layers: from here on position (i, j) holds only what comes before it."""
-        inputs = [torch.cat([x, torch.ones_like(x[:, :1])], dim=1)]
+        # Channels last from here on: convolutions keep the layout they are given, and this one
+        # is the faster on CPUs and on GPUs.
+        known = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        inputs = [known.contiguous(memory_format=torch.channels_last)]
         if conditioning.input is not None:
             inputs.append(conditioning.input[:, :, None, None].expand(-1, -1, *x.shape[2:]))
         if conditioning.images is not None and len(inputs) == 2:

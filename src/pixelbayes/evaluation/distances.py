@@ -21,6 +21,7 @@ References:
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -123,13 +124,15 @@ def fid_estimate(
         ValueError: As `fid`, or if `resamples` is less than 1.
     """
     a, b = _checked(a, b)
-    return _bootstrap(
+    estimate, rise = _bootstrap(
         lambda counts_a, counts_b: _frechet(_gaussian(a, counts_a), _gaussian(b, counts_b)),
         (len(a), len(b)),
         resamples=resamples,
         seed=seed,
         unit="",
     )
+    # Moved back, an end can fall below zero, where no distance lies.
+    return replace(estimate, low=max(estimate.low, 0.0), high=max(estimate.high, 0.0)), rise
 
 
 def kid_estimate(a: Tensor, b: Tensor, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:

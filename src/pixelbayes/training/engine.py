@@ -28,6 +28,7 @@ from pixelbayes.data import LabelledImages
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.display import RunDisplay
+from pixelbayes.training.memory import keep_freed_memory
 from pixelbayes.training.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.stopping import GracefulStop, signals_restored
 from pixelbayes.training.tasks import PixelCNNTask
@@ -95,6 +96,7 @@ def fit(
         DivergedError: If the loss stops being a number.
         RunStopped: If a signal or the time limit stopped the run; its state is saved.
     """
+    keep_freed_memory()
     data = LevelsDataModule(train, validation, training, seed)
     task = PixelCNNTask(
         model.train(),
