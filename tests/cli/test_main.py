@@ -82,7 +82,7 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             DivergedError(7, 0.1),
             1,
-            "pixelbayes: error: training diverged: the loss is not finite at",
+            "pixelbayes: error: training diverged: the loss is not finite after",
         ),
         (RuntimeError("CUDA out of memory. Tried"), 1, "pixelbayes: error: CUDA out of memory."),
         (KeyboardInterrupt(), 130, "pixelbayes: interrupted\n"),

@@ -195,3 +195,26 @@ def test_the_gradient_of_concat_elu_is_that_of_its_definition():
     assert torch.autograd.gradcheck(concat_elu, (x,))
     plain = torch.nn.functional.elu(torch.cat([x, -x], dim=1))
     torch.testing.assert_close(concat_elu(x), plain)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(("image_size", "step"), [((8, 8), 4), ((13, 9), 4), ((17, 8), 8)])
+def test_an_image_described_in_slices_of_rows_is_described_as_a_whole(
+    tiny_network, random_levels, fusion, image_size, step
+):
+    network = tiny_network(fusion=fusion, image_size=image_size)
+    levels, labels = random_levels(2, network.config), torch.tensor([2, 0])
+    carry: dict[torch.nn.Module, torch.Tensor] = {}
+    pieces = [
+        network.describe_rows(levels, labels, slice(row, min(row + step, image_size[0])), carry)
+        for row in range(0, image_size[0], step)
+    ]
+    for name, whole in vars(network(levels, labels)).items():
+        in_slices = torch.cat([getattr(piece, name) for piece in pieces], dim=-2)
+        torch.testing.assert_close(in_slices, whole, rtol=1e-10, atol=1e-12)
+
+
+def test_a_slice_that_starts_between_two_coarse_rows_is_refused(tiny_network, random_levels):
+    network = tiny_network()
+    with pytest.raises(ValueError, match="multiple of 4"):
+        network.describe_rows(random_levels(1, network.config), torch.tensor([0]), slice(2, 8), {})

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pixelbayes.core.fusion import BlockConditioning
 from pixelbayes.core.layers import (
+    Carry,
     DownRightShiftedConv2d,
     DownShiftedConv2d,
     ElementDropout,
@@ -81,14 +82,19 @@ class GatedResidual(nn.Module):
         self.conv_out: WeightNormConv2d = conv(2 * features, 2 * features, init_scale=gate_scale)
 
     def forward(
-        self, x: Stream, skips: tuple[Stream, ...], conditioning: BlockConditioning
+        self,
+        x: Stream,
+        skips: tuple[Stream, ...],
+        conditioning: BlockConditioning,
+        carry: Carry | None = None,
     ) -> Stream:
         """Returns the block's output, (B, F, H, W), with B R images once labels entered."""
-        h = self.conv_in(x.activated)
+        h = self.conv_in(x.activated, carry=carry)
         if self.skip is not None:
             h = aligned_sum(h, self.skip(*(skip.activated for skip in skips)))
         h = conditioning.on_hidden(h)
-        gates = conditioning.on_gates(self.conv_out(self.dropout(concat_elu(h))))
+        middle = self.dropout(concat_elu(h))
+        gates = conditioning.on_gates(self.conv_out(middle, carry=carry))
         update, gate = gates.chunk(2, dim=1)
         out = aligned_sum(x.features, update * torch.sigmoid(gate))
         return Stream.of(conditioning.on_result(out))
@@ -119,12 +125,13 @@ class TwoStreamBlock(nn.Module):
         streams: tuple[Stream, Stream],
         short_cuts: tuple[Stream, Stream] | None,
         conditioning: tuple[BlockConditioning, BlockConditioning],
+        carry: Carry | None = None,
     ) -> tuple[Stream, Stream]:
         """Returns the new (u, ul)."""
         u, ul = streams
         u_skips, ul_skips = ((short_cuts[0],), (short_cuts[1],)) if short_cuts else ((), ())
-        u = self.u(u, u_skips, conditioning[0])
-        ul = self.ul(ul, (u, *ul_skips), conditioning[1])
+        u = self.u(u, u_skips, conditioning[0], carry)
+        ul = self.ul(ul, (u, *ul_skips), conditioning[1], carry)
         return u, ul
 
 

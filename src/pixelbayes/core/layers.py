@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "Carry",
     "DownRightShiftedConv2d",
     "DownRightShiftedConvTranspose2d",
     "DownShiftedConv2d",
@@ -39,6 +40,10 @@ __all__ = [
 
 BYTES = 256  # values of one random byte
 DIRECTION_STD = 0.05  # of the unnormalised kernel, as in openai/pixel-cnn (nn.py)
+
+
+Carry = dict[nn.Module, Tensor]
+"""Last input row of each convolution that reads two rows, (B, F, 1, W)."""
 
 
 class _ConcatELU(torch.autograd.Function):
@@ -169,22 +174,34 @@ class WeightNormConv2d(nn.Module):
         shape[self.out_axis] = -1
         return torch._weight_norm(self.direction, self.gain.view(shape), self.out_axis)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, carry: Carry | None = None) -> Tensor:
         """Convolves the concatenation of `inputs` without building it.
 
         Args:
             inputs: (B, F_i, H, W) with the F_i summing to `in_channels`; a batch that is a
                 multiple of another's holds several labels for each image (`aligned_sum`).
+            carry: Where the last row of a single input is kept, to stand above the next rows of
+                the same image.
         """
         weight = self.weight()
         if len(inputs) == 1:
-            return self._convolve(inputs[0], weight, self.bias)
+            return self._convolve(self._pad(inputs[0], carry), weight, self.bias)
         parts = torch.split(weight, [part.shape[1] for part in inputs], dim=1 - self.out_axis)
-        terms = [self._convolve(x, part, None) for x, part in zip(inputs, parts, strict=True)]
+        padded = [self._pad(x, None) for x in inputs]
+        terms = [self._convolve(x, part, None) for x, part in zip(padded, parts, strict=True)]
         return aligned_sum(*terms) + self.bias[:, None, None]
 
+    def _pad(self, x: Tensor, carry: Carry | None) -> Tensor:
+        left, right, top, bottom = self.padding
+        if carry is None or top == 0:
+            return F.pad(x, self.padding)
+        assert top == 1, "one row is carried"
+        above = carry.get(self, torch.zeros_like(x[:, :, :1]))
+        carry[self] = x[:, :, -1:]
+        return F.pad(torch.cat([above, x], dim=2), (left, right, 0, bottom))
+
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.conv2d(F.pad(x, self.padding), weight, bias, self.stride)
+        return F.conv2d(x, weight, bias, self.stride)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""

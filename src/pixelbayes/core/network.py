@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pixelbayes.core.blocks import Stream, TwoStreamBlock, elu_projection
 from pixelbayes.core.fusion import FUSIONS, Conditioning, make_fusion
 from pixelbayes.core.layers import (
+    Carry,
     DownRightShiftedConv2d,
     DownRightShiftedConvTranspose2d,
     DownShiftedConv2d,
@@ -118,10 +119,14 @@ class ResolutionChange(nn.Module):
             self.ul = DownRightShiftedConv2d(features, features, stride=2)
 
     def forward(
-        self, streams: tuple[Stream, Stream], size: torch.Size | None = None
+        self,
+        streams: tuple[Stream, Stream],
+        size: torch.Size | None = None,
+        carry: Carry | None = None,
     ) -> tuple[Stream, Stream]:
         """Returns (u, ul); grown ones are cropped to `size`, where H or W was odd."""
-        u, ul = self.u(streams[0].features), self.ul(streams[1].features)
+        u = self.u(streams[0].features, carry=carry)
+        ul = self.ul(streams[1].features, carry=carry)
         if size is not None:
             u, ul = u[..., : size[0], : size[1]], ul[..., : size[0], : size[1]]
         return Stream.of(u), Stream.of(ul)
@@ -234,6 +239,36 @@ class PixelCNN(nn.Module):
     def _on_axis(self, levels: Tensor) -> Tensor:
         return to_axis(levels, self.output.direction.dtype)
 
+    def describe_rows(
+        self, levels: Tensor, labels: Tensor, rows: slice, carry: Carry
+    ) -> DiscretizedLogisticMixture:
+        """Describes some rows of each image, given all rows above them.
+
+        Called from the top down over adjoining slices of four rows or a multiple (two halvings
+        of the resolution), with the same carry, this is `forward` in pieces.
+
+        Args:
+            levels: uint8, (B, C, H, W); only rows up to the end of the slice are read.
+            labels: int64, (B,).
+            rows: The slice, without a step; its start is divisible by 4.
+            carry: Empty for the first slice, then what the call before left in it.
+
+        Raises:
+            ValueError: If the start of the slice is not divisible by 4.
+        """
+        self._check(levels, labels)
+        alignment = 1 << (STAGES - 1)
+        if rows.start % alignment:
+            raise ValueError(f"a slice of rows starts at a multiple of {alignment}, got {rows}")
+        # The first layers read two rows above; all others find theirs in the carry.
+        context = min(rows.start, 2)
+        x = self._on_axis(levels[:, :, rows.start - context : rows.stop])
+        conditioning = self.conditioning(labels)
+        streams = tuple(
+            Stream.of(stream.features[:, :, context:]) for stream in self._enter(x, conditioning)
+        )
+        return self._describe_from((streams[0], streams[1]), conditioning, carry)
+
     def describe(self, x: Tensor, conditioning: Conditioning) -> DiscretizedLogisticMixture:
         """The network itself, on the [-1, 1] axis; differentiable in `x`.
 
@@ -241,24 +276,28 @@ class PixelCNN(nn.Module):
             x: (B, C, H, W).
             conditioning: From `self.conditioning`, for B labels or for R labels of each image.
         """
-        streams = self._enter(x, conditioning)
+        return self._describe_from(self._enter(x, conditioning), conditioning, None)
+
+    def _describe_from(
+        self, streams: tuple[Stream, Stream], conditioning: Conditioning, carry: Carry | None
+    ) -> DiscretizedLogisticMixture:
         per_block = zip(*[iter(conditioning.blocks)] * 2, strict=True)
         short_cuts = [streams]
         for stage, blocks in enumerate(self.encoder):
             if stage > 0:
-                streams = self.shrink[stage - 1](streams)
+                streams = self.shrink[stage - 1](streams, carry=carry)
                 short_cuts.append(streams)
             for block in blocks:  # type: ignore[attr-defined]
-                streams = block(streams, None, next(per_block))
+                streams = block(streams, None, next(per_block), carry)
                 short_cuts.append(streams)
 
         streams = short_cuts.pop()
         for stage, blocks in enumerate(self.decoder):
             if stage > 0:
                 size = short_cuts[-1][0].features.shape[2:]
-                streams = self.expand[stage - 1](streams, size)
+                streams = self.expand[stage - 1](streams, size, carry)
             for block in blocks:  # type: ignore[attr-defined]
-                streams = block(streams, short_cuts.pop(), next(per_block))
+                streams = block(streams, short_cuts.pop(), next(per_block), carry)
         assert not short_cuts
 
         h = conditioning.on_output(streams[1].features)

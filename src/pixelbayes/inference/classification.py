@@ -123,6 +123,10 @@ class BayesClassifier:
         """The most probable class of each image, int64, (B,)."""
         return self.predict_log_proba(levels).argmax(dim=1)
 
+    def chunk_images(self) -> int:
+        """Images that meet all classes in one pass within the memory budget, at least 1."""
+        return self._chunks()[0]
+
     def _chunks(self) -> tuple[int, int]:
         """Images and labels of one pass, such that their features fit the memory budget."""
         config = self.model.config

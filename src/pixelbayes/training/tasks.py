@@ -111,7 +111,7 @@ class PixelCNNTask(pl.LightningModule):
             lr=self.optim.lr,
             betas=self.optim.betas,
             weight_decay=self.optim.weight_decay,
-            fused=self.optim.gradient_clip is None or self.device.type == "cpu",
+            fused=True,
         )
         total = self.epochs * self.steps_per_epoch
         schedule = torch.optim.lr_scheduler.LambdaLR(
