@@ -177,7 +177,7 @@ def test_sample_completes_a_file(model_dir: str, photo_folder: MakeFolder, tmp_p
     out = tmp_path / "out"
     arguments = ["sample", model_dir, "--complete", str(source), "--rows", "3", "--count", "1"]
     assert main([*arguments, "--output", str(out)]) == 0
-    assert json.loads((out / "samples.json").read_text())["rows_kept"] == 3
+    assert json.loads((out / "samples.json").read_text())["pixels_kept"] == 3 * 8
 
 
 def test_info_describes_a_model_as_json(model_dir: str, capsys: Capture) -> None:

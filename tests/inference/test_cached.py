@@ -7,7 +7,7 @@ import torch
 
 from pixelbayes.core import FUSIONS
 from pixelbayes.inference.cached import RowCache, complete_cached, sample_cached
-from pixelbayes.inference.sampling import complete_naive, sample_naive
+from pixelbayes.inference.sampling import complete_naive, first_rows, sample_naive
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["pixel by pixel", "row by row"])
@@ -64,11 +64,27 @@ def test_cached_completion_draws_the_same_levels_as_the_naive_one(
 ):
     network, labels = tiny_network(), torch.tensor([1, 2])
     levels = random_levels(2, network.config)
-    arguments = (network, labels, levels, rows)
+    arguments = (network, labels, levels, first_rows(network, rows))
     naive = complete_naive(*arguments, generator=torch.Generator().manual_seed(5))
     cached = complete_cached(*arguments, generator=torch.Generator().manual_seed(5))
     assert cached.equal(naive)
     assert cached[:, :, :rows].equal(levels[:, :, :rows])
+
+
+@pytest.mark.parametrize("image_size", [(8, 8), (9, 11)])
+@pytest.mark.parametrize("fusion", ["none", "joint", "film"])
+def test_cached_completion_of_scattered_pixels_equals_the_naive_one(
+    tiny_network, random_levels, fusion, image_size
+):
+    network, labels = tiny_network(fusion=fusion, image_size=image_size), torch.tensor([1, 2])
+    levels = random_levels(2, network.config)
+    known = torch.rand(image_size, generator=torch.Generator().manual_seed(7)) < 0.6
+    known[2], known[3] = True, False
+    arguments = (network, labels, levels, known)
+    naive = complete_naive(*arguments, generator=torch.Generator().manual_seed(5))
+    cached = complete_cached(*arguments, generator=torch.Generator().manual_seed(5))
+    assert cached.equal(naive)
+    assert cached[:, :, known].equal(levels[:, :, known])
 
 
 def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(tiny_network):

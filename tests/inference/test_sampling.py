@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pixelbayes.inference.sampling import complete_naive, raster_order, sample_naive
+from pixelbayes.inference.sampling import complete_naive, first_rows, raster_order, sample_naive
 
 
 def test_raster_order_goes_row_by_row_from_left_to_right():
     assert list(raster_order(2, 2)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert list(raster_order(3, 2, first_row=2)) == [(2, 0), (2, 1)]
 
 
 def test_the_same_generator_state_draws_the_same_images(tiny_network):
@@ -29,7 +28,13 @@ def test_completion_keeps_the_given_rows_and_ignores_what_stands_below(tiny_netw
     other = levels.clone()
     other[:, :, 3:] = 255 - other[:, :, 3:]
     first, second = (
-        complete_naive(network, labels, given, 3, generator=torch.Generator().manual_seed(3))
+        complete_naive(
+            network,
+            labels,
+            given,
+            first_rows(network, 3),
+            generator=torch.Generator().manual_seed(3),
+        )
         for given in (levels, other)
     )
     assert first[:, :, :3].equal(levels[:, :, :3])
@@ -40,7 +45,11 @@ def test_completing_a_whole_image_returns_it(tiny_network, random_levels):
     network = tiny_network()
     levels = random_levels(1, network.config)
     completed = complete_naive(
-        network, torch.tensor([0]), levels, 8, generator=torch.Generator().manual_seed(0)
+        network,
+        torch.tensor([0]),
+        levels,
+        first_rows(network, 8),
+        generator=torch.Generator().manual_seed(0),
     )
     assert completed.equal(levels)
 
@@ -64,13 +73,25 @@ def test_sampling_in_training_mode_is_refused(tiny_network):
 
 
 @pytest.mark.parametrize("rows", [-1, 9])
-def test_a_number_of_rows_outside_the_image_is_refused(tiny_network, random_levels, rows):
-    network = tiny_network()
+def test_a_number_of_rows_outside_the_image_is_refused(tiny_network, rows):
     with pytest.raises(ValueError, match=r"rows is in 0\.\.8"):
+        first_rows(tiny_network(), rows)
+
+
+@pytest.mark.parametrize(
+    ("known", "error", "message"),
+    [
+        (torch.ones(8, 9, dtype=torch.bool), ValueError, r"\(8, 8\).*got \(8, 9\)"),
+        (torch.ones(8, 8, dtype=torch.uint8), TypeError, r"bool, got torch\.uint8"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(tiny_network, random_levels, known, error, message):
+    network = tiny_network()
+    with pytest.raises(error, match=message):
         complete_naive(
             network,
             torch.tensor([0]),
             random_levels(1, network.config),
-            rows,
+            known,
             generator=torch.Generator().manual_seed(0),
         )

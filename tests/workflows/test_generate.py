@@ -13,7 +13,8 @@ from PIL import Image
 
 from pixelbayes.data import write_png
 from pixelbayes.inference import PixelBayes
-from pixelbayes.workflows.generate import OutputExistsError, generate, save_samples
+from pixelbayes.workflows.generate import generate
+from pixelbayes.workflows.samples import OutputExistsError, save_samples
 
 
 def test_the_batch_size_does_not_change_the_images(tiny_model: PixelBayes) -> None:
@@ -45,6 +46,33 @@ def test_a_completed_image_keeps_its_first_rows(tiny_model: PixelBayes, tmp_path
     samples = generate(tiny_model, count=2, source=tmp_path / "half.png", rows=3)
     assert torch.equal(samples.levels[:, :, :3], levels[:, :3].expand(6, -1, -1, -1))
     assert not torch.equal(samples.levels[0], samples.levels[1])
+
+
+def test_a_mask_is_white_where_pixels_are_drawn(tiny_model: PixelBayes, tmp_path: Path) -> None:
+    levels = torch.arange(192).view(3, 8, 8).to(torch.uint8)
+    write_png(levels, tmp_path / "image.png")
+    hole = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    hole[:, 2:4, 1:5] = 255
+    write_png(hole, tmp_path / "mask.png")
+    known = hole[0] == 0
+    for candidates in (1, 3):
+        samples = generate(
+            tiny_model,
+            ["koala"],
+            count=2,
+            source=tmp_path / "image.png",
+            mask=tmp_path / "mask.png",
+            candidates=candidates,
+        )
+        assert torch.equal(samples.levels[:, :, known], levels[:, known].expand(2, -1, -1))
+        assert not torch.equal(samples.levels[0], samples.levels[1])
+
+
+def test_a_mask_without_anything_to_draw_is_refused(tiny_model: PixelBayes, tmp_path: Path) -> None:
+    for name in ("image.png", "mask.png"):
+        write_png(torch.zeros(3, 8, 8, dtype=torch.uint8), tmp_path / name)
+    with pytest.raises(ValueError, match="keeps every pixel"):
+        generate(tiny_model, source=tmp_path / "image.png", mask=tmp_path / "mask.png")
 
 
 def test_progress_counts_rows_up_to_all_of_them(tiny_model: PixelBayes) -> None:
@@ -112,6 +140,10 @@ def test_class_names_that_make_the_same_file_name_keep_apart(
         ({"count": 0}, "--count is a number of images above 0, got 0"),
         ({"batch_size": 0}, "--batch-size is a number"),
         ({"rows": 3}, "--rows says how much of --complete FILE is kept"),
+        ({"mask": "m.png"}, "--mask says how much of --complete FILE is kept"),
+        ({"candidates": 3}, "--candidates chooses between completions"),
+        ({"candidates": 0}, "--candidates is a number of images above 0"),
+        ({"rows": 3, "mask": "m.png", "source": "x.png"}, "both say which pixels"),
         ({"rows": 8, "source": "x.png"}, r"--rows is the number of rows to keep, 0\.\.7, got 8"),
     ],
 )

@@ -36,7 +36,7 @@ from pixelbayes.core.likelihood import (
     to_axis,
 )
 from pixelbayes.core.network import STAGES, PixelCNN
-from pixelbayes.inference.sampling import RowCallback, check_given_rows, draw_noise
+from pixelbayes.inference.sampling import RowCallback, check_given, draw_noise, first_rows
 
 __all__ = ["RowCache", "complete_cached", "sample_cached"]
 
@@ -515,6 +515,12 @@ class RowCache:
         self._painter.levels[col].copy_(drawn[:, :, 0, 0])
         self._advance(row, col)
 
+    def give(self, row: int, col: int, levels: Tensor) -> None:
+        """Takes a known pixel, uint8, (B, C), where `describe` was not called."""
+        self._features(col)
+        self._painter.levels[col].copy_(levels)
+        self._advance(row, col)
+
     def draw(self, row: int, col: int, noise: Tensor) -> None:
         """`describe`, `transport` and `put` in one, into buffers that exist already.
 
@@ -571,7 +577,8 @@ def sample_cached(
     blank = torch.zeros(
         len(labels), config.channels, *config.image_size, dtype=torch.uint8, device=labels.device
     )
-    return complete_cached(model, labels, blank, 0, generator=generator, on_row=on_row)
+    nothing = first_rows(model, 0)
+    return complete_cached(model, labels, blank, nothing, generator=generator, on_row=on_row)
 
 
 @torch.inference_mode()
@@ -579,27 +586,30 @@ def complete_cached(
     model: PixelCNN,
     labels: Tensor,
     levels: Tensor,
-    rows: int,
+    known: Tensor,
     *,
     generator: torch.Generator,
     on_row: RowCallback | None = None,
 ) -> Tensor:
-    """Same levels as `complete_naive`; a given row costs one vectorised pass.
+    """Same levels as `complete_naive`; a row that is known costs one vectorised pass.
 
     Arguments, result and errors are those of `complete_naive`.
     """
-    check_given_rows(model, labels, levels, rows)
+    check_given(model, labels, levels, known)
     uniform = draw_noise(model, len(labels), generator)
     cache = RowCache(model, labels)
-    for row in range(cache.height):
+    for row, given in enumerate(known.tolist()):
         cache.begin_row(row)
-        if row < rows:
+        if all(given):
             cache.give_row(row, levels[:, :, row])
             continue
         noise = standard_noise(uniform[:, row], model.config.mixtures)
         per_column = noise.to(cache.dtype).transpose(0, 1).contiguous().unbind(0)
         for col, column_noise in enumerate(per_column):
-            cache.draw(row, col, column_noise)
+            if given[col]:
+                cache.give(row, col, levels[:, :, row, col])
+            else:
+                cache.draw(row, col, column_noise)
         if on_row is not None:
             on_row(row, cache.levels)
     return cache.levels

@@ -19,7 +19,7 @@ from pixelbayes.core.network import PixelCNN
 from pixelbayes.data.transforms import Resize
 from pixelbayes.inference.cached import complete_cached, sample_cached
 from pixelbayes.inference.classification import BayesClassifier
-from pixelbayes.inference.sampling import RowCallback
+from pixelbayes.inference.sampling import RowCallback, first_rows
 
 __all__ = ["PixelBayes"]
 
@@ -129,18 +129,31 @@ class PixelBayes:
         self,
         labels: Tensor | Sequence[str | int],
         levels: Tensor,
-        rows: int,
+        known: Tensor | int,
         *,
         seed: int = 0,
         on_row: RowCallback | None = None,
     ) -> Tensor:
-        """Keeps the first `rows` rows of each image, (B, C, H, W), and draws the rest."""
+        """Keeps the known pixels of each image and draws the others, given what precedes them.
+
+        Args:
+            labels: One class for each image.
+            levels: uint8, (B, C, H, W).
+            known: How many rows are known, or a mask, bool (H, W).  Known pixels that come after
+                a drawn one did not decide it: `complete_weighted` makes up for that.
+            seed: The same seed draws the same pixels.
+            on_row: Called after each drawn row.
+
+        Returns:
+            Levels, uint8, (B, C, H, W), on the CPU.
+        """
         generator = torch.Generator().manual_seed(seed)
+        mask = first_rows(self.model, known) if isinstance(known, int) else known
         return complete_cached(
             self.model,
             self._labels(labels),
             levels.to(self.device),
-            rows,
+            mask,
             generator=generator,
             on_row=on_row,
         ).cpu()

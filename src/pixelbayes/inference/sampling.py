@@ -16,17 +16,37 @@ from torch import Tensor
 from pixelbayes.core.likelihood import require_levels, standard_noise
 from pixelbayes.core.network import PixelCNN
 
-__all__ = ["RowCallback", "complete_naive", "draw_noise", "raster_order", "sample_naive"]
+__all__ = [
+    "RowCallback",
+    "check_given",
+    "complete_naive",
+    "draw_noise",
+    "first_rows",
+    "raster_order",
+    "sample_naive",
+]
 
 RowCallback = Callable[[int, Tensor], None]
 """Called after each finished row with its number and the levels so far, (B, C, H, W)."""
 
 
-def raster_order(height: int, width: int, first_row: int = 0) -> Iterator[tuple[int, int]]:
+def raster_order(height: int, width: int) -> Iterator[tuple[int, int]]:
     """Rows from top to bottom, in each row columns from left to right."""
-    for row in range(first_row, height):
+    for row in range(height):
         for col in range(width):
             yield row, col
+
+
+def first_rows(model: PixelCNN, rows: int) -> Tensor:
+    """The mask, bool (H, W), by which the first `rows` rows are given.
+
+    Raises:
+        ValueError: If `rows` is not in 0..H.
+    """
+    height, width = model.config.image_size
+    if not 0 <= rows <= height:
+        raise ValueError(f"rows is in 0..{height}, got {rows}")
+    return (torch.arange(height) < rows)[:, None].expand(height, width)
 
 
 def draw_noise(model: PixelCNN, images: int, generator: torch.Generator) -> Tensor:
@@ -66,7 +86,8 @@ def sample_naive(
     blank = torch.zeros(
         len(labels), config.channels, *config.image_size, dtype=torch.uint8, device=labels.device
     )
-    return complete_naive(model, labels, blank, 0, generator=generator, on_row=on_row)
+    nothing = first_rows(model, 0)
+    return complete_naive(model, labels, blank, nothing, generator=generator, on_row=on_row)
 
 
 @torch.inference_mode()
@@ -74,48 +95,53 @@ def complete_naive(
     model: PixelCNN,
     labels: Tensor,
     levels: Tensor,
-    rows: int,
+    known: Tensor,
     *,
     generator: torch.Generator,
     on_row: RowCallback | None = None,
 ) -> Tensor:
-    """Keeps the first `rows` rows of each image and draws the rest.
+    """Keeps the known pixels of each image and draws the others, given what precedes them.
+
+    A drawn pixel does not know of known pixels that come later in raster order, as it would in
+    a draw from p(unknown | known).  Where the known pixels are the first rows the two are the
+    same; elsewhere `pixelbayes.inference.completion` weighs several draws to make up for it.
 
     Args:
         model: A network in evaluation mode.
         labels: int64, (B,), on the model's device.
-        levels: uint8, (B, C, H, W); what stands below the given rows does not matter.
-        rows: How many rows are given, 0..H.
+        levels: uint8, (B, C, H, W); what stands at unknown pixels does not matter.
+        known: bool, (H, W), true where a pixel is given; see `first_rows`.
         generator: Source of all randomness, on any device.
-        on_row: See `RowCallback`.
+        on_row: See `RowCallback`; not called for rows that are known.
 
     Returns:
         Levels, uint8, (B, C, H, W).
 
     Raises:
-        ValueError: If `rows` is not in 0..H or a shape does not fit.
+        TypeError: If the images are not uint8 or the mask not bool.
+        ValueError: If a shape does not fit.
     """
-    check_given_rows(model, labels, levels, rows)
+    check_given(model, labels, levels, known)
     height, width = model.config.image_size
     noise = standard_noise(draw_noise(model, len(labels), generator), model.config.mixtures)
-    levels = levels.clone()
-    levels[:, :, rows:] = 0
-    for row, col in raster_order(height, width, first_row=rows):
-        pixel = model(levels, labels).at(row, col)
-        drawn = pixel.transport(noise[:, row : row + 1, col : col + 1])
-        levels[:, :, row, col] = drawn[:, :, 0, 0]
-        if on_row is not None and col == width - 1:
+    levels = levels * known.to(levels.device)
+    for row, col in raster_order(height, width):
+        if not known[row, col]:
+            pixel = model(levels, labels).at(row, col)
+            drawn = pixel.transport(noise[:, row : row + 1, col : col + 1])
+            levels[:, :, row, col] = drawn[:, :, 0, 0]
+        if on_row is not None and col == width - 1 and not known[row].all():
             on_row(row, levels)
     return levels
 
 
-def check_given_rows(model: PixelCNN, labels: Tensor, levels: Tensor, rows: int) -> None:
+def check_given(model: PixelCNN, labels: Tensor, levels: Tensor, known: Tensor) -> None:
     """Checks the arguments that all samplers share.
 
     Raises:
         RuntimeError: If the network is in training mode.
-        TypeError: If the images are not uint8.
-        ValueError: If `rows`, shapes or the number of labels do not fit.
+        TypeError: If the images are not uint8 or the mask not bool.
+        ValueError: If shapes or the number of labels do not fit.
     """
     if model.training:
         raise RuntimeError("sampling needs model.eval(): in training mode dropout is active")
@@ -125,5 +151,10 @@ def check_given_rows(model: PixelCNN, labels: Tensor, levels: Tensor, rows: int)
             f"got images {tuple(levels.shape)} for {len(labels)} labels and a model of "
             f"{model.config.image_size} pixels"
         )
-    if not 0 <= rows <= model.config.image_size[0]:
-        raise ValueError(f"rows is in 0..{model.config.image_size[0]}, got {rows}")
+    if known.dtype != torch.bool:
+        raise TypeError(f"the mask of known pixels is bool, got {known.dtype}")
+    if tuple(known.shape) != model.config.image_size:
+        raise ValueError(
+            f"the mask of known pixels is {model.config.image_size} (rows, columns) like the "
+            f"images, got {tuple(known.shape)}"
+        )

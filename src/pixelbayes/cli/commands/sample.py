@@ -57,7 +57,8 @@ def sample(
         quiet: Show no progress.
     """
     from pixelbayes.inference import PixelBayes
-    from pixelbayes.workflows.generate import check_output, generate, save_samples
+    from pixelbayes.workflows.generate import generate
+    from pixelbayes.workflows.samples import check_output, save_samples
 
     loaded = PixelBayes.load(model, resolve(device))
     check_output(output, overwrite=overwrite)
