@@ -39,6 +39,14 @@ def test_the_log_loss_of_uniform_guessing_is_the_log_of_the_number_of_classes() 
     assert (loss.unit, loss.n) == ("nats", 6)
 
 
+def test_no_interval_of_a_loss_reaches_below_zero() -> None:
+    log_proba = torch.tensor([[0.0, -9.0]] * 9 + [[-5.0, 0.0]]).log_softmax(dim=1)
+    labels = torch.zeros(10, dtype=torch.int64)
+
+    assert log_loss(log_proba, labels).low == 0.0
+    assert brier_score(log_proba, labels).low == 0.0
+
+
 def test_a_true_class_held_impossible_makes_the_log_loss_infinite() -> None:
     log_proba = torch.tensor([[0.0, -math.inf], [0.0, -math.inf]])
 

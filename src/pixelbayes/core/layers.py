@@ -183,13 +183,16 @@ class WeightNormConv2d(nn.Module):
             carry: Where the last row of a single input is kept, to stand above the next rows of
                 the same image.
         """
-        weight = self.weight()
         if len(inputs) == 1:
-            return self._convolve(self._pad(inputs[0], carry), weight, self.bias)
+            return self._convolve(self._pad(inputs[0], carry), self.weight(), self.bias)
+        return aligned_sum(*self.terms(*inputs)) + self.bias[:, None, None]
+
+    def terms(self, *inputs: Tensor) -> list[Tensor]:
+        """What each input contributes to the output, which is their sum and the bias."""
+        weight = self.weight()
         parts = torch.split(weight, [part.shape[1] for part in inputs], dim=1 - self.out_axis)
         padded = [self._pad(x, None) for x in inputs]
-        terms = [self._convolve(x, part, None) for x, part in zip(padded, parts, strict=True)]
-        return aligned_sum(*terms) + self.bias[:, None, None]
+        return [self._convolve(x, part, None) for x, part in zip(padded, parts, strict=True)]
 
     def _pad(self, x: Tensor, carry: Carry | None) -> Tensor:
         left, right, top, bottom = self.padding

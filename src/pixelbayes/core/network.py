@@ -26,6 +26,7 @@ from pixelbayes.core.layers import (
     DownShiftedConv2d,
     DownShiftedConvTranspose2d,
     PointwiseConv2d,
+    WeightNormConv2d,
     aligned_sum,
     shift_down,
     shift_right,
@@ -313,9 +314,15 @@ class PixelCNN(nn.Module):
         inputs = [known.contiguous(memory_format=torch.channels_last)]
         if conditioning.input is not None:
             inputs.append(conditioning.input[:, :, None, None].expand(-1, -1, *x.shape[2:]))
-        if conditioning.images is not None and len(inputs) == 2:
-            # Every image meets every label: the labels' part is the same for all images.
-            inputs[1] = inputs[1].repeat(len(x), 1, 1, 1)
-        u = shift_down(self.input_u(*inputs))
-        ul = aligned_sum(shift_down(self.input_row(*inputs)), shift_right(self.input_left(*inputs)))
+
+        def entered(layer: WeightNormConv2d) -> Tensor:
+            if conditioning.images is None or len(inputs) == 1:
+                return layer(*inputs)  # type: ignore[no-any-return]
+            # Every image meets every label: the layer is linear, so each is convolved once.
+            of_images, of_labels = layer.terms(*inputs)
+            both = of_images[:, None] + (of_labels + layer.bias[:, None, None])
+            return both.flatten(0, 1)
+
+        u = shift_down(entered(self.input_u))
+        ul = aligned_sum(shift_down(entered(self.input_row)), shift_right(entered(self.input_left)))
         return Stream.of(u), Stream.of(ul)

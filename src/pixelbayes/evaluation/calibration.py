@@ -12,7 +12,7 @@ References:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ class ReliabilityCurve:
 
 
 def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
-    """Mean of -log p(true class), in nats, with its normal interval.
+    """Mean of -log p(true class), in nats, with its normal interval, cut off at 0.
 
     A true class with probability zero makes the loss infinite, and it is reported as infinite:
     nothing is clipped.
@@ -65,11 +65,12 @@ def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
         ValueError: If shapes, labels or probabilities are impossible, or N < 2.
     """
     log_proba, labels = _checked(log_proba, labels)
-    return mean_estimate(-log_proba.gather(1, labels[:, None])[:, 0], "nats")
+    mean = mean_estimate(-log_proba.gather(1, labels[:, None])[:, 0], "nats")
+    return replace(mean, low=max(0.0, mean.low))
 
 
 def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
-    """Mean squared distance between probabilities and the one-hot truth, in 0..2 [2].
+    """Mean squared distance between probabilities and the one-hot truth, in 0..2 [2]; the interval is cut off at 0.
 
     >>> print(brier_score(torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([0, 1])))
     0.500 [0.500, 0.500], n = 2
@@ -83,7 +84,8 @@ def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
     """
     log_proba, labels = _checked(log_proba, labels)
     truth = torch.nn.functional.one_hot(labels, log_proba.shape[1])
-    return mean_estimate((log_proba.exp() - truth).square().sum(dim=1), "")
+    mean = mean_estimate((log_proba.exp() - truth).square().sum(dim=1), "")
+    return replace(mean, low=max(0.0, mean.low))
 
 
 def expected_calibration_error(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> float:

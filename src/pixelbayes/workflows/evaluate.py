@@ -12,43 +12,31 @@ Units:  log-probabilities in nats per image, code lengths in bits per dimension.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from pixelbayes.core import bits_per_dim
-from pixelbayes.data import (
-    UNLABELLED,
-    Augmentation,
-    ImageDataset,
-    LabelledImages,
-    describe,
-    load_dataset,
-)
-from pixelbayes.evaluation import (
-    accuracy,
-    confusion_matrix,
-    expected_calibration_error,
-    fit_temperature,
-    log_loss,
-    mean_estimate,
-    per_class_accuracy,
-    reliability_curve,
-)
-from pixelbayes.inference import PixelBayes, class_posterior
-from pixelbayes.report import Report, SplitResult, WrongImage, png_base64, save
+from pixelbayes.data import ImageDataset, describe, load_dataset
+from pixelbayes.inference import PixelBayes
+from pixelbayes.report import Report, png_base64, save
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.provenance import provenance as measure_provenance
 from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.scoring import (
+    SMALLEST_SPLIT,
+    Progress,
+    notes_on,
+    score_split,
+    split_result,
+    temperature_of,
+)
 
 __all__ = [
     "DEFAULT_SPLITS",
     "EvaluationError",
-    "Progress",
     "describe_model",
     "evaluate",
     "evaluate_run",
@@ -56,29 +44,10 @@ __all__ = [
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
-WRONG_IMAGES = 10  # as many as fit one row of the web page
-SMALLEST_SPLIT = 2  # a standard error needs two images
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done and the numbers done and in all."""
 
 
 class EvaluationError(ValueError):
     """A model cannot be evaluated on this data, with the reason and what to do."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """The images of a split with their table of log-likelihoods."""
-
-    images: LabelledImages
-    log_likelihood: Tensor
-    """(N, K), float64, nats per image."""
-
-    @property
-    def labelled(self) -> Tensor:
-        """Positions of the images that have a label."""
-        return (self.images.labels != UNLABELLED).nonzero()[:, 0]
 
 
 def evaluate(
@@ -122,8 +91,8 @@ def evaluate(
     for name in chosen:
         dataset.split(name)
     needed = [*chosen, *(["validation"] if "validation" in dataset.splits else [])]
-    scored = {name: _score(model, dataset, name, progress) for name in dict.fromkeys(needed)}
-    notes = _notes(model, {name: scored[name] for name in chosen}, dataset.splits)
+    scored = {name: score_split(model, dataset, name, progress) for name in dict.fromkeys(needed)}
+    notes = notes_on(model, {name: scored[name] for name in chosen}, dataset.splits)
     labelled = [name for name in chosen if len(scored[name].labelled) >= SMALLEST_SPLIT]
     if not labelled:
         raise EvaluationError(
@@ -131,8 +100,8 @@ def evaluate(
             f"{SMALLEST_SPLIT} labelled images, and accuracy needs labels; choose another --split "
             f"of: {', '.join(dataset.splits)}"
         )
-    temperature = _temperature(model, scored.get("validation"))
-    results = {name: _split_result(model, name, scored[name], temperature) for name in labelled}
+    temperature = temperature_of(model, scored.get("validation"))
+    results = {name: split_result(model, name, scored[name], temperature) for name in labelled}
     headline = "test" if "test" in results else labelled[0]
     return Report(
         title=title or f"{model.model.config.fusion} fusion on {dataset.source}",
@@ -297,79 +266,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])}, ... {names[-1]}"
 
 
-def _score(
-    model: PixelBayes, dataset: ImageDataset, name: str, progress: Progress | None
-) -> _Scored:
-    images = dataset.split(name)
-    levels = images.levels
-    if name == "train" and dataset.crop_margin:
-        levels = Augmentation(crop_margin=dataset.crop_margin).centre(levels)
-        images = replace(images, levels=levels)
-
-    def done(count: int) -> None:
-        if progress is not None:
-            progress(f"scoring {name}", count, len(images))
-
-    return _Scored(images, model.classifier().log_likelihoods(levels, progress=done))
-
-
-def _temperature(model: PixelBayes, validation: _Scored | None) -> float | None:
-    if validation is None or len(validation.labelled) < SMALLEST_SPLIT:
-        return None
-    chosen = validation.labelled
-    return fit_temperature(
-        validation.log_likelihood[chosen], model.log_prior, validation.images.labels[chosen]
-    )
-
-
-def _split_result(
-    model: PixelBayes, name: str, scored: _Scored, temperature: float | None
-) -> SplitResult:
-    images = scored.images.select(scored.labelled)
-    log_likelihood, labels = scored.log_likelihood[scored.labelled], images.labels
-    posteriors = {"raw": class_posterior(log_likelihood, model.log_prior)}
-    if temperature is not None:
-        posteriors["calibrated"] = class_posterior(log_likelihood, model.log_prior, temperature)
-    answer = posteriors.get("calibrated", posteriors["raw"])
-    predicted = answer.argmax(dim=1)
-    confusion = confusion_matrix(predicted, labels, len(model.classes))
-    of_truth = log_likelihood.gather(1, labels[:, None])[:, 0]
-    dims = model.model.config.dims
-    return SplitResult(
-        split=name,
-        n=len(labels),
-        accuracy=accuracy(int(confusion.diagonal().sum()), len(labels)),
-        bits_per_dim=mean_estimate(bits_per_dim(of_truth, dims), "bits/dim"),
-        confusion=confusion.tolist(),
-        per_class=per_class_accuracy(confusion),
-        log_loss={key: log_loss(posterior, labels) for key, posterior in posteriors.items()},
-        ece={
-            key: expected_calibration_error(posterior, labels)
-            for key, posterior in posteriors.items()
-        },
-        reliability={
-            key: reliability_curve(posterior, labels) for key, posterior in posteriors.items()
-        },
-        most_confidently_wrong=_most_confidently_wrong(images, answer),
-    )
-
-
-def _most_confidently_wrong(images: LabelledImages, log_posterior: Tensor) -> list[WrongImage]:
-    confidence, predicted = log_posterior.max(dim=1)
-    wrong = (predicted != images.labels).nonzero()[:, 0]
-    order = wrong[confidence[wrong].argsort(descending=True, stable=True)]
-    return [
-        WrongImage(
-            name=images.names[i],
-            true=int(images.labels[i]),
-            predicted=int(predicted[i]),
-            confidence=float(confidence[i].exp()),
-            image=png_base64(images.levels[i]),
-        )
-        for i in order[:WRONG_IMAGES].tolist()
-    ]
-
-
 def _samples(
     model: PixelBayes, per_class: int, seed: int, progress: Progress | None
 ) -> dict[str, list[str]]:
@@ -380,34 +276,3 @@ def _samples(
     for levels, label in zip(drawn.levels, drawn.labels.tolist(), strict=True):
         pictures[model.classes[label]].append(png_base64(levels))
     return pictures
-
-
-def _notes(
-    model: PixelBayes, scored: Mapping[str, _Scored], available: Mapping[str, LabelledImages]
-) -> list[str]:
-    """What the numbers do not say: marginal code lengths, missing labels, a missing split."""
-    notes = []
-    for name, split in scored.items():
-        marginal = torch.logsumexp(split.log_likelihood + model.log_prior, dim=1)
-        known, n = len(split.labelled), len(marginal)
-        if n >= SMALLEST_SPLIT:
-            code_length = bits_per_dim(marginal, model.model.config.dims)
-            notes.append(
-                f"Code length of {name} under p(x), the mixture of all classes: "
-                f"{mean_estimate(code_length, 'bits/dim')}."
-            )
-        if known < SMALLEST_SPLIT:
-            notes.append(
-                f"{n - known} of the {n} images of {name} have no label: it has predictions and "
-                "the code length under p(x), but no accuracy and no calibration."
-            )
-        elif known < n:
-            notes.append(
-                f"{n - known} of the {n} images of {name} have no label and count only in the "
-                "code length under p(x)."
-            )
-    if "validation" not in available:
-        notes.append("There is no validation split, so no temperature was fitted.")
-    if model.model.config.fusion == "none":
-        notes.append("The model ignores the label (fusion none), so its accuracy is chance.")
-    return notes

@@ -1,0 +1,169 @@
+"""Scoring: the log-likelihood of every image under every class, and what follows from it.
+
+Shapes: N images, K classes.
+Units:  log-probabilities in nats per image, code lengths in bits per dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pixelbayes.core import bits_per_dim
+from pixelbayes.data import UNLABELLED, Augmentation, ImageDataset, LabelledImages
+from pixelbayes.evaluation import (
+    accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    fit_temperature,
+    log_loss,
+    mean_estimate,
+    per_class_accuracy,
+    reliability_curve,
+)
+from pixelbayes.inference import PixelBayes, class_posterior
+from pixelbayes.report import SplitResult, WrongImage, png_base64
+
+__all__ = [
+    "SMALLEST_SPLIT",
+    "Progress",
+    "ScoredSplit",
+    "notes_on",
+    "score_split",
+    "split_result",
+    "temperature_of",
+]
+
+WRONG_IMAGES = 10  # as many as fit one row of the web page
+SMALLEST_SPLIT = 2  # a standard error needs two images
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done and the numbers done and in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSplit:
+    """The images of a split with their table of log-likelihoods."""
+
+    images: LabelledImages
+    log_likelihood: Tensor
+    """(N, K), float64, nats per image."""
+
+    @property
+    def labelled(self) -> Tensor:
+        """Positions of the images that have a label."""
+        return (self.images.labels != UNLABELLED).nonzero()[:, 0]
+
+
+def score_split(
+    model: PixelBayes, dataset: ImageDataset, name: str, progress: Progress | None = None
+) -> ScoredSplit:
+    """Scores the images of a split at the model's size.
+
+    Raises:
+        DatasetError: If there is no such split.
+    """
+    images = dataset.split(name)
+    levels = images.levels
+    if name == "train" and dataset.crop_margin:
+        levels = Augmentation(crop_margin=dataset.crop_margin).centre(levels)
+        images = replace(images, levels=levels)
+
+    def done(count: int) -> None:
+        if progress is not None:
+            progress(f"scoring {name}", count, len(images))
+
+    return ScoredSplit(images, model.classifier().log_likelihoods(levels, progress=done))
+
+
+def temperature_of(model: PixelBayes, validation: ScoredSplit | None) -> float | None:
+    """The temperature that suits validation images; None where there are not enough."""
+    if validation is None or len(validation.labelled) < SMALLEST_SPLIT:
+        return None
+    chosen = validation.labelled
+    return fit_temperature(
+        validation.log_likelihood[chosen], model.log_prior, validation.images.labels[chosen]
+    )
+
+
+def split_result(
+    model: PixelBayes, name: str, scored: ScoredSplit, temperature: float | None
+) -> SplitResult:
+    """Accuracy, code length and calibration of the labelled images of a split."""
+    images = scored.images.select(scored.labelled)
+    log_likelihood, labels = scored.log_likelihood[scored.labelled], images.labels
+    posteriors = {"raw": class_posterior(log_likelihood, model.log_prior)}
+    if temperature is not None:
+        posteriors["calibrated"] = class_posterior(log_likelihood, model.log_prior, temperature)
+    answer = posteriors.get("calibrated", posteriors["raw"])
+    predicted = answer.argmax(dim=1)
+    confusion = confusion_matrix(predicted, labels, len(model.classes))
+    of_truth = log_likelihood.gather(1, labels[:, None])[:, 0]
+    dims = model.model.config.dims
+    return SplitResult(
+        split=name,
+        n=len(labels),
+        accuracy=accuracy(int(confusion.diagonal().sum()), len(labels)),
+        bits_per_dim=mean_estimate(bits_per_dim(of_truth, dims), "bits/dim"),
+        confusion=confusion.tolist(),
+        per_class=per_class_accuracy(confusion),
+        log_loss={key: log_loss(posterior, labels) for key, posterior in posteriors.items()},
+        ece={
+            key: expected_calibration_error(posterior, labels)
+            for key, posterior in posteriors.items()
+        },
+        reliability={
+            key: reliability_curve(posterior, labels) for key, posterior in posteriors.items()
+        },
+        most_confidently_wrong=_most_confidently_wrong(images, answer),
+    )
+
+
+def _most_confidently_wrong(images: LabelledImages, log_posterior: Tensor) -> list[WrongImage]:
+    confidence, predicted = log_posterior.max(dim=1)
+    wrong = (predicted != images.labels).nonzero()[:, 0]
+    order = wrong[confidence[wrong].argsort(descending=True, stable=True)]
+    return [
+        WrongImage(
+            name=images.names[i],
+            true=int(images.labels[i]),
+            predicted=int(predicted[i]),
+            confidence=float(confidence[i].exp()),
+            image=png_base64(images.levels[i]),
+        )
+        for i in order[:WRONG_IMAGES].tolist()
+    ]
+
+
+def notes_on(
+    model: PixelBayes, scored: Mapping[str, ScoredSplit], available: Mapping[str, LabelledImages]
+) -> list[str]:
+    """What the numbers do not say: marginal code lengths, missing labels, a missing split."""
+    notes = []
+    for name, split in scored.items():
+        marginal = torch.logsumexp(split.log_likelihood + model.log_prior, dim=1)
+        known, n = len(split.labelled), len(marginal)
+        if n >= SMALLEST_SPLIT:
+            code_length = bits_per_dim(marginal, model.model.config.dims)
+            notes.append(
+                f"Code length of {name} under p(x), the mixture of all classes: "
+                f"{mean_estimate(code_length, 'bits/dim')}."
+            )
+        if known < SMALLEST_SPLIT:
+            notes.append(
+                f"{n - known} of the {n} images of {name} have no label: it has predictions and "
+                "the code length under p(x), but no accuracy and no calibration."
+            )
+        elif known < n:
+            notes.append(
+                f"{n - known} of the {n} images of {name} have no label and count only in the "
+                "code length under p(x)."
+            )
+    if "validation" not in available:
+        notes.append("There is no validation split, so no temperature was fitted.")
+    if model.model.config.fusion == "none":
+        notes.append("The model ignores the label (fusion none), so its accuracy is chance.")
+    return notes
