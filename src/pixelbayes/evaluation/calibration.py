@@ -70,7 +70,7 @@ def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
 
 
 def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
-    """Mean squared distance between probabilities and the one-hot truth, in 0..2 [2]; the interval is cut off at 0.
+    """Mean squared distance of probabilities to the one-hot truth, in 0..2 [2]; low >= 0.
 
     >>> print(brier_score(torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([0, 1])))
     0.500 [0.500, 0.500], n = 2
