@@ -93,3 +93,12 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(tiny_network):
     generator = torch.Generator().manual_seed(5)
     apart = [sample_cached(network, part, generator=generator) for part in labels.split([1, 3])]
     assert together.equal(torch.cat(apart))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_rows_replayed_as_cuda_graphs_draw_the_same_levels(tiny_network, fusion):
+    network, labels = tiny_network(fusion=fusion, image_size=(13, 9)).cuda(), torch.tensor([1, 2])
+    naive = sample_naive(network, labels.cuda(), generator=torch.Generator().manual_seed(5))
+    cached = sample_cached(network, labels.cuda(), generator=torch.Generator().manual_seed(5))
+    assert cached.equal(naive)

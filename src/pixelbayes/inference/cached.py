@@ -357,6 +357,8 @@ class RowCache:
         self._output_bias = model.output.bias.detach()
         self._late = conditioning.output
         self._painter = _Painter(model, self._late, self.batch)
+        self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
+        self._noise: Tensor | None = None
 
     def _build(self, conditioning: Iterator[BlockConditioning]) -> None:
         """Mirrors `PixelCNN.describe`, layer for layer."""
@@ -513,13 +515,15 @@ class RowCache:
     def put(self, row: int, col: int, drawn: Tensor) -> None:
         """Adds a pixel: uint8, (B, C, 1, 1)."""
         self._painter.levels[col].copy_(drawn[:, :, 0, 0])
-        self._advance(row, col)
+        self._pass_on(col)
+        self._finish_if_last(row, col)
 
     def give(self, row: int, col: int, levels: Tensor) -> None:
         """Takes a known pixel, uint8, (B, C), where `describe` was not called."""
         self._features(col)
         self._painter.levels[col].copy_(levels)
-        self._advance(row, col)
+        self._pass_on(col)
+        self._finish_if_last(row, col)
 
     def draw(self, row: int, col: int, noise: Tensor) -> None:
         """`describe`, `transport` and `put` in one, into buffers that exist already.
@@ -529,17 +533,56 @@ class RowCache:
             col: The next column.
             noise: From `standard_noise`, (B, K + C).
         """
+        self._draw(col, noise)
+        self._finish_if_last(row, col)
+
+    def draw_row(self, row: int, noise: Tensor) -> None:
+        """Draws all pixels of the row that was begun; noise: (W, B, K + C).
+
+        On CUDA the hundreds of small operations of a row are captured in a graph, one for each
+        number of resolutions that have work, and replayed.
+        """
+        if not noise.is_cuda:
+            self._draw_columns(noise)
+        elif self._due not in self._graphs:
+            if self._noise is None:
+                self._noise = torch.empty_like(noise)
+            self._draw_columns(noise)  # this row plainly, which also prepares the libraries
+            self._graphs[self._due] = None
+        else:
+            assert self._noise is not None
+            self._noise.copy_(noise)
+            graph = self._graphs[self._due]
+            if graph is None:
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):  # records, computes nothing
+                    self._draw_columns(self._noise)
+                self._graphs[self._due] = graph
+            graph.replay()
+        self._finish_row(row)
+
+    def _draw_columns(self, noise: Tensor) -> None:
+        for col, column_noise in enumerate(noise.unbind(0)):
+            self._draw(col, column_noise)
+
+    def _draw(self, col: int, noise: Tensor) -> None:
         self._features(col)
         self._painter.draw(self._last.at[col], noise, col)
-        self._advance(row, col)
+        self._pass_on(col)
 
-    def _advance(self, row: int, col: int) -> None:
+    def _pass_on(self, col: int) -> None:
+        """Adds the pixel of this column to what its right neighbour is computed from."""
         if col + 1 < self.width:
             self._first[1].raw.at[col + 1].addmm_(self._painter.levels[col], self._drawn)
-        else:
-            drawn = self._painter.row.permute(0, 2, 1)
-            self.levels[:, :, row] = drawn.to(torch.uint8)
-            self._image[:, : self.model.config.channels, row + 2] = to_axis(drawn, drawn.dtype)
+
+    def _finish_if_last(self, row: int, col: int) -> None:
+        if col + 1 == self.width:
+            self._finish_row(row)
+
+    def _finish_row(self, row: int) -> None:
+        drawn = self._painter.row.permute(0, 2, 1)
+        self.levels[:, :, row] = drawn.to(torch.uint8)
+        self._image[:, : self.model.config.channels, row + 2] = to_axis(drawn, drawn.dtype)
 
     def give_row(self, row: int, levels: Tensor) -> DiscretizedLogisticMixture:
         """Takes a whole row of known pixels, uint8, (B, C, W), at once; describes it."""
@@ -604,12 +647,15 @@ def complete_cached(
             cache.give_row(row, levels[:, :, row])
             continue
         noise = standard_noise(uniform[:, row], model.config.mixtures)
-        per_column = noise.to(cache.dtype).transpose(0, 1).contiguous().unbind(0)
-        for col, column_noise in enumerate(per_column):
-            if given[col]:
-                cache.give(row, col, levels[:, :, row, col])
-            else:
-                cache.draw(row, col, column_noise)
+        by_column = noise.to(cache.dtype).transpose(0, 1).contiguous()
+        if not any(given):
+            cache.draw_row(row, by_column)
+        else:
+            for col, column_noise in enumerate(by_column.unbind(0)):
+                if given[col]:
+                    cache.give(row, col, levels[:, :, row, col])
+                else:
+                    cache.draw(row, col, column_noise)
         if on_row is not None:
             on_row(row, cache.levels)
     return cache.levels
