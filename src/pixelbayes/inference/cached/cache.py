@@ -1,0 +1,303 @@
+"""The cache: the network's features of the current row, and of the rows above where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.layers import DownShiftedConv2d
+from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
+from pixelbayes.core.network import STAGES, PixelCNN
+from pixelbayes.inference.cached.layers import Block, Expand, Shrink, Stream
+from pixelbayes.inference.cached.painter import STEP, Painter
+
+__all__ = ["RowCache"]
+
+
+class RowCache:
+    """All that is kept between pixels, for one batch of labels.
+
+    Use: for each row, `begin_row`; then for each column `describe` and `put`, or, where the
+    row is given, `give_row`.
+
+    Args:
+        model: A network in evaluation mode.
+        labels: int64, (B,).
+    """
+
+    def __init__(self, model: PixelCNN, labels: Tensor) -> None:
+        config = model.config
+        self.model, self.batch = model, len(labels)
+        self.height, self.width = config.image_size
+        conditioning = model.conditioning(labels)
+        self._like = like = model.output.bias.detach()
+        features = config.features
+
+        # Channels of the image on [-1, 1], ones, label; two rows of zeros above the first.
+        inputs = config.channels + 1 + model.fusion.input_channels
+        self._image = like.new_zeros(self.batch, inputs, self.height + 2, self.width)
+        self._image[:, config.channels, 2:] = 1.0
+        if conditioning.input is not None:
+            self._image[:, config.channels + 1 :, 2:] = conditioning.input[:, :, None, None]
+        self._first = tuple(Stream(like, self.batch, self.width, features) for _ in "uv")
+        # What a drawn pixel adds to its right neighbour: on the axis x = level step - 1, so the
+        # product takes the level and the constant is known before the row starts.
+        on_axis = model.input_left.weight()[:, : config.channels, 1, 0].T.contiguous()
+        self._drawn, self._drawn_constant = on_axis * STEP, -on_axis.sum(dim=0)
+        self.levels = torch.zeros(
+            self.batch, config.channels, *config.image_size, dtype=torch.uint8, device=like.device
+        )
+        self._build(iter(conditioning.blocks))
+        self._output = model.output.weight()[:, :, 0, 0].T.contiguous()
+        self._output_bias = model.output.bias.detach()
+        self._late = conditioning.output
+        self._painter = Painter(model, self._late, self.batch)
+        self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
+        self._noise: Tensor | None = None
+
+    def _build(self, conditioning: Iterator[BlockConditioning]) -> None:
+        """Mirrors `PixelCNN.describe`, layer for layer."""
+        model, like = self.model, self._like
+        streams = self._first
+        short_cuts = [streams]
+        self._encoder: list[list[tuple[Block, Block]]] = []
+        self._decoder: list[list[tuple[Block, Block]]] = []
+        self._shrink: list[tuple[Shrink, Shrink]] = []
+        self._expand: list[tuple[Expand, Expand]] = []
+
+        def add(block: torch.nn.Module, skips: tuple[tuple[Stream, ...], ...]) -> None:
+            nonlocal streams
+            u = Block(block.u, streams[0], skips[0], next(conditioning))  # type: ignore[arg-type]
+            ul_skips = (u.result, *skips[1])
+            ul = Block(block.ul, streams[1], ul_skips, next(conditioning))  # type: ignore[arg-type]
+            pairs.append((u, ul))
+            streams = (u.result, ul.result)
+
+        for stage, blocks in enumerate(model.encoder):
+            if stage > 0:
+                change = model.shrink[stage - 1]
+                shrink = (
+                    Shrink(change.u, streams[0], like),  # type: ignore[arg-type]
+                    Shrink(change.ul, streams[1], like),  # type: ignore[arg-type]
+                )
+                self._shrink.append(shrink)
+                streams = (shrink[0].result, shrink[1].result)
+                short_cuts.append(streams)
+            pairs: list[tuple[Block, Block]] = []
+            for block in blocks:  # type: ignore[attr-defined]
+                add(block, ((), ()))
+                short_cuts.append(streams)
+            self._encoder.append(pairs)
+
+        streams = short_cuts.pop()
+        for stage, blocks in enumerate(model.decoder):
+            if stage > 0:
+                change = model.expand[stage - 1]
+                width = short_cuts[-1][0].raw.width
+                expand = (
+                    Expand(change.u, streams[0], like, width),  # type: ignore[arg-type]
+                    Expand(change.ul, streams[1], like, width),  # type: ignore[arg-type]
+                )
+                self._expand.append(expand)
+                streams = (expand[0].result, expand[1].result)
+            pairs = []
+            for block in blocks:  # type: ignore[attr-defined]
+                u_skip, ul_skip = short_cuts.pop()
+                add(block, ((u_skip,), (ul_skip,)))
+            self._decoder.append(pairs)
+        self._last = streams[1].raw
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the features."""
+        return self._like.dtype
+
+    def _due_stages(self, position: int) -> int:
+        """How many resolutions have work at this row or column."""
+        due = 1
+        while due < STAGES and position % (1 << due) == 0:
+            due += 1
+        return due
+
+    def begin_row(self, row: int) -> None:
+        """Computes all that does not wait for a pixel of this row."""
+        self.row, self._due = row, self._due_stages(row)
+        due = self._due
+        for stage in range(due):
+            for block in self._blocks(stage):
+                block.begin_row()
+            if stage > 0:
+                for shrink in self._shrink[stage - 1]:
+                    shrink.begin_row()
+        self._begin_input()
+        self._stream_row(0)
+        for stage in range(due):
+            for _, ul in (*self._encoder[stage], *self._decoder[STAGES - 1 - stage]):
+                ul.add_skip_row(0)
+        if due < STAGES:  # the resolution below has finished its row: all columns at once
+            self._expand[STAGES - 1 - due][1].row(lower=1)
+
+    def _blocks(self, stage: int) -> Iterator[Block]:
+        for pair in (*self._encoder[stage], *self._decoder[STAGES - 1 - stage]):
+            yield from pair
+
+    def _stream_row(self, stream: int) -> None:
+        """Runs one stream over the whole row; for `ul` the row must be known."""
+        for stage in range(self._due):
+            if stage > 0:
+                self._shrink[stage - 1][stream].row()
+            for pair in self._encoder[stage]:
+                self._block_row(pair[stream], stream)
+        for stage in reversed(range(self._due)):
+            if stage < STAGES - 1 and (stream == 0 or stage < self._due - 1):
+                below = (self.row >> stage) & 1
+                self._expand[STAGES - 2 - stage][stream].row(lower=below)
+            for pair in self._decoder[STAGES - 1 - stage]:
+                self._block_row(pair[stream], stream)
+
+    @staticmethod
+    def _block_row(block: Block, stream: int) -> None:
+        for index in range(stream, len(block.skips)):
+            block.add_skip_row(index)
+        block.row()
+
+    def _begin_input(self) -> None:
+        """First layers: `u` sees rows above; `ul` the row above, and the pixel to the left."""
+        model, row = self.model, self.row
+        above = self._image[:, :, row : row + 2]  # image rows row - 2 and row - 1
+        here = self._image[:, :, row + 1 : row + 3].clone()  # rows row - 1 and row
+        here[:, : model.config.channels, 1] = 0.0  # pixels of this row are added as they come
+        u, ul = self._first
+        left = F.conv2d(here, model.input_left.weight(), model.input_left.bias)[:, :, 0]
+        ul.raw.columns.zero_()
+        ul.raw.columns[:, 1:] = left[:, :, :-1].transpose(1, 2) + self._drawn_constant
+        if row == 0:
+            u.raw.columns.zero_()
+        else:
+            u.raw.columns.copy_(_rows_above(model.input_u, above))
+            ul.raw.columns.add_(_rows_above(model.input_row, above[:, :, 1:]))
+        u.activate_row()
+
+    def describe(self, row: int, col: int) -> DiscretizedLogisticMixture:
+        """The distribution of pixel (row, col) given everything put before it, H = W = 1."""
+        assert row == self.row, "begin_row comes first"
+        self._features(col)
+        return self._project(self._last.at[col][:, :, None])
+
+    def _features(self, col: int) -> None:
+        """Runs the stream `ul` at one pixel, at every resolution that is due there."""
+        self._first[1].activate(col)
+        due = min(self._due, self._due_stages(col))
+        for stage in range(due):
+            if stage > 0:
+                self._shrink[stage - 1][1].pixel(col >> stage)
+            for _, ul in self._encoder[stage]:
+                ul.pixel(col >> stage)
+        for stage in reversed(range(due)):
+            if stage < due - 1:
+                self._expand[STAGES - 2 - stage][1].pixel(col >> (stage + 1))
+            for _, ul in self._decoder[STAGES - 1 - stage]:
+                ul.pixel(col >> stage)
+
+    def _project(self, features: Tensor) -> DiscretizedLogisticMixture:
+        """The last layer; features: (B, F, columns)."""
+        h = features if self._late is None else features + self._late[:, :, None]
+        parameters = F.elu(h).transpose(1, 2) @ self._output + self._output_bias
+        return DiscretizedLogisticMixture.from_parameters(
+            parameters.transpose(1, 2)[:, :, None], self.model.config.channels
+        )
+
+    def put(self, row: int, col: int, drawn: Tensor) -> None:
+        """Adds a pixel: uint8, (B, C, 1, 1)."""
+        self._painter.levels[col].copy_(drawn[:, :, 0, 0])
+        self._pass_on(col)
+        self._finish_if_last(row, col)
+
+    def give(self, row: int, col: int, levels: Tensor) -> None:
+        """Takes a known pixel, uint8, (B, C), where `describe` was not called."""
+        self._features(col)
+        self._painter.levels[col].copy_(levels)
+        self._pass_on(col)
+        self._finish_if_last(row, col)
+
+    def draw(self, row: int, col: int, noise: Tensor) -> None:
+        """`describe`, `transport` and `put` in one, into buffers that exist already.
+
+        Args:
+            row: The row that was begun.
+            col: The next column.
+            noise: From `standard_noise`, (B, K + C).
+        """
+        self._draw(col, noise)
+        self._finish_if_last(row, col)
+
+    def draw_row(self, row: int, noise: Tensor) -> None:
+        """Draws all pixels of the row that was begun; noise: (W, B, K + C).
+
+        On CUDA the hundreds of small operations of a row are captured in a graph, one for each
+        number of resolutions that have work, and replayed.
+        """
+        if not noise.is_cuda:
+            self._draw_columns(noise)
+        elif self._due not in self._graphs:
+            if self._noise is None:
+                self._noise = torch.empty_like(noise)
+            self._draw_columns(noise)  # this row plainly, which also prepares the libraries
+            self._graphs[self._due] = None
+        else:
+            assert self._noise is not None
+            self._noise.copy_(noise)
+            graph = self._graphs[self._due]
+            if graph is None:
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):  # records, computes nothing
+                    self._draw_columns(self._noise)
+                self._graphs[self._due] = graph
+            graph.replay()
+        self._finish_row(row)
+
+    def _draw_columns(self, noise: Tensor) -> None:
+        for col, column_noise in enumerate(noise.unbind(0)):
+            self._draw(col, column_noise)
+
+    def _draw(self, col: int, noise: Tensor) -> None:
+        self._features(col)
+        self._painter.draw(self._last.at[col], noise, col)
+        self._pass_on(col)
+
+    def _pass_on(self, col: int) -> None:
+        """Adds the pixel of this column to what its right neighbour is computed from."""
+        if col + 1 < self.width:
+            self._first[1].raw.at[col + 1].addmm_(self._painter.levels[col], self._drawn)
+
+    def _finish_if_last(self, row: int, col: int) -> None:
+        if col + 1 == self.width:
+            self._finish_row(row)
+
+    def _finish_row(self, row: int) -> None:
+        drawn = self._painter.row.permute(0, 2, 1)
+        self.levels[:, :, row] = drawn.to(torch.uint8)
+        self._image[:, : self.model.config.channels, row + 2] = to_axis(drawn, drawn.dtype)
+
+    def give_row(self, row: int, levels: Tensor) -> DiscretizedLogisticMixture:
+        """Takes a whole row of known pixels, uint8, (B, C, W), at once; describes it."""
+        assert row == self.row, "begin_row comes first"
+        x = to_axis(levels, self._like.dtype)
+        self.levels[:, :, row] = levels
+        self._image[:, : self.model.config.channels, row + 2] = x
+        first = self._first[1]
+        drawn = levels.to(x.dtype)[:, :, :-1].transpose(1, 2)
+        first.raw.columns[:, 1:] += drawn @ self._drawn
+        first.activate_row()
+        self._stream_row(1)
+        return self._project(self._last.columns.transpose(1, 2))
+
+
+def _rows_above(layer: DownShiftedConv2d, rows: Tensor) -> Tensor:
+    """One output row, (B, W, F), from exactly the rows that the kernel covers."""
+    padded = F.pad(rows, (layer.padding[0], layer.padding[1], 0, 0))
+    return F.conv2d(padded, layer.weight(), layer.bias)[:, :, 0].transpose(1, 2)
