@@ -1,0 +1,206 @@
+"""What the documents say exists: links, figures, names, commands, Python, numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+
+import pixelbayes
+from pixelbayes.cli.main import COMMANDS
+from pixelbayes.cli.main import main as command_line
+from pixelbayes.cli.signatures import CommandParser
+from pixelbayes.core.likelihood import HALF_BIN, LEVELS, log_logistic_bin
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "course/*.md", "benchmarks/*.md")
+    for path in ROOT.glob(pattern)
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)|<(?:img|a)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"`(pixelbayes(?:\.\w+)+)`")
+APPROXIMATED_BELOW = 1e-5  # openai/pixel-cnn, nn.py: discretized_mix_logistic_loss
+
+
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def fences(document: Path, *languages: str) -> Iterator[str]:
+    for language, code in FENCE.findall(document.read_text(encoding="utf-8")):
+        if language in languages:
+            yield code
+
+
+def anchors(document: Path) -> set[str]:
+    """Anchors of the headings, as GitHub makes them."""
+    text = FENCE.sub("", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands() -> list[tuple[str, str]]:
+    """Each `pixelbayes ...` line of a fenced block, with the document it stands in."""
+    found = []
+    for document in DOCUMENTS:
+        for code in fences(document, "bash", "sh", "console"):
+            for line in code.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words and Path(words[0]).name == "pixelbayes" and "COMMAND" not in words:
+                    found.append((name_of(document), shlex.join(words[1:])))
+    return found
+
+
+def imported(name: str) -> Any:
+    """The object of a dotted name; a field of a dataclass counts as its attribute."""
+    parts = name.split(".")
+    for depth in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:depth]))
+        except ModuleNotFoundError as error:
+            if not name.startswith(error.name or "?"):
+                raise
+            continue
+        for part in parts[depth:]:
+            fields = getattr(found, "__dataclass_fields__", {})
+            found = fields[part] if part in fields else getattr(found, part)
+        return found
+    raise ModuleNotFoundError(name)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_relative_link_and_image_exists(document: Path) -> None:
+    text = FENCE.sub("", document.read_text(encoding="utf-8"))
+    targets = ["".join(groups) for groups in LINK.findall(text)]
+    missing = []
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = document.parent / path if path else document
+        known = linked.exists() and (not anchor or anchor in anchors(linked))
+        if not known:
+            missing.append(target)
+    assert not missing, f"{name_of(document)} links to what is not there: {missing}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_name_of_the_package_imports(document: Path) -> None:
+    missing = []
+    for name in set(NAME.findall(document.read_text(encoding="utf-8"))):
+        try:
+            imported(name)
+        except (AttributeError, ModuleNotFoundError):
+            missing.append(name)
+    assert not missing, f"{name_of(document)} names what is not there: {sorted(missing)}"
+
+
+def test_a_name_that_does_not_exist_is_caught() -> None:
+    with pytest.raises(AttributeError):
+        imported("pixelbayes.core.likelihood.no_such_function")
+    with pytest.raises(AttributeError):
+        imported("pixelbayes.core.no_such_module.function")
+
+
+class _ParsedError(BaseException):
+    """Ends a command after its options were understood, and before it does anything."""
+
+
+@pytest.mark.parametrize(("document", "line"), commands())
+def test_every_command_is_understood(
+    document: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parse = CommandParser.parse_given
+
+    def parse_only(self: CommandParser, argv: Sequence[str]) -> dict[str, Any]:
+        parse(self, argv)
+        raise _ParsedError
+
+    monkeypatch.setattr(CommandParser, "parse_given", parse_only)
+    try:
+        status = command_line(shlex.split(line))
+    except _ParsedError:
+        return
+    assert status == 0, f"{document}: pixelbayes {line}: {capsys.readouterr().err}"
+
+
+def test_the_readme_shows_how_to_train_evaluate_predict_and_sample() -> None:
+    shown = {line.split()[0] for document, line in commands() if document == "README.md"}
+    assert shown >= {"train", "evaluate", "predict", "sample"}
+    assert shown <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_python_blocks_compile_and_their_imports_work(document: Path) -> None:
+    for code in fences(document, "python"):
+        compile(code, name_of(document), "exec")
+        for module, names in re.findall(r"^from (pixelbayes[\w.]*) import ([\w, ]+)$", code, re.M):
+            for name in names.split(","):
+                imported(f"{module}.{name.strip()}")
+
+
+def test_the_citation_has_what_readers_of_it_need_and_the_version_of_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    needed = {"cff-version", "message", "title", "type", "authors", "version", "license"}
+    assert needed <= set(citation)
+    assert citation["version"] == pixelbayes.__version__
+    assert citation["license"] == "Apache-2.0"
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").lstrip().startswith("Apache License")
+    for work in (citation, *citation["references"]):
+        assert work["title"]
+        assert work["authors"]
+
+
+def approximated(x: torch.Tensor, mean: torch.Tensor, log_scale: float) -> torch.Tensor:
+    """log P of a level as openai/pixel-cnn has it: the density at the centre in the tails."""
+    inv_scale = math.exp(-log_scale)
+    above, below, centre = ((x - mean + d) * inv_scale for d in (HALF_BIN, -HALF_BIN, 0.0))
+    mass = torch.sigmoid(above) - torch.sigmoid(below)
+    density = centre - log_scale - 2 * F.softplus(centre) - math.log((LEVELS - 1) / 2)
+    inside = torch.where(mass > APPROXIMATED_BELOW, mass.clamp(min=1e-12).log(), density)
+    edges = torch.where(x < 0, F.logsigmoid(above), F.logsigmoid(-below))
+    return torch.where(x.abs() > 1 - HALF_BIN, edges, inside)
+
+
+def tails_table() -> list[tuple[float, float, float]]:
+    text = (ROOT / "docs/deviations.md").read_text(encoding="utf-8")
+    section = text.partition("## How far the approximation of tails is off")[2].partition("\n## ")[
+        0
+    ]
+    rows = re.findall(r"^\| (-\d) \| ([\d.]+) \| ([\d.]+) \|$", section, re.MULTILINE)
+    return [(float(scale), float(error), float(ours)) for scale, error, ours in rows]
+
+
+@pytest.mark.parametrize(("log_scale", "error", "ours"), tails_table())
+def test_the_errors_of_tails_are_as_stated(log_scale: float, error: float, ours: float) -> None:
+    levels = torch.arange(LEVELS, dtype=torch.float64) * 2 * HALF_BIN - 1
+    means = torch.linspace(-1.5, 1.5, 301, dtype=torch.float64)
+    x, mean = torch.meshgrid(levels, means, indexing="ij")
+    scale = torch.tensor(log_scale, dtype=torch.float64)
+    exact = log_logistic_bin(x, mean, scale)
+    off = (approximated(x, mean, log_scale) - exact).abs().max().item()
+    single = (log_logistic_bin(x.float(), mean.float(), scale.float()) - exact).abs().max().item()
+    assert off == pytest.approx(error, rel=0.01)
+    assert single <= ours
+
+
+def test_the_documents_name_every_fusion_and_every_key_of_a_checkpoint() -> None:
+    from pixelbayes.core.checkpoint import Metadata
+
+    mathematics = (ROOT / "docs/mathematics.md").read_text(encoding="utf-8")
+    assert not [name for name in pixelbayes.core.FUSIONS if f"| `{name}` |" not in mathematics]
+    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    keys = [field.name for field in dataclasses.fields(Metadata)]
+    assert not [key for key in keys if f"`{key}`" not in architecture]
