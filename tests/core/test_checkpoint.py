@@ -86,3 +86,9 @@ def test_a_model_and_class_names_that_disagree_are_not_saved(tiny_network, tmp_p
     with pytest.raises(ValueError, match="the model has 5 classes, the metadata 3"):
         save_checkpoint(tmp_path, tiny_network(classes=5), METADATA)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_another_kind_is_named(tmp_path):
+    (tmp_path / "model.json").write_text('{"format": "pixelbayes-resnet18"}')
+    with pytest.raises(CheckpointError, match=r"another kind \(pixelbayes-resnet18\)"):
+        load_checkpoint(tmp_path)

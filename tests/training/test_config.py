@@ -29,6 +29,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         ({"batch_size": 0}, "--batch-size is a whole number, 1 or more, got 0"),
         ({"epochs": 1.5}, "--epochs is a whole number, 1 or more, got 1.5"),
         ({"patience": 0}, "--patience is a whole number, 1 or more, got 0"),
+        ({"checkpoint_every": 0}, "--checkpoint-every is a whole number, 1 or more, got 0"),
         ({"init_images": 1}, "--init-images is a whole number, 2 or more, got 1"),
         ({"crop_margin": -1}, "--crop-margin is a whole number, 0 or more, got -1"),
         ({"flip": "no"}, "--flip is true or false, got 'no'"),
@@ -47,7 +48,10 @@ def test_a_mistaken_training_setting_is_refused_in_words_of_the_command_line(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"optimizer": "adamm"}, "--optimizer is one of: adam, adamw; got 'adamm'; did you mean"),
+        (
+            {"optimizer": "adamm"},
+            "--optimizer is one of: adam, adamw, sgd; got 'adamm'; did you mean",
+        ),
         ({"lr": 0.0}, "--lr is a number above 0, got 0.0"),
         ({"lr": float("nan")}, "--lr is a number above 0, got nan"),
         ({"lr": "1e-3"}, "got '1e-3'; in YAML write 1.0e-3, not 1e-3"),
@@ -56,6 +60,7 @@ def test_a_mistaken_training_setting_is_refused_in_words_of_the_command_line(
         ({"lr_decay_per_step": 1.1}, "--lr-decay-per-step is a number above 0 and at most 1"),
         ({"gradient_clip": -1}, "--gradient-clip is a number above 0, got -1"),
         ({"ema_decay": 99}, "--ema-decay is a number above 0 and below 1, got 99"),
+        ({"momentum": 1.0}, "--momentum is a number at least 0 and below 1, got 1.0"),
         ({"warmup_steps": -1}, "--warmup-steps is a whole number, 0 or more, got -1"),
     ],
 )

@@ -37,6 +37,17 @@ def test_the_first_updates_forget_the_start_quickly() -> None:
     assert decays == pytest.approx([0.1, 0.5, 0.9995])
 
 
+def test_running_statistics_are_averaged_like_weights_and_counts_copied() -> None:
+    model = nn.BatchNorm1d(2)
+    average = MovingAverage(model, decay=0.9)
+    model(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+
+    average.update(model, step=1000)
+
+    torch.testing.assert_close(average.module.running_mean, 0.1 * model.running_mean)
+    assert average.module.num_batches_tracked == model.num_batches_tracked == 1
+
+
 def test_the_average_is_not_trained() -> None:
     average = MovingAverage(nn.Linear(3, 2), decay=0.9)
 

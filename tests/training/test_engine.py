@@ -12,10 +12,11 @@ from pixelbayes.core.checkpoint import Metadata, load_checkpoint
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.inference import BayesClassifier
 from pixelbayes.training import OptimConfig, TrainingConfig
-from pixelbayes.training.config import PRECISIONS
+from pixelbayes.training.config import OPTIMIZERS, PRECISIONS
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.engine import Outcome, fit
 from pixelbayes.training.metrics import Row, read_metrics
+from pixelbayes.training.tasks import PixelCNNTask
 
 CLASSES = 3
 
@@ -43,13 +44,17 @@ def network(**changes: Any) -> PixelCNN:
 def run(
     folder: Path, *, optim: OptimConfig | None = None, **training: Any
 ) -> tuple[Outcome, list[Row]]:
-    outcome = fit(
+    task = PixelCNNTask(
         network(dropout=0.1),
+        optim or OptimConfig(lr=0.01),
+        TrainingConfig(**{"batch_size": 16, "epochs": 2, **training}),
+        images=len(TRAIN),
+        seed=0,
+    )
+    outcome = fit(
+        task,
         TRAIN,
         VALIDATION,
-        optim=optim or OptimConfig(lr=0.01),
-        training=TrainingConfig(**{"batch_size": 16, "epochs": 2, **training}),
-        seed=0,
         folder=folder,
         metadata=Metadata(
             classes=("dark", "grey", "bright"),
@@ -64,8 +69,8 @@ def run(
 def test_training_learns_what_there_is_to_learn(tmp_path: Path) -> None:
     outcome, rows = run(tmp_path, epochs=12)
 
-    assert outcome.best_bits_per_dim < 7.0
-    assert rows[0]["val/bits_per_dim"] > outcome.best_bits_per_dim
+    assert outcome.best < 7.0
+    assert rows[0]["val/bits_per_dim"] > outcome.best
     assert rows[-1]["val/accuracy"] > 0.9
 
 
@@ -110,10 +115,19 @@ def test_the_checkpoint_holds_the_moving_average_where_there_is_one(tmp_path: Pa
 def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path: Path) -> None:
     outcome, rows = run(tmp_path, epochs=3, optim=OptimConfig(lr=1e-30))
 
-    assert outcome.best_bits_per_dim == min(row["val/bits_per_dim"] for row in rows)
+    assert outcome.best == min(row["val/bits_per_dim"] for row in rows)
     assert outcome.best_epoch == 1, "nothing is learned, so no later epoch is better"
     assert load_checkpoint(tmp_path / "best")[1].provenance["epoch"] == 1
     assert load_checkpoint(tmp_path / "last")[1].provenance["epoch"] == 3
+
+
+def test_checkpoints_are_kept_as_often_as_asked(tmp_path: Path) -> None:
+    run(tmp_path, epochs=5, checkpoint_every=2, accuracy_images=0)
+
+    kept = sorted(path.name for path in (tmp_path / "epochs").iterdir())
+    assert kept == ["0002", "0004"]
+    for name in kept:
+        assert load_checkpoint(tmp_path / "epochs" / name)[1].provenance["epoch"] == int(name)
 
 
 def test_the_learning_rate_follows_the_step(tmp_path: Path) -> None:
@@ -138,7 +152,7 @@ def test_training_works_in_every_precision(precision: str, tmp_path: Path) -> No
     assert 0.0 < rows[0]["val/bits_per_dim"] < 20.0
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_works_with_every_optimizer(optimizer: str, tmp_path: Path) -> None:
     _, rows = run(tmp_path, epochs=1, optim=OptimConfig(optimizer=optimizer, weight_decay=0.01))
 

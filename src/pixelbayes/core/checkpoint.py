@@ -154,7 +154,12 @@ def _read_description(folder: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+    written = description.get("format") if isinstance(description, dict) else None
+    if written != FORMAT:
+        if str(written).startswith("pixelbayes"):
+            raise CheckpointError(
+                f"{folder} holds a model of another kind ({written}); a PixelCNN is wanted here"
+            )
         raise CheckpointError(f"{path} was not written by pixelbayes")
     if description.get("version") != VERSION:
         raise CheckpointError(

@@ -23,7 +23,7 @@ __all__ = [
     "parse_duration",
 ]
 
-OPTIMIZERS = ("adam", "adamw")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "exponential", "cosine")
 PRECISIONS = ("32", "bf16-mixed", "64")
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -43,11 +43,13 @@ class OptimConfig:
     """
 
     optimizer: str = "adam"
-    """adam or adamw (weight decay apart from the gradient)."""
+    """adam, adamw (weight decay apart from the gradient) or sgd (with Nesterov's momentum)."""
     lr: float = 0.002
     """Learning rate, above 0."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay of the first and second moments of the gradient."""
+    momentum: float = 0.9
+    """Decay per step of sgd's momentum; sgd only."""
     weight_decay: float = 0.0
     """Pull of the weights towards zero, 0 or more."""
     schedule: str = "constant"
@@ -67,6 +69,7 @@ class OptimConfig:
         _require_choice("--optimizer", self.optimizer, OPTIMIZERS)
         _require_choice("--schedule", self.schedule, SCHEDULES)
         _require_number("--lr", self.lr, above=0.0)
+        _require_number("--momentum", self.momentum, least=0.0, below=1.0)
         _require_number("--weight-decay", self.weight_decay, least=0.0)
         _require_number("--lr-decay-per-step", self.lr_decay_per_step, above=0.0, most=1.0)
         _require_count("--warmup-steps", self.warmup_steps, 0)
@@ -93,7 +96,9 @@ class TrainingConfig:
     epochs: int = 75
     """Passes over the training images, at most."""
     patience: int | None = 10
-    """Stops after this many epochs without a lower validation bits/dim.  None: never."""
+    """Stops after this many epochs without a lower validation loss.  None: never."""
+    checkpoint_every: int | None = None
+    """Epochs between two checkpoints kept under epochs/NNNN.  None: only best and last."""
     max_time: str | None = None
     """Stops, resumably, after this much time, counted anew when resumed: HH:MM:SS, or numbers
     with d, h, m or s, such as 90m."""
@@ -126,6 +131,8 @@ class TrainingConfig:
         _require_count("--init-images", self.init_images, 2)  # a deviation needs two
         if self.patience is not None:
             _require_count("--patience", self.patience, 1)
+        if self.checkpoint_every is not None:
+            _require_count("--checkpoint-every", self.checkpoint_every, 1)
         if not isinstance(self.flip, bool):
             raise ValueError(f"--flip is true or false, got {self.flip!r}")
         _require_choice("--precision", self.precision, PRECISIONS)

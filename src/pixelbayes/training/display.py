@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pixelbayes.training.metrics import Row
-from pixelbayes.training.tasks import PixelCNNTask
+from pixelbayes.training.metrics import Objective, Row
+from pixelbayes.training.tasks import TrainingTask
 
 __all__ = ["RunDisplay"]
 
@@ -24,12 +24,16 @@ class RunDisplay(pl.Callback):
     Use it as a context manager around the run; the terminal is restored at the end.
 
     Args:
+        objective: What is shown of the loss.
         epochs: Epochs of the whole run.
         steps_per_epoch: Optimiser steps of one epoch.
         enabled: Whether anything is shown.
     """
 
-    def __init__(self, *, epochs: int, steps_per_epoch: int, enabled: bool) -> None:
+    def __init__(
+        self, objective: Objective, *, epochs: int, steps_per_epoch: int, enabled: bool
+    ) -> None:
+        self.objective = objective
         self.epochs = epochs
         self.total = epochs * steps_per_epoch
         self.enabled = enabled
@@ -43,14 +47,14 @@ class RunDisplay(pl.Callback):
             self._progress = Progress(
                 TextColumn("epoch {task.fields[epoch]}"),
                 BarColumn(),
-                TextColumn("{task.fields[bits]} bits/dim"),
+                TextColumn(f"{{task.fields[loss]}} {self.objective.unit}"),
                 TimeRemainingColumn(),
                 console=self.console,
                 speed_estimate_period=SPEED_WINDOW,
                 transient=True,
             )
             self._bar = self._progress.add_task(
-                "", total=self.total, epoch=f"0/{self.epochs}", bits="-", start=False
+                "", total=self.total, epoch=f"0/{self.epochs}", loss="-", start=False
             )
             self._progress.start()
         return self
@@ -81,19 +85,20 @@ class RunDisplay(pl.Callback):
         """Moves the bar."""
         if self._progress is None or time.monotonic() < self._next_look:
             return
-        assert isinstance(pl_module, PixelCNNTask)
+        assert isinstance(pl_module, TrainingTask)
         self._progress.update(
             self._bar,
             completed=trainer.global_step,
             epoch=f"{trainer.current_epoch + 1}/{self.epochs}",
-            bits=f"{pl_module.bits_per_dim_so_far():.3f}",
+            loss=f"{pl_module.so_far():.3f}",
         )
         self._next_look = time.monotonic() + REFRESH
 
     def show(self, row: Row) -> None:
         """One line per epoch."""
         parts = [f"epoch {row['epoch']}/{self.epochs}"]
-        parts += [f"{name} {row[f'{name}/bits_per_dim']:.3f} bits/dim" for name in ("train", "val")]
+        for name, column in (("train", self.objective.train), ("val", self.objective.val)):
+            parts.append(f"{name} {row[column]:.3f} {self.objective.unit}")
         for name in ("train", "val"):
             if (share := row[f"{name}/accuracy"]) is not None:
                 parts.append(f"{name} accuracy {100 * share:.1f} %")

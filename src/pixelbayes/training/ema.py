@@ -44,6 +44,15 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Takes in the weights of `model` after `step` earlier updates."""
+        """Takes in the weights of `model` after `step` earlier updates.
+
+        Running statistics (of batch normalisation) are averaged like weights, counts copied.
+        """
         average = get_ema_multi_avg_fn(self.decay_at(step))
         average(list(self.module.parameters()), list(model.parameters()), step)
+        buffers = list(zip(self.module.buffers(), model.buffers(), strict=True))
+        if statistics := [pair for pair in buffers if pair[0].is_floating_point()]:
+            average(*map(list, zip(*statistics, strict=True)), step)
+        for count, current in buffers:
+            if not count.is_floating_point():
+                count.copy_(current)

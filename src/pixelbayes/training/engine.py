@@ -22,7 +22,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from pixelbayes.core import PixelCNN
 from pixelbayes.core.checkpoint import Metadata
 from pixelbayes.data import LabelledImages
 from pixelbayes.training.config import OptimConfig, TrainingConfig
@@ -31,7 +30,7 @@ from pixelbayes.training.display import RunDisplay
 from pixelbayes.training.memory import keep_freed_memory
 from pixelbayes.training.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.stopping import GracefulStop, signals_restored
-from pixelbayes.training.tasks import PixelCNNTask
+from pixelbayes.training.tasks import TrainingTask
 
 __all__ = ["Outcome", "fit", "is_first_process"]
 
@@ -41,10 +40,10 @@ PRECISION_NAMES: dict[str, Any] = {
     "64": "64-true",
 }
 
-
 NO_NEWS = (
     "GPU available but not used",  # it was asked for
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch >= 2.9
+    "Grad strides do not match bucket view strides",  # a 1x1 kernel has two layouts, both right
 )
 
 
@@ -54,39 +53,33 @@ class Outcome:
 
     Attributes:
         epochs: Epochs done.
-        best_epoch: The one with the lowest validation bits/dim, counted from 1.
-        best_bits_per_dim: That bits/dim.
+        best_epoch: The one with the lowest validation loss, counted from 1.
+        best: That loss, in the unit of the objective.
         reason: "epochs" (all are done) or "patience" (no more improvement).
     """
 
     epochs: int
     best_epoch: int
-    best_bits_per_dim: float
+    best: float
     reason: str
 
 
 def fit(
-    model: PixelCNN,
+    task: TrainingTask[Any],
     train: LabelledImages,
     validation: LabelledImages,
     *,
-    optim: OptimConfig,
-    training: TrainingConfig,
-    seed: int,
     folder: Path,
     metadata: Metadata,
     resume: bool = False,
     progress: bool = True,
 ) -> Outcome:
-    """Trains `model` in place and fills the run directory `folder`.
+    """Trains the task's network in place and fills the run directory `folder`.
 
     Args:
-        model: A network with its first weights; a resumed run replaces them.
+        task: The network with its first weights, which a resumed run replaces, and how it learns.
         train: Training images, larger than the model's by the crop margin.
         validation: Validation images.
-        optim: Optimiser and schedule.
-        training: Length, devices, augmentation.
-        seed: Decides order, augmentation and dropout.
         folder: An existing folder.
         metadata: What the checkpoints say beside the weights.
         resume: Goes on from `folder / "resume.ckpt"`, where there is one.
@@ -97,22 +90,22 @@ def fit(
         RunStopped: If a signal or the time limit stopped the run; its state is saved.
     """
     keep_freed_memory()
-    data = LevelsDataModule(train, validation, training, seed)
-    task = PixelCNNTask(
-        model.train(),
-        optim,
-        steps_per_epoch=data.steps_per_epoch,
-        epochs=training.epochs,
-        accuracy_every=training.accuracy_every,
-        seed=seed,
-    )
+    training = task.training_config
+    data = LevelsDataModule(train, validation, training, task.seed)
     display = RunDisplay(
+        task.objective,
         epochs=training.epochs,
         steps_per_epoch=data.steps_per_epoch,
         enabled=progress and is_first_process(),
     )
     recorder = RunRecorder(
-        folder, metadata, images=len(train), patience=training.patience, on_row=display.show
+        folder,
+        task.objective,
+        metadata,
+        images=len(train),
+        patience=training.patience,
+        checkpoint_every=training.checkpoint_every,
+        on_row=display.show,
     )
     stop = GracefulStop(
         folder / RESUME,
@@ -122,12 +115,12 @@ def fit(
     )
     state = folder / RESUME if resume and (folder / RESUME).exists() else None
     with signals_restored(), quiet_lightning(), torch.random.fork_rng(devices=[]), display:
-        trainer = make_trainer(training, optim, folder, [display, stop, recorder])
+        trainer = make_trainer(training, task.optim, folder, [display, stop, recorder])
         trainer.fit(task, datamodule=data, ckpt_path=state)
     return Outcome(
         epochs=trainer.current_epoch,
         best_epoch=recorder.best_epoch,
-        best_bits_per_dim=recorder.best,
+        best=recorder.best,
         reason="epochs" if trainer.current_epoch >= training.epochs else "patience",
     )
 
@@ -145,6 +138,8 @@ def make_trainer(
         devices=training.devices,
         num_nodes=training.num_nodes,
         strategy=DDPStrategy() if world > 1 else "auto",
+        # Batch normalisation over the global batch; torch has none over CPU processes.
+        sync_batchnorm=world > 1 and accelerator == "gpu",
         precision=PRECISION_NAMES[training.precision],
         max_epochs=training.epochs,
         gradient_clip_val=optim.gradient_clip,

@@ -1,6 +1,6 @@
 """What a run leaves on disk after each epoch, in an order that a crash cannot spoil.
 
-metrics.csv, last/ and best/ are written first and the resumable state last.  A crash in between
+metrics.csv and the checkpoints are written first and the resumable state last.  A crash in between
 leaves the state of the epoch before; resuming repeats the epoch, bit for bit, and overwrites
 them with the same content.
 """
@@ -22,13 +22,14 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from pixelbayes.core.checkpoint import CheckpointError, Metadata, save_checkpoint
-from pixelbayes.training.metrics import Row, read_metrics, write_metrics
-from pixelbayes.training.tasks import PixelCNNTask
+from pixelbayes.core.checkpoint import CheckpointError, Metadata
+from pixelbayes.training.metrics import Objective, Row, columns, read_metrics, write_metrics
+from pixelbayes.training.tasks import TrainingTask
 
-__all__ = ["BEST", "LAST", "METRICS", "RESUME", "RunRecorder", "SafeCheckpointIO"]
+__all__ = ["BEST", "EPOCHS", "LAST", "METRICS", "RESUME", "RunRecorder", "SafeCheckpointIO"]
 
 BEST, LAST, METRICS, RESUME = "best", "last", "metrics.csv", "resume.ckpt"
+EPOCHS = "epochs"  # holds 0005/, 0010/, ...
 
 
 class RunRecorder(Checkpoint):
@@ -38,29 +39,35 @@ class RunRecorder(Checkpoint):
 
     Args:
         folder: The run directory.
-        metadata: Goes into both checkpoints, with the epoch and its results added.
+        objective: What decides which epoch is best.
+        metadata: Goes into all checkpoints, with the epoch and its results added.
         images: Training images of one epoch.
-        patience: Epochs without a lower validation bits/dim before the run ends; None: never.
+        patience: Epochs without a lower validation loss before the run ends; None: never.
+        checkpoint_every: Epochs between two checkpoints that stay; None: none does.
         on_row: Called with each new row of metrics.csv, on the first process.
 
     Attributes:
-        best: Lowest validation bits/dim so far.
+        best: Lowest value of the objective on validation images so far.
         best_epoch: Where it was, counted from 1; 0 before the first.
     """
 
     def __init__(
         self,
         folder: Path,
+        objective: Objective,
         metadata: Metadata,
         *,
         images: int,
         patience: int | None,
+        checkpoint_every: int | None = None,
         on_row: Callable[[Row], None] = lambda _: None,
     ) -> None:
         self.folder = folder
+        self.objective = objective
         self.metadata = metadata
         self.images = images
         self.patience = patience
+        self.checkpoint_every = checkpoint_every
         self.on_row = on_row
         self.best = math.inf
         self.best_epoch = 0
@@ -90,14 +97,14 @@ class RunRecorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes everything, and decides whether to go on."""
-        assert isinstance(pl_module, PixelCNNTask)
+        assert isinstance(pl_module, TrainingTask)
         row = self._row(trainer, pl_module)
         self._rows.append(row)
-        bits = row["val/bits_per_dim"]
-        assert bits is not None
-        improved = bits < self.best
+        value = row[self.objective.val]
+        assert value is not None
+        improved = value < self.best
         if improved:
-            self.best, self.best_epoch = bits, trainer.current_epoch + 1
+            self.best, self.best_epoch = value, trainer.current_epoch + 1
         if trainer.is_global_zero:
             self._write(trainer, pl_module, row, improved=improved)
         if self.patience is not None:
@@ -105,7 +112,7 @@ class RunRecorder(Checkpoint):
         self._seconds_before, self._began = 0.0, time.monotonic()
         trainer.save_checkpoint(self.folder / RESUME)  # all processes, the first one writes
 
-    def _row(self, trainer: pl.Trainer, task: PixelCNNTask) -> Row:
+    def _row(self, trainer: pl.Trainer, task: TrainingTask[Any]) -> Row:
         training = self._seconds_before + self._trained - self._began
         return {
             "epoch": trainer.current_epoch + 1,
@@ -115,16 +122,22 @@ class RunRecorder(Checkpoint):
             "seconds": self._seconds_before + time.monotonic() - self._began,
         }
 
-    def _write(self, trainer: pl.Trainer, task: PixelCNNTask, row: Row, *, improved: bool) -> None:
+    def _write(
+        self, trainer: pl.Trainer, task: TrainingTask[Any], row: Row, *, improved: bool
+    ) -> None:
         results = {
             "epoch": row["epoch"],
             "step": row["step"],
-            "validation_bits_per_dim": row["val/bits_per_dim"],
+            f"validation_{self.objective.name}": row[self.objective.val],
         }
         metadata = replace(self.metadata, provenance={**self.metadata.provenance, **results})
-        for name in (LAST, BEST) if improved else (LAST,):
-            save_checkpoint(self.folder / name, task.evaluated, metadata)
-        write_metrics(self.folder / METRICS, self._rows)
+        names = [LAST, BEST] if improved else [LAST]
+        epoch = trainer.current_epoch + 1
+        if self.checkpoint_every is not None and epoch % self.checkpoint_every == 0:
+            names.append(f"{EPOCHS}/{epoch:04}")
+        for name in names:
+            task.save(self.folder / name, metadata)
+        write_metrics(self.folder / METRICS, self._rows, columns(self.objective))
         measured = {name: value for name, value in row.items() if value is not None}
         for logger in trainer.loggers:
             logger.log_metrics(measured, step=trainer.global_step)

@@ -18,7 +18,7 @@ import pytorch_lightning as pl
 import torch
 
 from pixelbayes.training.errors import RunStopped
-from pixelbayes.training.tasks import PixelCNNTask
+from pixelbayes.training.tasks import TrainingTask
 
 __all__ = ["GracefulStop", "signals_restored"]
 
@@ -77,7 +77,7 @@ class GracefulStop(pl.Callback):
         if step % self.steps_per_epoch == 0 or (trainer.world_size > 1 and not regular):
             return
         if regular:
-            assert isinstance(pl_module, PixelCNNTask)
+            assert isinstance(pl_module, TrainingTask)
             pl_module.require_finite()
         self._stop_if_asked(trainer)
 
@@ -91,7 +91,7 @@ class GracefulStop(pl.Callback):
         if not any(asked):
             return
         task = trainer.lightning_module
-        assert isinstance(task, PixelCNNTask)
+        assert isinstance(task, TrainingTask)
         task.require_finite()
         trainer.save_checkpoint(self.path)
         raise RunStopped("signal" if asked[0] else "max_time", trainer.global_step)

@@ -1,69 +1,43 @@
 """A run: one directory that holds a training's configuration, progress and results.
 
 runs/NAME/config.yaml    everything that was asked for; can be given back with --config
-runs/NAME/run.json       status, seed, versions, commit, command, times, best epoch, classes
+runs/NAME/run.json       kind, status, seed, versions, commit, command, times, best epoch, classes
 runs/NAME/metrics.csv    one row per epoch
 runs/NAME/tensorboard/   the same for TensorBoard
-runs/NAME/best/          checkpoint of the epoch with the lowest validation bits/dim
+runs/NAME/best/          checkpoint of the epoch with the lowest validation loss
 runs/NAME/last/          checkpoint of the last epoch
+runs/NAME/epochs/0005/   checkpoints kept on the way, where --checkpoint-every asks for them
 runs/NAME/resume.ckpt    the training's own state, for --resume only
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pixelbayes.training.config import OptimConfig, TrainingConfig
-from pixelbayes.training.metrics import COLUMNS, read_metrics
+from pixelbayes.training.metrics import BITS_PER_DIM, Objective, columns, read_metrics
+from pixelbayes.workflows.configuration import Configuration, DataConfig, RunError, require_seed
 
-__all__ = ["SECTIONS", "DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError"]
+__all__ = [
+    "SECTIONS",
+    "DataConfig",
+    "NetworkConfig",
+    "Run",
+    "RunConfig",
+    "RunDirectory",
+    "RunError",
+]
 
 CONFIG, INFO, METRICS = "config.yaml", "run.json", "metrics.csv"
 STATUSES = ("running", "stopped", "finished", "failed")
 
-Section = TypeVar("Section")
-
-
-class RunError(ValueError):
-    """A run directory, or a configuration, cannot be used as it is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which images, and how they get their size.  Checked when they are loaded."""
-
-    data: str = "digits"
-    """digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH."""
-    data_dir: str | None = None
-    """Folder of cpen455 or cifar10.  None: downloaded."""
-    image_size: tuple[int, int] | None = None
-    """Rows and columns in pixels.  None: the source's own."""
-    channels: int | None = None
-    """1 (grey) or 3 (RGB).  None: the source's own."""
-    filter: str = "bilinear"
-    """Filter of the resizing: box, bilinear, bicubic or lanczos."""
-    geometry: str = "crop"
-    """crop (the largest centred part with the right aspect) or stretch."""
-    allow_upscaling: bool = False
-    """Accepts originals that are smaller than the image size."""
-    split_seed: int = 0
-    """Decides which image goes into which split, and which ones --limit keeps."""
-    skip_bad_files: bool = False
-    """Goes on without image files that cannot be read."""
-    limit: int | None = None
-    """At most this many images of each split."""
-
-    def __post_init__(self) -> None:
-        if self.image_size is not None:
-            object.__setattr__(self, "image_size", tuple(self.image_size))
+Config = TypeVar("Config", bound=Configuration)
+Directory = TypeVar("Directory", bound="RunDirectory[Any]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +63,8 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Everything that decides a run.
+class RunConfig(Configuration):
+    """Everything that decides a run of a PixelCNN++.
 
     Raises:
         RunError: On construction, if the seed is no whole number of 0 or more.
@@ -104,49 +78,7 @@ class RunConfig:
     """Decides first weights, order of the images, augmentation and dropout."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise RunError(f"--seed is a whole number, 0 or more, got {self.seed!r}")
-
-    def to_yaml(self) -> str:
-        """Returns text that `from_yaml` turns back into an equal configuration."""
-        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True)
-
-    @classmethod
-    def from_yaml(cls, text: str, origin: str = CONFIG) -> RunConfig:
-        """Reads a configuration; what it does not mention has its default.
-
-        Args:
-            text: YAML with the sections data, network, optim and training, and the seed.
-            origin: Where the text is from, for error messages.
-
-        Raises:
-            RunError: If it is no such YAML, has unknown keys or values that are not accepted.
-        """
-        try:
-            content = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise RunError(f"{origin} is not YAML: {error}") from error
-        content = _mapping(content, cls, origin)
-        values: dict[str, Any] = {}
-        for name, section in SECTIONS.items():
-            if name in content:
-                values[name] = _section(section, content[name], f"{name} in {origin}")
-        if "seed" in content:
-            values["seed"] = content["seed"]
-        return cls(**values)
-
-    @classmethod
-    def read(cls, path: str | Path) -> RunConfig:
-        """Reads a configuration file.
-
-        Raises:
-            RunError: If it cannot be read, or as for `from_yaml`.
-        """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"cannot read the configuration {path}: {error}") from error
-        return cls.from_yaml(text, str(path))
+        require_seed(self.seed)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -157,20 +89,26 @@ SECTIONS: Mapping[str, type] = {
 }
 
 
-class Run:
-    """A run directory.
+class RunDirectory(Generic[Config]):
+    """The directory of a run, whatever kind of model it trains.
 
     Attributes:
+        kind: What is trained, as in run.json.
+        objective: What the training minimises.
         path: The directory.
         config: What was asked for.
     """
 
-    def __init__(self, path: Path, config: RunConfig) -> None:
+    kind: ClassVar[str]
+    objective: ClassVar[Objective]
+    configuration: ClassVar[type[Configuration]]
+
+    def __init__(self, path: Path, config: Config) -> None:
         self.path = path
         self.config = config
 
     @classmethod
-    def create(cls, path: str | Path, config: RunConfig) -> Run:
+    def create(cls: type[Directory], path: str | Path, config: Any) -> Directory:
         """Makes the directory of a new run.
 
         Raises:
@@ -189,11 +127,11 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls: type[Directory], path: str | Path) -> Directory:
         """Opens the directory of an existing run.
 
         Raises:
-            RunError: If it is none, with what is missing.
+            RunError: If it is none, with what is missing, or that of another kind of model.
         """
         path = Path(path)
         if not path.is_dir():
@@ -201,7 +139,10 @@ class Run:
         missing = [name for name in (CONFIG, INFO) if not (path / name).is_file()]
         if missing:
             raise RunError(f"no run in {path}: {' and '.join(missing)} missing there")
-        return cls(path, RunConfig.read(path / CONFIG))
+        found = kind_of(path)
+        if found != cls.kind:
+            raise RunError(f"{path} holds a run of a {found}; this needs one of a {cls.kind}")
+        return cls(path, cls.configuration.read(path / CONFIG))
 
     @property
     def info(self) -> dict[str, Any]:
@@ -210,26 +151,23 @@ class Run:
         Raises:
             RunError: If the file cannot be read.
         """
-        path = self.path / INFO
-        if not path.exists():
-            return {}
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"cannot read {path}: {error}") from error
-        if not isinstance(content, dict):
-            raise RunError(f"{path} does not describe a run")
-        return content
+        return _read_info(self.path)
 
     @property
     def best(self) -> Path:
-        """Checkpoint with the lowest validation bits/dim."""
+        """Checkpoint with the lowest validation loss."""
         return self.path / "best"
 
     @property
     def last(self) -> Path:
         """Checkpoint of the last epoch."""
         return self.path / "last"
+
+    @property
+    def kept(self) -> dict[int, Path]:
+        """Checkpoints kept on the way, by the number of epochs done, in that order."""
+        folders = sorted((self.path / "epochs").glob("[0-9]*"))
+        return {int(folder.name): folder for folder in folders if folder.name.isdecimal()}
 
     @property
     def resume_state(self) -> Path:
@@ -239,9 +177,9 @@ class Run:
     def metrics(self) -> dict[str, list[float | None]]:
         """Columns of metrics.csv, one entry per epoch; None where nothing was measured."""
         rows = read_metrics(self.path / METRICS)
-        return {name: [row.get(name) for row in rows] for name in COLUMNS}
+        return {name: [row.get(name) for row in rows] for name in columns(self.objective)}
 
-    def write_config(self, config: RunConfig) -> None:
+    def write_config(self, config: Config) -> None:
         """Replaces config.yaml."""
         self.config = config
         _write(self.path / CONFIG, config.to_yaml())
@@ -251,35 +189,34 @@ class Run:
         _write(self.path / INFO, json.dumps({**self.info, **changes}, indent=2) + "\n")
 
 
-def _mapping(content: Any, cls: type, origin: str) -> dict[str, Any]:
-    """Checks that `content` has no keys but the fields of `cls`."""
-    known = [field.name for field in fields(cls)]
-    if not isinstance(content, dict):
-        raise RunError(f"{origin} holds names and values ({', '.join(known)}), got {content!r}")
-    for name in content:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise RunError(f"unknown key {name!r} in {origin}; known: {', '.join(known)}{hint}")
-    return content
+class Run(RunDirectory[RunConfig]):
+    """The run of a PixelCNN++."""
+
+    kind = "pixelcnn"
+    objective = BITS_PER_DIM
+    configuration = RunConfig
 
 
-def _section(cls: type[Section], content: Any, origin: str) -> Section:
+def kind_of(path: Path) -> str:
+    """What the run in a directory trains, "pixelcnn" where it does not say.
+
+    Raises:
+        RunError: If run.json cannot be read.
+    """
+    return str(_read_info(path).get("kind", Run.kind))
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    path = folder / INFO
+    if not path.exists():
+        return {}
     try:
-        return cls(**_mapping(content or {}, cls, origin))
-    except RunError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise RunError(f"{origin}: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, all the way down: safe YAML has no tuples."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} does not describe a run")
+    return content
 
 
 def _write(path: Path, text: str) -> None:

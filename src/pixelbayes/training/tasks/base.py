@@ -1,66 +1,68 @@
-"""What Lightning calls at each step: the loss, the optimiser, and what is measured.
-
-The mathematics stays in `pixelbayes.core`, Bayes' rule in `pixelbayes.inference`.
-"""
+"""What every training has in common: optimiser, averages over images, resuming at a step."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 
-from pixelbayes.core import PixelCNN, bits_per_dim
-from pixelbayes.inference import BayesClassifier
-from pixelbayes.training.batches import Batch
-from pixelbayes.training.config import OptimConfig
+from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.training.batches import Batch, steps_per_epoch
+from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.ema import MovingAverage
 from pixelbayes.training.errors import DivergedError
+from pixelbayes.training.metrics import Objective
 from pixelbayes.training.schedule import learning_rate_factor
 from pixelbayes.training.seeds import derived_seed
 
-__all__ = ["PixelCNNTask"]
+__all__ = ["TrainingTask"]
 
 SUMS = "train_sums"  # key in resume.ckpt
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class PixelCNNTask(pl.LightningModule):
-    """Maximum-likelihood training of a `PixelCNN`, measured in bits/dim and Bayes accuracy.
+
+class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
+    """Training of a network, measured in its objective and in accuracy.
 
     Averages are taken over images, not over batches, in float64.  The sums of an unfinished
     epoch are part of the saved state.
 
     Args:
-        model: The network.
+        model: The network with its first weights; trained in place.
         optim: Optimiser, schedule, moving average.
-        steps_per_epoch: Optimiser steps of one epoch.
-        epochs: Epochs of the whole run, for the schedule.
-        accuracy_every: Epochs between two measurements of accuracy.
+        training: Length, batch size, how often accuracy is measured.
+        images: Training images of one epoch.
         seed: The run's seed.
 
     Attributes:
+        objective: What is minimised.
         metrics: Results of the last epoch, by column of metrics.csv; the same on all processes.
     """
 
+    objective: ClassVar[Objective]
+
     def __init__(
         self,
-        model: PixelCNN,
+        model: Network,
         optim: OptimConfig,
+        training: TrainingConfig,
         *,
-        steps_per_epoch: int,
-        epochs: int,
-        accuracy_every: int,
+        images: int,
         seed: int,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.model = model.train()
         self.ema = MovingAverage(model, optim.ema_decay) if optim.ema_decay is not None else None
         self.optim = optim
-        self.steps_per_epoch = steps_per_epoch
-        self.epochs = epochs
-        self.accuracy_every = accuracy_every
+        self.training_config = training
+        self.epochs = training.epochs
+        self.steps_per_epoch = steps_per_epoch(images, training.batch_size)
         self.seed = seed
         self.metrics: dict[str, float | None] = {}
         # Nats and images of the unfinished epoch.  Not a buffer: each process has its own.
@@ -68,27 +70,55 @@ class PixelCNNTask(pl.LightningModule):
         self._validation_sums = torch.zeros(2, dtype=torch.float64)
         self._correct = torch.zeros(2, 2, dtype=torch.float64)  # (validation, train), (right, all)
 
+    @abstractmethod
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What a step minimises, over this process's share of a batch.
+
+        Returns:
+            The weighted sum over images of their losses, a scalar, and without gradient that of
+            their nats, which is summed up over the epoch.
+        """
+
+    @abstractmethod
+    def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """What the evaluated network makes of images.
+
+        Returns:
+            Nats of each image, float64 (b,), on the device, and whether its class was found,
+            bool (b,), on the CPU; None in its place where `accuracy_is_due` is false.
+        """
+
+    @abstractmethod
+    def mean(self, nats: float, images: float) -> float:
+        """The value of the objective for a sum of nats over images."""
+
+    @abstractmethod
+    def save(self, folder: Path, metadata: Metadata) -> None:
+        """Writes the evaluated network as a checkpoint."""
+
     @property
-    def evaluated(self) -> PixelCNN:
+    def evaluated(self) -> Network:
         """The network that is measured and kept: the moving average, where there is one."""
-        if self.ema is None:
-            return self.model
-        averaged = self.ema.module
-        assert isinstance(averaged, PixelCNN)
-        return averaged
+        return self.model if self.ema is None else cast(Network, self.ema.module)
+
+    @property
+    def accuracy_is_due(self) -> bool:
+        """Whether accuracy is measured after this epoch."""
+        epoch = self.current_epoch + 1
+        return epoch % self.training_config.accuracy_every == 0 or epoch == self.epochs
 
     def learning_rate(self, step: int) -> float:
         """Learning rate at optimiser step `step`, counted from 0."""
         total = self.epochs * self.steps_per_epoch
         return self.optim.lr * learning_rate_factor(self.optim, step, total)
 
-    def bits_per_dim_so_far(self) -> float:
-        """Training bits/dim of the unfinished epoch, this process's images; waits for the device.
+    def so_far(self) -> float:
+        """The objective over the unfinished epoch, this process's images; waits for the device.
 
         NaN at its start.
         """
         nats, images = self._train_sums.tolist()
-        return self._mean_bits(nats, images) if images else float("nan")
+        return self.mean(nats, images) if images else float("nan")
 
     def require_finite(self) -> None:
         """Waits for the device and asks all processes whether every loss so far was a number.
@@ -105,14 +135,7 @@ class PixelCNNTask(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser over the network's weights, and its schedule."""
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.optim.optimizer]
-        optimizer = kind(
-            self.model.parameters(),
-            lr=self.optim.lr,
-            betas=self.optim.betas,
-            weight_decay=self.optim.weight_decay,
-            fused=True,
-        )
+        optimizer = _optimizer(self.optim, self.model)
         total = self.epochs * self.steps_per_epoch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(self.optim, step, total)
@@ -127,18 +150,16 @@ class PixelCNNTask(pl.LightningModule):
         self._train_sums = self._train_sums.to(self.device)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Mean bits/dim of the global batch, such that processes' gradients average to its own."""
+        """Mean loss of the global batch, such that processes' gradients average to its own."""
         torch.manual_seed(
             derived_seed("dropout", self.seed, self.trainer.global_step, self.global_rank)
         )
-        log_prob = self.model(batch.levels, batch.labels).log_prob(batch.levels)
-        weighted = log_prob * batch.weights
-        self._train_sums += torch.stack([-weighted.detach().sum(), batch.weights.sum()])
-        bits = bits_per_dim(weighted, self.model.config.dims).sum()
+        loss, nats = self.loss(batch)
+        self._train_sums += torch.stack([nats, batch.weights.sum()])
         if self.device.type == "cpu" and self.trainer.world_size == 1:
             # Elsewhere looking at the loss would make the device, or the others, wait.
             self.require_finite()
-        return bits * self.trainer.world_size / batch.global_count
+        return loss * self.trainer.world_size / batch.global_count
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step of the optimiser; the moving average follows."""
@@ -153,35 +174,30 @@ class PixelCNNTask(pl.LightningModule):
         self._correct = torch.zeros(2, 2, dtype=torch.float64)
 
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
-        """Adds the images' likelihoods; all classes at once where accuracy is wanted."""
-        measure_accuracy = self._accuracy_is_due()
-        if not measure_accuracy and dataloader_idx > 0:
+        """Adds what is measured of validation images (0) or of the training subset (1)."""
+        if dataloader_idx > 0 and not self.accuracy_is_due:
             return
-        if measure_accuracy:
-            log_likelihoods = BayesClassifier(self.evaluated).log_likelihoods(batch.levels)
-            labels, weights = batch.labels.cpu(), batch.weights.double().cpu()
-            right = (log_likelihoods.argmax(dim=1) == labels).double()  # the prior is uniform
-            self._correct[dataloader_idx] += torch.stack([(right * weights).sum(), weights.sum()])
-            log_prob = log_likelihoods.gather(1, labels[:, None])[:, 0].to(self.device)
-        else:
-            model = self.evaluated.eval()
-            log_prob = model(batch.levels, batch.labels).log_prob(batch.levels).double()
+        nats, right = self.measure(batch)
+        if right is not None:
+            weights = batch.weights.double().cpu()
+            counts = torch.stack([(right.double() * weights).sum(), weights.sum()])
+            self._correct[dataloader_idx] += counts
         if dataloader_idx == 0:
-            nats = -(log_prob * batch.weights).sum()
-            self._validation_sums += torch.stack([nats, batch.weights.sum().double()])
+            total = (nats * batch.weights).sum()
+            self._validation_sums += torch.stack([total, batch.weights.sum().double()])
 
     def on_validation_epoch_end(self) -> None:
-        """Bits/dim and accuracies over the images of all processes."""
+        """The objective and accuracies over the images of all processes."""
         nats, images = self._total(self._validation_sums).tolist()
-        self.metrics["val/bits_per_dim"] = self._mean_bits(nats, images)
+        self.metrics[self.objective.val] = self.mean(nats, images)
         accuracies = self._total(self._correct).tolist()
         for name, (right, count) in zip(("val", "train"), accuracies, strict=True):
             self.metrics[f"{name}/accuracy"] = right / count if count else None
 
     def on_train_epoch_end(self) -> None:
-        """Training bits/dim of the epoch, as the weights went by."""
+        """The objective over the epoch's training images, as the weights went by."""
         nats, images = self._total(self._train_sums).tolist()
-        self.metrics["train/bits_per_dim"] = self._mean_bits(nats, images)
+        self.metrics[self.objective.train] = self.mean(nats, images)
         self.metrics["lr"] = self.learning_rate(self.trainer.global_step - 1)
         self._train_sums = torch.zeros_like(self._train_sums)
 
@@ -208,17 +224,20 @@ class PixelCNNTask(pl.LightningModule):
         sums = checkpoint[SUMS]
         self._train_sums = sums if self.global_rank == 0 else torch.zeros_like(sums)
 
-    def _accuracy_is_due(self) -> bool:
-        epoch = self.current_epoch + 1
-        return epoch % self.accuracy_every == 0 or epoch == self.epochs
-
-    def _mean_bits(self, nats: float, images: float) -> float:
-        mean = torch.tensor(-nats / images, dtype=torch.float64)
-        return bits_per_dim(mean, self.model.config.dims).item()
-
     def _total(self, tensor: Tensor) -> Tensor:
         """Sum over processes."""
         total: Tensor = self.trainer.strategy.reduce(
             tensor.detach().clone().to(self.device), reduce_op="sum"
         )
         return total
+
+
+def _optimizer(optim: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
+    common: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay, "fused": True}
+    weights = model.parameters()
+    if optim.optimizer == "sgd":
+        nesterov = optim.momentum > 0.0  # torch refuses it without momentum
+        return torch.optim.SGD(weights, momentum=optim.momentum, nesterov=nesterov, **common)
+    if optim.optimizer == "adamw":
+        return torch.optim.AdamW(weights, betas=optim.betas, **common)
+    return torch.optim.Adam(weights, betas=optim.betas, **common)
