@@ -20,6 +20,7 @@ from torch import nn
 from pixelbayes.core import PixelCNN, PixelCNNConfig, bits_per_dim, initialisation
 from pixelbayes.core.layers import WeightNormConv2d
 from pixelbayes.data import load_dataset
+from pixelbayes.workflows.provenance import provenance
 
 BATCH, LEARNING_RATE, INITIAL_IMAGES = 32, 0.002, 64
 
@@ -46,7 +47,8 @@ def first_steps(name: str, images: torch.Tensor, labels: torch.Tensor, steps: in
     if name == "default":
         default(model)
     elif name == "standardised":
-        initialisation._standardise(model.eval(), images[some], labels[some])
+        with torch.no_grad():
+            initialisation._standardise(model.eval(), images[some], labels[some])
     else:
         initialisation.initialise_from_data(model, images[some], labels[some])
     model.train().to(memory_format=torch.channels_last)
@@ -86,8 +88,9 @@ def main() -> None:
         for name in ("default", "standardised", "solved")
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
+    result = {"unit": "bits/dim", "batch": BATCH, "lr": LEARNING_RATE, "curves": curves}
     (arguments.output / "initialisation.json").write_text(
-        json.dumps({"unit": "bits/dim", "batch": BATCH, "lr": LEARNING_RATE, "curves": curves})
+        json.dumps({**result, "provenance": provenance()}, indent=1) + "\n"
     )
     figure(curves, arguments.output / "initialisation.svg")
     for name, curve in curves.items():

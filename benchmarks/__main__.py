@@ -1,0 +1,138 @@
+"""The benchmarks' command line.
+
+    python -m benchmarks                     everything that this machine can measure
+    python -m benchmarks sampling --quick    one of them, in a minute, with rough numbers
+    python -m benchmarks losses --data cpen455 --data-dir DIR
+    python -m benchmarks anytime RUN --data-dir DIR
+
+Each prints its tables and leaves NAME.json, NAME.md and figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks import anytime, classification, gpu, losses, peer, sampling, scaling, training
+from benchmarks.records import write
+from pixelbayes.core.checkpoint import CheckpointError
+from pixelbayes.data import DatasetError
+from pixelbayes.workflows.runs import RunError
+
+__all__ = ["main"]
+
+OUTPUT, QUICK_OUTPUT = Path("docs/results/benchmarks"), Path("runs/benchmarks")
+WITHOUT_ARGUMENTS = {
+    "sampling": sampling,
+    "classification": classification,
+    "training": training,
+    "scaling": scaling,
+    "gpu": gpu,
+    "peer": peer,
+}
+DATA = {"losses", "all"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0 also where this machine lacks what a benchmark needs, 2 for a
+    run or data that cannot be used."""
+    given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    chosen = [*WITHOUT_ARGUMENTS, "losses"] if given.benchmark == "all" else [given.benchmark]
+    for name in chosen:
+        missing = _missing(name)
+        if missing is not None:
+            print(missing)
+            continue
+        print(f"{name} ...", file=sys.stderr)
+        try:
+            _run(name, given)
+        except (CheckpointError, DatasetError, RunError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _run(name: str, given: argparse.Namespace) -> None:
+    if name == "anytime":
+        plan = anytime.QUICK if given.quick else anytime.FULL
+        model, dataset = anytime.load(given.run, given.data_dir, given.limit)
+        record, figures = anytime.measure(plan, model, dataset), anytime.draw
+    elif name == "losses":
+        settings = losses.QUICK if given.quick else losses.FULL
+        record = losses.measure(replace(settings, data=given.data, data_dir=given.data_dir))
+        figures = losses.draw
+    else:
+        module = WITHOUT_ARGUMENTS[name]
+        record, figures = module.measure(module.QUICK if given.quick else module.FULL), module.draw
+    output = given.output or (QUICK_OUTPUT if given.quick else OUTPUT)
+    paths = write(record, output, figures(record))
+    print(record.to_markdown())
+    print("wrote", *paths, file=sys.stderr)
+
+
+def _missing(name: str) -> str | None:
+    if name == "peer" and not peer.is_installed():
+        return peer.INSTALL
+    if name == "gpu" and not torch.cuda.is_available():
+        return gpu.NO_GPU
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--quick",
+        action="store_true",
+        help="few, small measurements that show that all works; their numbers are rough",
+    )
+    common.add_argument(
+        "--output",
+        type=Path,
+        help=f"folder of the results; {OUTPUT} by default, {QUICK_OUTPUT} with --quick",
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measures pixelbayes.", parents=[common]
+    )
+    parser.set_defaults(benchmark="all", data="digits", data_dir=None)
+    commands = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK")
+    descriptions = {
+        "all": "all but anytime (the default)",
+        "sampling": "cached against naive sampling",
+        "classification": "all classes at once against one by one",
+        "training": "training steps against plain PyTorch",
+        "losses": "the first losses of both",
+        "scaling": "growth of time and memory",
+        "peer": "TensorFlow Probability",
+        "gpu": "everything on a GPU",
+        "anytime": "agreement and cost of the any-time classifier on trained weights",
+    }
+    for name, text in descriptions.items():
+        # Its defaults must not undo what was given before the name.
+        command = commands.add_parser(
+            name, help=text, description=text, parents=[_optional(common)]
+        )
+        command.set_defaults(benchmark=name)
+        if name in DATA:
+            command.add_argument("--data", default="digits", help="source of the images")
+            command.add_argument("--data-dir", type=Path, help="where its files are")
+        if name == "anytime":
+            command.add_argument("run", type=Path, help="a run directory with trained weights")
+            command.add_argument("--data-dir", type=Path, help="folder of the data")
+            command.add_argument("--limit", type=int, help="at most so many images of a split")
+    return parser
+
+
+def _optional(common: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for action in common._actions:
+        kind = {"type": action.type} if action.type else {"action": "store_true"}
+        again.add_argument(*action.option_strings, help=action.help, **kind)
+    return again
+
+
+if __name__ == "__main__":
+    sys.exit(main())

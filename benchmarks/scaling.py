@@ -1,0 +1,197 @@
+"""How time and memory grow with the image, the features and the batch.
+
+Every point is measured in a process of its own, so its peak memory is its own too.  The
+exponents are slopes of least-squares lines in the log-log plot: 1 is proportional.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.classification import classification_work
+from benchmarks.figures import growth
+from benchmarks.measuring import MIB, Isolated, Spread
+from benchmarks.records import Column, Record, Table, origin
+from benchmarks.sampling import sampling_work
+from benchmarks.steps import own_steps
+from benchmarks.subjects import SMALL, describe
+from pixelbayes.core import PixelCNNConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["AXES", "FULL", "QUICK", "WORKS", "Plan", "draw", "exponent", "measure"]
+
+NAIVE_PASSES = 2  # of `sampling_work`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        config: The network that one axis at a time departs from.
+        batch: The batch where it is not the axis.
+        sides: Rows, and columns as many.
+        features: Channels of both streams.
+        batches: Images at a time.
+        repeats: Of each measurement.
+    """
+
+    config: PixelCNNConfig = SMALL
+    batch: int = 8
+    sides: tuple[int, ...] = (16, 24, 32, 48, 64)
+    features: tuple[int, ...] = (20, 40, 80, 160)
+    batches: tuple[int, ...] = (1, 4, 16, 64, 256)
+    repeats: int = 3
+
+
+FULL = Plan()
+QUICK = Plan(batch=2, sides=(8, 16), features=(10, 20), batches=(1, 2), repeats=1)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that is done to one batch.
+
+    Attributes:
+        name: In tables and plots.
+        build: Called with the configuration and the batch, returns the work.
+        whole: How many times the work makes up the whole, given the configuration.
+    """
+
+    name: str
+    build: Callable[[PixelCNNConfig, int], Callable[[], Any]]
+    whole: Callable[[PixelCNNConfig], float] = lambda _: 1.0
+
+
+def cached_sampling(config: PixelCNNConfig, batch: int) -> Callable[[], Any]:
+    """The cached sampler."""
+    return sampling_work("cached", config, batch)
+
+
+def naive_sampling(config: PixelCNNConfig, batch: int) -> Callable[[], Any]:
+    """Two passes of the naive sampler."""
+    return sampling_work("naive", config, batch)
+
+
+def classification(config: PixelCNNConfig, batch: int) -> Callable[[], Any]:
+    """All classes of a batch."""
+    return classification_work("bayes", config, batch)
+
+
+def training(config: PixelCNNConfig, batch: int) -> Callable[[], Any]:
+    """One training step, float32."""
+    return own_steps(config, batch, 1, torch.float32)
+
+
+WORKS = (
+    Work("cached sampling", cached_sampling),
+    Work(
+        "naive sampling (extrapolated)",
+        naive_sampling,
+        lambda c: math.prod(c.image_size) / NAIVE_PASSES,
+    ),
+    Work("classification, 4 classes", classification),
+    Work("training step", training),
+)
+AXES = {"side": "H = W, pixels", "features": "features", "batch": "images in a batch"}
+
+
+def measure(plan: Plan) -> Record:
+    """Measures each work along each axis."""
+    points = {
+        "side": [(n, replace(plan.config, image_size=(n, n)), plan.batch) for n in plan.sides],
+        "features": [(n, replace(plan.config, features=n), plan.batch) for n in plan.features],
+        "batch": [(n, plan.config, n) for n in plan.batches],
+    }
+    rows = [
+        {"axis": axis, "value": value, "work": work.name, **_point(work, config, batch, plan)}
+        for axis, values in points.items()
+        for work in WORKS
+        for value, config, batch in values
+    ]
+    tables = [_exponents(rows)]
+    for axis, heading in AXES.items():
+        columns = (
+            Column("work", "work"),
+            Column("value", heading),
+            Column("seconds", "seconds a batch"),
+            Column("memory", "memory beside program and weights, MiB"),
+        )
+        mine = tuple(row for row in rows if row["axis"] == axis)
+        tables.append(Table(f"Growth with {heading}", columns, mine))
+    return Record(
+        name="scaling",
+        title="How time and memory grow",
+        settings={
+            "network": describe(plan.config),
+            "batch": plan.batch,
+            "repeats": plan.repeats,
+        },
+        tables=tuple(tables),
+        provenance=origin(),
+    )
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Slope of log y over log x; None where a value is not above zero.
+
+    >>> round(exponent([1.0, 2.0, 4.0], [3.0, 12.0, 48.0]), 6)
+    2.0
+    """
+    if min(y) <= 0.0:
+        return None
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def draw(record: Record) -> dict[str, Figure]:
+    """Time and memory along each axis, log-log."""
+    drawn = {}
+    for quantity, ylabel in (("seconds", "seconds a batch"), ("memory", "memory, MiB")):
+        for axis, heading in AXES.items():
+            rows = record.table(f"Growth with {heading}").rows
+            lines = {}
+            for name in dict.fromkeys(row["work"] for row in rows):
+                mine = [row for row in rows if row["work"] == name]
+                lines[name] = (
+                    [row["value"] for row in mine],
+                    [row[quantity] for row in mine],
+                )
+            drawn[f"{quantity}-{axis}"] = growth(
+                {f"growth with {heading}": lines}, xlabel=heading, ylabel=ylabel
+            )
+    return drawn
+
+
+def _point(work: Work, config: PixelCNNConfig, batch: int, plan: Plan) -> dict[str, Any]:
+    with Isolated(work.build, config, batch) as side:
+        memory = side.memory()  # and the warm-up
+        times = [side.seconds() * work.whole(config) for _ in range(plan.repeats)]
+    return {"seconds": Spread.of(times), "memory": memory.added / MIB}
+
+
+def _exponents(rows: Sequence[dict[str, Any]]) -> Table:
+    slopes = []
+    for work in WORKS:
+        row: dict[str, Any] = {"work": work.name}
+        for axis in AXES:
+            mine = [r for r in rows if r["axis"] == axis and r["work"] == work.name]
+            x = [r["value"] for r in mine]
+            row[f"{axis}-seconds"] = exponent(x, [r["seconds"].median for r in mine])
+            row[f"{axis}-memory"] = exponent(x, [r["memory"] for r in mine])
+        slopes.append(row)
+    columns = [Column("work", "work")]
+    for quantity, name in (("seconds", "time"), ("memory", "memory")):
+        columns += [Column(f"{axis}-{quantity}", f"{name} ~ {axis}^") for axis in AXES]
+    note = (
+        "1 is proportional.  A side enters the number of pixels twice, features the arithmetic "
+        "twice.  Memory holds some MiB that libraries load at their first use."
+    )
+    return Table("Exponents", tuple(columns), tuple(slopes), (note,))

@@ -1,0 +1,154 @@
+"""Each benchmark runs, on something tiny; nothing here looks at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from benchmarks.__main__ import main
+from benchmarks.measuring import Isolated
+from benchmarks.records import Record
+
+from benchmarks import anytime, classification, gpu, losses, peer, rates, sampling, scaling, steps
+from pixelbayes.core import PixelCNNConfig
+from pixelbayes.data import LabelledImages, Resize
+from pixelbayes.data.images import ImageDataset
+
+TINY = PixelCNNConfig(
+    classes=2, image_size=(8, 8), channels=1, features=4, blocks_per_stage=1, mixtures=1
+)
+
+
+def drawable(record: Record, module) -> bool:
+    return bool(module.draw(Record.from_json(record.to_json())))
+
+
+def test_sampling_compares_equal_levels():
+    plan = sampling.Plan(config=TINY, batches=(1, 2), repeats=1, passes=2, memory_batches=())
+    record = sampling.measure(plan)
+    assert record.table("The naive sampler").rows[0]["equal"] == 100.0
+    assert [row["batch"] for row in record.table("Time").rows] == [1, 2]
+    assert drawable(record, sampling)
+
+
+def test_the_naive_time_is_the_fixed_cost_and_a_share_for_each_pass():
+    assert sampling.naive_seconds([3.0], [1.0], passes=2, config=TINY) == [1.0 + 64.0]
+
+
+@pytest.mark.parametrize("fusion", ["gated", "late"])
+def test_classification_compares_equal_likelihoods(fusion):
+    plan = classification.Plan(
+        config=TINY,
+        classes=(3,),
+        fusions=(fusion,),
+        images=3,
+        alone=1,
+        repeats=1,
+        memory_classes=(),
+    )
+    record = classification.measure(plan)
+    assert record.table("Images per second").rows[0]["difference"] < 1e-2
+    assert drawable(record, classification)
+
+
+def test_losses_of_both_sides_agree_without_dropout():
+    plan = losses.Plan(
+        config=dataclasses.replace(TINY, features=6),
+        batch=8,
+        steps=3,
+        seeds=(0,),
+        exact_steps=2,
+        final=2,
+    )
+    record = losses.measure(plan)
+    assert record.table("Distance").rows[0]["largest"] < 1e-4
+    assert {len(curve) for curve in record.curves.values()} == {3}
+    assert drawable(record, losses)
+
+
+def test_the_gpu_script_runs_wherever_it_is_told_to():
+    plan = gpu.Plan(
+        configs={"tiny": TINY},
+        sampling=(1, 2),
+        naive=2,
+        passes=2,
+        training=(2,),
+        classification=2,
+        alone=1,
+        repeats=1,
+        matrices=(16,),
+    )
+    record = gpu.measure(plan, torch.device("cpu"))
+    assert record.table("Cached sampling").rows[1]["ratio"].n == 1
+    assert record.table("Training steps").rows[0]["side"] == "baseline, float32"
+    assert drawable(record, gpu)
+
+
+def test_an_anytime_rule_that_costs_everything_agrees_always(tiny_model, random_levels):
+    def images(name: str, seed: int) -> LabelledImages:
+        levels = random_levels(12, tiny_model.model.config, seed)
+        names = tuple(f"{name}/{i}" for i in range(12))
+        return LabelledImages(levels, torch.arange(12) % 3, names)
+
+    splits = {name: images(name, i) for i, name in enumerate(("train", "validation", "test"))}
+    dataset = ImageDataset("noise", tiny_model.classes, splits, Resize((8, 8)))
+    plan = anytime.Plan(agreement=1.0, thresholds=5, timed=3, repeats=1)
+    record = anytime.measure(plan, tiny_model, dataset)
+    first = [points[0] for points in record.curves.values()]
+    assert [(point["cost"], point["agreement"]) for point in first] == [(1.0, 100.0)] * 3
+    assert record.table("The fitted rule").rows[0]["agreement_value"] == 100.0
+    assert drawable(record, anytime)
+
+
+def test_exponents_are_slopes_in_the_log_log_plot():
+    assert scaling.exponent([1, 10, 100], [2, 200, 20000]) == pytest.approx(2.0)
+    assert scaling.exponent([1, 2], [0.0, 1.0]) is None
+
+
+def test_large_operations_state_their_arithmetic():
+    product, convolution = rates.kernels(torch.float32, sides=(16,))
+    assert product.flops == 2 * 16**3
+    assert convolution.flops == 2 * 9 * 256**2 * 16 * 32**2
+
+
+def test_a_step_needs_three_times_the_arithmetic_of_a_pass():
+    from benchmarks.subjects import images_and_labels, network
+    from torch.utils.flop_counter import FlopCounterMode
+
+    levels, labels = images_and_labels(TINY, 2)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(TINY)(levels, labels)
+    forward = counter.get_total_flops() / 2
+    assert 2.5 * forward < steps.step_flops(TINY) <= 3.2 * forward
+
+
+def test_work_in_another_process_answers_and_tells_its_memory():
+    with Isolated(scaling.classification, TINY, 2) as side:
+        assert side().shape == (2, 2)
+        memory = side.memory()
+    assert memory.peak >= memory.before > 0
+
+
+def test_without_a_gpu_the_benchmark_says_so_and_succeeds(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["gpu", "--output", str(tmp_path)]) == 0
+    assert "no GPU" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_peer_the_benchmark_says_how_to_install_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(peer, "is_installed", lambda: False)
+    assert main(["peer", "--output", str(tmp_path)]) == 0
+    assert "pip install tensorflow-cpu" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_none_is_one_line_and_exit_code_2(capsys, tmp_path):
+    assert main(["anytime", str(tmp_path / "nowhere"), "--output", str(tmp_path)]) == 2
+    assert "error: no run in" in capsys.readouterr().err
+
+
+def test_more_classes_take_fewer_images_at_a_time():
+    plan = classification.Plan(images=16)
+    assert [plan.images_for(classes) for classes in (2, 4, 10, 100)] == [16, 16, 6, 4]
