@@ -1,51 +1,31 @@
-"""The figures of a report, as SVG text: the only door of matplotlib.
+"""The figures of a report, as SVG text, drawn in the style of `pixelbayes.report.drawing`."""
 
-matplotlib is imported when a figure is drawn, not with this module.  Figures are built on
-`matplotlib.figure.Figure`, without pyplot, so nothing global is touched and no display is
-needed.  The same numbers give the same bytes: no date, no random identifiers.
-
-Colours are those of Okabe and Ito, which people with any colour vision tell apart.
-"""
-
-import io
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pixelbayes.evaluation.calibration import ReliabilityCurve
+from pixelbayes.report.drawing import (
+    BLUE,
+    FEW_POINTS,
+    GREY,
+    VERMILION,
+    blank_figure,
+    no_data,
+    points,
+    style,
+    svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["confusion_figure", "reliability_figure", "training_curves"]
 
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
 COUNTED_CLASSES = 20  # beyond that, a count no longer fits into its cell
 LABELLED_CLASSES = 40  # beyond that, labels of neighbouring classes overlap
 LONG_LABEL = 12  # characters of a class name that fit on an axis
-FEW_POINTS = 30  # a short training shows its epochs as dots
 BAR_WIDTH = 5  # percent of confidence, a little less than one of the usual 15 bins
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": "#222222",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 9.5,
-    "grid.color": "#e3e3e3",
-    "grid.linewidth": 0.7,
-    "lines.linewidth": 1.8,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pixelbayes",
-    "text.parse_math": False,  # a class may be called "$"
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-}
 # Column after the slash, axis label, factor from the column to the axis.
 PANELS = (
     ("bits_per_dim", "bits / dim", 1),
@@ -71,20 +51,20 @@ def training_curves(curves: Mapping[str, Sequence[float | None]]) -> str:
     panels = []
     for column, label, factor in PANELS:
         lines = [
-            (name, colour, points)
+            (name, colour, line)
             for prefix, name, colour in SERIES
-            if (points := _points(curves, f"{prefix}{column}", factor))
+            if (line := points(curves, f"{prefix}{column}", factor))
         ]
         if lines:
             panels.append((label, lines))
     if not panels:
-        return _no_data()
+        return no_data()
     rows, columns = math.ceil(len(panels) / 2), min(len(panels), 2)
-    with _style():
-        figure = _figure(4.2 * columns, 2.7 * rows)
+    with style():
+        figure = blank_figure(4.2 * columns, 2.7 * rows)
         for place, panel in enumerate(panels, start=1):
             _curve_panel(figure.add_subplot(rows, columns, place), *panel)
-        return _svg(figure)
+        return svg(figure)
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
@@ -107,14 +87,14 @@ def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str])
             f"{[len(row) for row in confusion]}"
         )
     if not any(map(sum, confusion)):
-        return _no_data()
+        return no_data()
     shares = [[100 * cell / max(sum(row), 1) for cell in row] for row in confusion]
     labels = [name if len(name) <= LONG_LABEL else f"{name[: LONG_LABEL - 1]}…" for name in classes]
     step = math.ceil(count / LABELLED_CLASSES)
     ticks = list(range(0, count, step))
     side = min(max(4.2, 0.42 * count), 8.4)
-    with _style():
-        figure = _figure(side + 0.8, side)
+    with style():
+        figure = blank_figure(side + 0.8, side)
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="none")
         axes.spines[:].set_visible(False)
@@ -131,7 +111,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str])
         bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=28)
         bar.set_label("share of the true class, %")
         bar.outline.set_visible(False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> str:
@@ -145,9 +125,9 @@ def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> str:
     """
     filled = {name: curve for name, curve in curves.items() if curve.count}
     if not filled:
-        return _no_data()
-    with _style():
-        figure = _figure(3.9 * max(len(filled), 1) + 0.3, 4.6)
+        return no_data()
+    with style():
+        figure = blank_figure(3.9 * max(len(filled), 1) + 0.3, 4.6)
         grid = figure.add_gridspec(2, len(filled), height_ratios=[3.2, 1])
         for column, (name, curve) in enumerate(filled.items()):
             axes = figure.add_subplot(grid[0, column])
@@ -160,19 +140,19 @@ def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> str:
             if column == 0:
                 axes.set_ylabel("accuracy, %")
                 below.set_ylabel("images, %")
-        return _svg(figure)
+        return svg(figure)
 
 
 def _curve_panel(axes: "Axes", label: str, lines: list[tuple[str, str, list[Any]]]) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    for name, colour, points in lines:
-        x, y = zip(*points, strict=True)
-        marker = "o" if len(points) <= FEW_POINTS else None
+    for name, colour, line in lines:
+        x, y = zip(*line, strict=True)
+        marker = "o" if len(line) <= FEW_POINTS else None
         axes.plot(x, y, color=colour, label=name, marker=marker, markersize=3.5)
     axes.set(xlabel="epoch", ylabel=label)
     if label in FROM_ZERO:
-        top = max(y for *_, points in lines for _, y in points)
+        top = max(y for *_, line in lines for _, y in line)
         axes.set_ylim(0, 1.08 * top if top > 0 else 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -204,50 +184,3 @@ def _reliability_panel(axes: "Axes", name: str, curve: ReliabilityCurve, legend:
     axes.grid(visible=True)
     if legend:
         axes.legend(frameon=False, loc="upper left")
-
-
-def _points(
-    curves: Mapping[str, Sequence[float | None]], column: str, factor: float
-) -> list[tuple[float, float]]:
-    """(epoch, value) wherever both are known; without an epoch column, rows are counted."""
-    values = curves.get(column, [])
-    epochs = curves.get("epoch") or range(len(values))
-    return [
-        (x, factor * y)
-        for x, y in zip(epochs, values, strict=False)
-        if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)
-    ]
-
-
-def _no_data() -> str:
-    with _style():
-        figure = _figure(3.0, 0.8)
-        figure.text(0.5, 0.5, "no data", ha="center", va="center", color=GREY)
-        return _svg(figure)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Our settings of matplotlib for the time of the block; nothing global changes."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE), warnings.catch_warnings():
-        # Text stays text in the SVG: the reader's fonts draw it, not the one measured with here.
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from font", category=UserWarning
-        )
-        yield
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _svg(figure: "Figure") -> str:
-    buffer = io.StringIO()
-    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(buffer, format="svg", metadata=metadata)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :].strip()

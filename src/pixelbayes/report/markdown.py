@@ -12,10 +12,12 @@ from typing import Any
 from pixelbayes.report.report import Report, SplitResult
 
 __all__ = [
+    "escape",
     "markdown",
     "ordered_splits",
     "percent",
     "results",
+    "table",
     "table_rows",
     "temperature_sentence",
     "without_command",
@@ -36,11 +38,11 @@ def markdown(report: Report) -> str:
     """
     headline = report.splits[report.headline_split]
     parts = [
-        f"# {_escape(report.title)}",
-        f"**{report.accuracy}** on {_escape(report.headline_split)}, "
+        f"# {escape(report.title)}",
+        f"**{report.accuracy}** on {escape(report.headline_split)}, "
         f"{headline.bits_per_dim.brief}, {len(report.classes)} classes.",
         "## Results",
-        _table(*results(report)),
+        table(*results(report)),
         "Intervals are 95 %. ECE: expected calibration error of the top label. "
         + temperature_sentence(report.temperature),
     ]
@@ -53,12 +55,12 @@ def markdown(report: Report) -> str:
         ("Provenance", without_command(report.provenance)),
     ):
         if content:
-            parts += [f"## {name}", _table(("what", "value"), table_rows(content))]
+            parts += [f"## {name}", table(("what", "value"), table_rows(content))]
     command = report.provenance.get("command")
     if command:
         parts += ["## Reproduce", f"~~~~sh\n{str(command).replace('~~~~', '')}\n~~~~"]
     if report.notes:
-        parts += ["## Notes", "\n".join(f"* {_escape(note)}" for note in report.notes)]
+        parts += ["## Notes", "\n".join(f"* {escape(note)}" for note in report.notes)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -168,9 +170,9 @@ def _split_sections(split: SplitResult, classes: Sequence[str]) -> list[str]:
         for name, estimate in zip(classes, split.per_class, strict=True)
     )
     sections = [
-        f"## Classes of {_escape(split.split)}",
-        _table(("class", "n", "accuracy"), rows),
-        _escape(worst_confusion(split.confusion, classes)),
+        f"## Classes of {escape(split.split)}",
+        table(("class", "n", "accuracy"), rows),
+        escape(worst_confusion(split.confusion, classes)),
     ]
     if split.most_confidently_wrong:
         wrong = (
@@ -178,23 +180,24 @@ def _split_sections(split: SplitResult, classes: Sequence[str]) -> list[str]:
             for image in split.most_confidently_wrong
         )
         sections += [
-            f"### Most confidently wrong on {_escape(split.split)}",
-            _table(("image", "true", "predicted", "confidence"), wrong),
+            f"### Most confidently wrong on {escape(split.split)}",
+            table(("image", "true", "predicted", "confidence"), wrong),
         ]
     return sections
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Renders a table, escaped; the first line names the columns."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_escape(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(escape(cell) for cell in line)} |" for line in lines)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     r"""Keeps a name from being read as markup or from breaking out of its table cell.
 
     Underscores inside words and lone brackets are no markup, and stay readable.
 
-    >>> print(_escape("film_7 | *x* [80.0, 86.4] [a](b)"))
+    >>> print(escape("film_7 | *x* [80.0, 86.4] [a](b)"))
     film_7 \| \*x\* [80.0, 86.4] [a]\(b)
     """
     text = re.sub(r"[\\`*<>|#]|(?<!\w)_|_(?!\w)", lambda found: f"\\{found[0]}", text)

@@ -12,11 +12,8 @@ import base64
 import io
 import json
 import math
-import numbers
-import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from torch import Tensor
 
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
+from pixelbayes.report.plain import finite, plain, write_text
 
 __all__ = [
     "Report",
@@ -121,10 +119,10 @@ def to_json(report: Report) -> dict[str, Any]:
     """Describes a report in values that strict JSON can hold; `from_json` reads it back."""
     described: dict[str, Any] = {"format": FORMAT}
     for field in fields(report):
-        described[field.name] = _plain(getattr(report, field.name))
+        described[field.name] = plain(getattr(report, field.name))
     described["splits"] = {name: _split_to_json(split) for name, split in report.splits.items()}
     described["curves"] = {
-        name: [None if x is None else _number(x) for x in column]
+        name: [None if x is None else finite(x) for x in column]
         for name, column in report.curves.items()
     }
     return described
@@ -170,9 +168,9 @@ def save(report: Report, folder: Path) -> tuple[Path, Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / "report.json", folder / "report.md", folder / "report.html")
     text = json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    _write(paths[0], text)
-    _write(paths[1], markdown(report))
-    _write(paths[2], html(report))
+    write_text(paths[0], text)
+    write_text(paths[1], markdown(report))
+    write_text(paths[2], html(report))
     return paths
 
 
@@ -223,8 +221,8 @@ def png_base64(levels: Tensor) -> str:
 
 
 def _split_to_json(split: SplitResult) -> dict[str, Any]:
-    described = {field.name: _plain(getattr(split, field.name)) for field in fields(split)}
-    described["ece"] = {name: _number(x) for name, x in split.ece.items()}
+    described = {field.name: plain(getattr(split, field.name)) for field in fields(split)}
+    described["ece"] = {name: finite(x) for name, x in split.ece.items()}
     return described
 
 
@@ -238,37 +236,3 @@ def _split_from_json(described: Mapping[str, Any]) -> SplitResult:
     content["reliability"] = {k: ReliabilityCurve(**v) for k, v in content["reliability"].items()}
     content["most_confidently_wrong"] = [WrongImage(**x) for x in content["most_confidently_wrong"]]
     return SplitResult(**content)
-
-
-def _number(x: float) -> float | None:
-    return float(x) if math.isfinite(x) else None
-
-
-def _plain(value: Any) -> Any:
-    """The nearest value that strict JSON knows; what it cannot hold becomes text."""
-    if isinstance(value, Estimate):
-        return value.to_json()
-    if isinstance(value, ReliabilityCurve | WrongImage):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, numbers.Real):  # NumPy's scalars are among them
-        x = int(value) if isinstance(value, numbers.Integral) else float(value)
-        return x if math.isfinite(x) else str(x)
-    return str(value)
-
-
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).chmod(0o644)  # mkstemp keeps a file to its owner; a report is to be read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,0 +1,188 @@
+"""Claims about the tables of a study."""
+
+import re
+from collections.abc import Callable
+from statistics import mean, stdev
+from typing import Any
+
+import pytest
+
+from pixelbayes.report.study import ModelResult, published_study
+from pixelbayes.report.study.table import Row, Table
+from pixelbayes.report.study.tables import study_tables
+from pixelbayes.report.study.typesetting import (
+    escape_latex,
+    html_table,
+    latex_table,
+    markdown_table,
+)
+
+Make = Callable[..., ModelResult]
+PROVENANCE: dict[str, Any] = {
+    "command": "pixelbayes study a_b.yaml",
+    "commit": "3f2c1aa",
+    "machine": {"cpu": "EPYC", "threads": 2, "gpus": ["H100"]},
+}
+
+
+def tables(results: list[ModelResult], published: str | None = "cpen455") -> dict[str, Table]:
+    made = study_tables(results, published_study(published), PROVENANCE)
+    return {table.stem: table for table in made}
+
+
+def column(table: Table, header: str) -> int:
+    return [cell.value for cell in table.header].index(header) - 1
+
+
+def row(table: Table, label: str) -> Row:
+    return next(row for row in table.rows if row.label == label)
+
+
+def test_each_model_stands_in_its_table(study: list[ModelResult]) -> None:
+    made = tables(study)
+
+    def models(stem: str) -> list[str]:
+        return [row.label.split(",")[0] for row in made[stem].rows if row.kind == "model"]
+
+    assert models("table1") == ["early", "gated", "late †"]
+    assert models("table2") == ["resnet18", "gated", "gated-long"]
+    assert models("ablation") == ["gated", "film"]
+
+
+def test_a_number_has_its_interval_and_its_n(make: Make) -> None:
+    result = make("early")
+    table = tables([result])["table1"]
+    place = column(table, "val accuracy, %")
+
+    cell = row(table, "early").cells[place]
+
+    assert f"{cell.value} % {cell.detail}" == result.accuracy["validation"].brief
+    assert table.header[place + 1].detail == "n = 519"
+
+
+def test_n_stands_in_the_cells_where_results_differ_in_it(make: Make) -> None:
+    few = make("late", accuracy={"train": make("early").accuracy["validation"]})
+    table = tables([make("early"), few])["table1"]
+    place = column(table, "train accuracy, %")
+
+    assert table.header[place + 1].detail == ""
+    assert row(table, "early").cells[place].detail.endswith("n = 1024")
+    assert row(table, "late").cells[place].detail.endswith("n = 519")
+
+
+def test_the_published_figures_stand_in_the_column_of_the_same_measure(make: Make) -> None:
+    table = tables([make("gated")])["table1"]
+    figures = row(table, "published").cells
+
+    assert figures[column(table, "train accuracy, %")].value == "60.5"
+    assert figures[column(table, "val accuracy, %")].value == "68.7"
+    assert figures[column(table, "FID course-192")].value == "34.14"
+    assert figures[column(table, "FID matched-192")].value == "-", "it is of the course protocol"
+
+
+def test_without_published_figures_none_are_shown(make: Make) -> None:
+    table = tables([make("gated")], published=None)["table1"]
+
+    assert all(row.label != "published" for row in table.rows)
+    assert not any("ublished" in note for note in table.notes)
+
+
+def test_several_seeds_show_mean_and_spread_and_each_seed(make: Make) -> None:
+    seeds = [make("gated", seed=seed) for seed in range(3)]
+    table = tables(seeds)["table1"]
+    place = column(table, "val accuracy, %")
+    values = [result.accuracy["validation"].value for result in seeds]
+
+    assert row(table, "gated, 3 seeds").cells[place].value == (
+        f"{mean(values):.1f} ± {stdev(values):.1f}"
+    )
+    assert [row(table, f"seed {k}").cells[place].value for k in range(3)] == [
+        f"{value:.1f}" for value in values
+    ]
+
+
+def test_a_score_below_its_floor_is_marked_and_explained(study: list[ModelResult]) -> None:
+    table = tables(study)["table1"]
+    place = column(table, "FID course-192")
+
+    assert row(table, "late †").cells[place].value == "31.0‡"
+    assert row(table, "early").cells[place].value == "36.1"
+    assert row(table, "real images (floor)").cells[place].value == "34.5"
+    assert any("no triumph" in note for note in table.notes)
+
+
+def test_an_unfinished_training_is_marked_with_its_epoch(study: list[ModelResult]) -> None:
+    assert "† Training not finished: late (seed 0) at epoch 12." in tables(study)["table1"].notes
+
+
+def test_withheld_test_labels_are_said_and_given_ones_are_shown(make: Make) -> None:
+    withheld = tables([make("gated")])["table1"]
+    labelled = tables([make("gated", labelled_test=True)])["table1"]
+
+    assert any("withheld" in note for note in withheld.notes)
+    assert not any("withheld" in note for note in labelled.notes)
+    assert row(labelled, "gated").cells[column(labelled, "test accuracy, %")].value != "-"
+
+
+def test_a_comparison_shows_difference_interval_and_mcnemar(study: list[ModelResult]) -> None:
+    made = tables(study)
+    found = next(r for r in study if r.name == "gated-long").comparisons[0]
+    cell = row(made["table2"], "gated-long").cells[
+        column(made["table2"], "val minus resnet18, points")
+    ]
+
+    assert cell.value == f"{found.difference.value:.1f}"
+    assert cell.remark.startswith("p ")
+    assert row(made["comparisons"], "gated-long").cells[3].value == str(found.mcnemar.b)
+
+
+def test_the_least_study_has_a_table(make: Make) -> None:
+    bare = make("gated", accuracy={}, bits_per_dim={}, scores=[], comparisons=[])
+
+    assert list(tables([bare], published=None)) == ["table1"]
+    assert list(tables([make("film", comparisons=[], scores=[])])) == ["ablation"]
+
+
+@pytest.mark.parametrize("render", [markdown_table, html_table, latex_table])
+def test_every_rendering_holds_every_number_note_command_and_commit(
+    study: list[ModelResult], render: Callable[[Table], str]
+) -> None:
+    table = tables(study)["table1"]
+
+    text = render(table)
+
+    for cell in (cell for row in table.rows for cell in row.cells):
+        assert cell.value.rstrip("‡").split(" ")[0] in text
+    assert "no triumph" in text
+    assert "3f2c1aa" in text
+    assert "EPYC, 2 threads, H100" in text
+
+
+def test_names_cannot_break_out_of_a_table(make: Make) -> None:
+    evil = r"a|b & c_d <b> \\ 50% ~ #1 ^ $x$ {y}"
+    table = tables([make("film", fusion=evil)])["ablation"]
+    poisoned = Table(
+        stem=table.stem,
+        title=evil,
+        header=table.header,
+        rows=tuple(Row(evil, row.cells) for row in table.rows),
+        notes=(evil,),
+        command=evil,
+        source=evil,
+    )
+
+    lines = markdown_table(poisoned).splitlines()
+    latex = next(line for line in latex_table(poisoned).splitlines() if "1 204 356" in line)
+    assert {line.replace(r"\|", "").count("|") for line in lines[:3]} == {len(table.header) + 1}
+    assert "<b>" not in html_table(poisoned)
+    assert len(re.findall(r"(?<!\\)&", latex)) == len(table.header) - 1
+
+
+def test_latex_reads_every_special_character_as_text() -> None:
+    assert escape_latex("a_b & 5% #1 {x} [y]") == r"a\_b \& 5\% \#1 \{x\} {[}y{]}"
+    assert escape_latex("gated-long [-5.2, -1]") == "gated-long {[}$-$5.2, $-$1{]}"
+
+
+def test_an_unknown_name_of_published_figures_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match="'cpen456'; choose one of: cpen455"):
+        published_study("cpen456")
