@@ -1,17 +1,20 @@
 """Class-conditional PixelCNN++: classify, generate, score and complete images.
 
 >>> import pixelbayes
->>> model = pixelbayes.load("runs/demo")  # doctest: +SKIP
+>>> model = pixelbayes.load("cpen455-gated")  # doctest: +SKIP
 >>> model.classifier().predict(levels)  # doctest: +SKIP
 >>> model.sample(["koala", "pizza"], seed=7)  # doctest: +SKIP
 """
 
-from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
-from pixelbayes.inference import BayesClassifier, PixelBayes
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
+    from pixelbayes.inference import BayesClassifier, PixelBayes
+    from pixelbayes.inference.pretrained import load
 
 __version__ = "0.1.0.dev0"
-
-load = PixelBayes.load
 
 __all__ = [
     "BayesClassifier",
@@ -22,3 +25,26 @@ __all__ = [
     "bits_per_dim",
     "load",
 ]
+
+HOMES = {
+    "BayesClassifier": "pixelbayes.inference",
+    "DiscretizedLogisticMixture": "pixelbayes.core",
+    "PixelBayes": "pixelbayes.inference",
+    "PixelCNN": "pixelbayes.core",
+    "PixelCNNConfig": "pixelbayes.core",
+    "bits_per_dim": "pixelbayes.core",
+    "load": "pixelbayes.inference.pretrained",
+}
+"""Where each public name is defined: imported when it is asked for, since torch takes seconds."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -119,8 +119,8 @@ def test_a_file_name_that_is_no_text_comes_back_byte_for_byte(
     ("arguments", "message"),
     [
         (["predict", "{model}", "{tmp}/nowhere"], "does not exist; pass an image file or a folder"),
-        (["predict", "{tmp}/nowhere", "x.png"], "no such folder: "),
-        (["predict", "{tmp}", "x.png"], "expected model.json and model.safetensors there"),
+        (["predict", "--model", "{tmp}/nowhere", "x.png"], "no such folder: "),
+        (["predict", "--model", "{tmp}", "x.png"], "expected model.json and model.safetensors"),
         (["predict", "{model}", "{photos}", "--temperature", "0"], "the temperature is positive"),
         (["sample", "{model}", "--class", "kola"], "no class 'kola'; choose one of: koala, pizza"),
         (["sample", "{model}", "--output", "{photos}"], "is not empty; choose another --output"),

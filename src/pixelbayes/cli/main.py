@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "demo": "Train on 8 x 8 digits and write a report, in a few minutes on a laptop.",
     "train": "Train a model on your images or on a known data set.",
+    "study": "Train, measure and compare several models; write tables and figures.",
     "evaluate": "Measure a trained model: accuracy, code length, calibration; write a report.",
     "predict": "Classify image files; write a CSV table.",
     "sample": "Generate images of chosen classes, or complete a given image.",

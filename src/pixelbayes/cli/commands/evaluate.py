@@ -13,16 +13,18 @@ from pixelbayes.cli.signatures import CommandParser
 
 __all__ = ["evaluate", "main"]
 
+EVALUATIONS = Path("evaluation")
 EPILOG = """
 examples:
 
   pixelbayes evaluate runs/demo
   pixelbayes evaluate runs/demo --split test --json | jq .accuracy
+  pixelbayes evaluate cpen455-gated --data-dir data
 """
 
 
 def evaluate(
-    run: Path,
+    run: str,
     *,
     split: list[str] | None = None,
     data: str | None = None,
@@ -38,30 +40,38 @@ def evaluate(
 
     Accuracy comes with its 95 % Wilson interval, code length (bits per dimension) with that of a
     mean, calibration before and after a temperature that is fitted on the validation images.  The
-    temperature is stored with the model, unless --output is given.
+    temperature is stored with the model of a run, unless --output is given.
 
     Args:
-        run: Run directory.
+        run: Run directory, checkpoint folder or name of a shipped model.
         split: Images to measure on: train, validation or test; may be repeated, or a list with
             commas (default: validation and test).
         data: Source of the images: digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH
             (default: as in training).
         data_dir: Where the files of cpen455 or cifar10 are (default: as in training).
-        output: Folder of the report (default: the run directory).
+        output: Folder of the report (default: the run directory; evaluation/NAME of what is no
+            run).
         samples_per_class: Images to generate of each class for the report; 0 for none.
         seed: Of the generated images.
         device: Where the model runs; auto takes a GPU if there is one.
         json: Print the report as JSON instead of a table.
         quiet: Show no progress.
     """
+    from pixelbayes.inference.pretrained import find_model
     from pixelbayes.report import to_json
     from pixelbayes.workflows.evaluate import evaluate_run
+    from pixelbayes.workflows.evaluate_checkpoint import evaluate_checkpoint, is_checkpoint
 
     if samples_per_class < 0:
         raise ValueError(f"--samples-per-class is 0 or more, got {samples_per_class}")
+    folder = find_model(run)
+    alone = is_checkpoint(folder)
+    if alone:
+        output = output or EVALUATIONS / folder.name
+    measure = evaluate_checkpoint if alone else evaluate_run
     with terminal.Progress() as progress:
-        report = evaluate_run(
-            run,
+        report = measure(
+            folder,
             splits=listed(split),
             seed=seed,
             samples_per_class=samples_per_class,
@@ -74,7 +84,7 @@ def evaluate(
     if json:
         terminal.show_json(to_json(report))
     else:
-        results.show_report(report, output or run)
+        results.show_report(report, output or folder)
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser
+from pixelbayes.cli.signatures import CommandParser, UsageError
 
 __all__ = ["info", "main"]
 
@@ -18,6 +18,7 @@ EPILOG = """
 examples:
 
   pixelbayes info runs/demo
+  pixelbayes info cpen455-gated --diagram architecture.svg
   pixelbayes info folder:photos
 """
 
@@ -26,24 +27,41 @@ REPEATED = r"(run|provenance)\.data\.|run\.(versions|command|commit|machine|clas
 """Lines of a model's description that say again, or at length, what others say."""
 
 
-def info(subject: str, *, data_dir: Path | None = None, json: bool = False) -> int:
+def info(
+    subject: str,
+    *,
+    data_dir: Path | None = None,
+    diagram: Path | None = None,
+    json: bool = False,
+) -> int:
     """Describes a trained model or a data set.
 
     Of a model: classes, image size, architecture, number of weights, temperature, and where it
-    comes from.  Of a data set: classes, size of the images, and how many there are of each class
-    in each split.
+    comes from; of a shipped model, its card.  Of a data set: classes, size of the images, and
+    how many there are of each class in each split.
 
     Args:
-        subject: Run directory, checkpoint folder, or data source (digits, cpen455, cifar10,
-            folder:PATH, csv:PATH or npz:PATH).
+        subject: Run directory, checkpoint folder, name of a shipped model, or data source
+            (digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH).
         data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
-        json: Print JSON instead of a table.
+        diagram: SVG file to write with the architecture of the model.
+        json: Print JSON instead of a table or a card.
     """
-    described = _describe(subject, data_dir)
+    from pixelbayes.inference.pretrained import find_model, is_model, model_card
+
+    folder = find_model(subject) if is_model(subject) or Path(subject).is_dir() else None
+    if folder is None and diagram is not None:
+        raise UsageError(f"--diagram draws a model, and {subject} is none")
+    described = _describe(subject, data_dir) if folder is None else _model(folder)
+    card = None if folder is None else model_card(subject)
     if json:
-        terminal.show_json(described)
+        terminal.show_json(described if card is None else {**described, "card": card})
+    elif card is not None:
+        terminal.show_text(card.rstrip())
     else:
         _show(described)
+    if folder is not None and diagram is not None:
+        _draw(folder, diagram)
     return 0
 
 
@@ -72,19 +90,28 @@ def _show(described: dict[str, Any]) -> None:
         terminal.show_table(rows, ["class", *splits])
 
 
+def _draw(folder: Path, file: Path) -> None:
+    from pixelbayes.inference import PixelBayes
+    from pixelbayes.report.architecture import architecture_svg
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(architecture_svg(PixelBayes.load(folder).model), encoding="utf-8")
+    terminal.note(f"written: {file}")
+
+
 def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
     from pixelbayes.data import DatasetError, describe, load_dataset, open_source
+    from pixelbayes.inference.pretrained import shipped
 
-    path = Path(subject)
-    if path.is_dir():
-        return _model(path)
     try:
         open_source(subject, data_dir=data_dir)
     except DatasetError as error:
         if ":" in subject or data_dir is not None:
             raise
+        names = f" (shipped models: {', '.join(shipped())})" if shipped() else ""
         raise ValueError(
             f"{subject} is neither a run directory or checkpoint folder nor a data source: {error}"
+            f"{names}"
         ) from error
     return describe(load_dataset(subject, data_dir=data_dir))
 

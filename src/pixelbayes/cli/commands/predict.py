@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.device import resolve
+from pixelbayes.cli.commands.model import leading_model, load_model
 from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser
+from pixelbayes.cli.signatures import CommandParser, UsageError
 
 if TYPE_CHECKING:
     from pixelbayes.data import BadFile
@@ -24,15 +24,16 @@ __all__ = ["main", "predict"]
 SHOWN = 10  # files that are named when many are left out
 STDOUT = Path("-")
 EPILOG = """
-example:
+examples:
 
+  pixelbayes predict photo.jpg
   pixelbayes predict runs/demo photos/ more.png --output predictions.csv
 """
 
 
 def predict(
-    model: Path,
-    *paths: Path,
+    *paths: str,
+    model: str | None = None,
     output: Path = STDOUT,
     temperature: float | None = None,
     skip_bad_files: bool = False,
@@ -47,9 +48,11 @@ def predict(
     read, they are listed and there is no table.
 
     Args:
-        model: Run directory or checkpoint folder.
         paths: Image files, folders, and CSV files with a column path (or paths in the first
-            column).
+            column).  Without --model, the first may be the model: a run directory, a
+            checkpoint folder or the name of a shipped model.
+        model: Run directory, checkpoint folder or name of a shipped model (default:
+            cpen455-gated, which is shipped).
         output: CSV file to write; - is stdout.
         temperature: Divides log-likelihoods in Bayes' rule, above 0; 1 leaves them as they are
             (default: the one that evaluate fitted, else 1).
@@ -57,12 +60,14 @@ def predict(
         device: Where the model runs; auto takes a GPU if there is one.
         quiet: Show no progress.
     """
-    from pixelbayes.inference import PixelBayes
     from pixelbayes.workflows.predict import find_inputs, write_csv
     from pixelbayes.workflows.predict import predict as classify
 
-    loaded = PixelBayes.load(model, resolve(device))
-    inputs = find_inputs(paths)
+    named, files = leading_model(model, paths)
+    if not files:
+        raise UsageError(f"no images: give files, folders or CSV tables after the model {named}")
+    loaded = load_model(named, device)
+    inputs = find_inputs(files)
     bad: list[BadFile] = []
     sharing_terminal = output == STDOUT and sys.stdout.isatty()
     with terminal.Progress() as progress:
@@ -88,7 +93,7 @@ def main(argv: Sequence[str]) -> int:
     parser = CommandParser("pixelbayes predict", summary(predict), EPILOG)
     parser.add_function(predict)
     given = parser.parse_given(argv)
-    return predict(given.pop("model"), *given.pop("paths"), **given)
+    return predict(*given.pop("paths"), **given)
 
 
 @contextmanager

@@ -7,24 +7,26 @@ from pathlib import Path
 from typing import Literal
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.device import resolve
 from pixelbayes.cli.commands.evaluate import listed
+from pixelbayes.cli.commands.model import add_leading_model, load_model
 from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser
+from pixelbayes.cli.signatures import CommandParser, UsageError
 
 __all__ = ["main", "sample"]
 
 EPILOG = """
 examples:
 
+  pixelbayes sample --class koala
   pixelbayes sample runs/demo --class 3,7 --count 8
   pixelbayes sample runs/demo --complete digit.png --rows 4
+  pixelbayes sample --class koala --complete koala.jpg --mask hole.png --candidates 32
 """
 
 
 def sample(
-    model: Path,
     *,
+    model: str | None = None,
     class_: list[str] | None = None,
     count: int = 4,
     seed: int = 0,
@@ -32,35 +34,42 @@ def sample(
     overwrite: bool = False,
     complete: Path | None = None,
     rows: int | None = None,
+    mask: Path | None = None,
+    candidates: int = 1,
     batch_size: int | Literal["auto"] = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     quiet: bool = False,
 ) -> int:
-    """Generates images, or completes an image file from its first rows.
+    """Generates images, or completes an image file from what is known of it.
 
     Writes NAME-0001.png and so on, which hold exactly the generated levels, grid.png with a row
     for each class, and samples.json with the log-likelihood of each image (nats per image).
 
     Args:
-        model: Run directory or checkpoint folder.
+        model: Run directory, checkpoint folder or name of a shipped model (default:
+            cpen455-gated, which is shipped).
         class_: Class to draw, by name or index; may be repeated, or a list with commas
             (default: all classes).
         count: Images of each class.
         seed: The same seed draws the same images, whatever the batch size.
         output: Folder to write to; made if missing, refused if not empty.
         overwrite: Replace the samples that the output folder holds.
-        complete: Image file whose first rows are kept and whose other rows are drawn.
-        rows: Rows to keep of the completed image, in pixels at the model's size (default: half
-            of them).
-        batch_size: Images drawn at a time; auto fits their features into a gigabyte.
+        complete: Image file of which a part is kept and the rest is drawn.
+        rows: First rows to keep of the completed image, in pixels at the model's size (default:
+            half of them).
+        mask: Image file, white where pixels are drawn and black where they are kept, instead of
+            --rows. A drawn pixel knows what stands above it and left of it; for what stands
+            below, see --candidates.
+        candidates: Completions drawn for each image that is kept, chosen by how likely they make
+            the known pixels that come after drawn ones.
+        batch_size: Images drawn at a time; auto fits their features into 256 MiB.
         device: Where the model runs; auto takes a GPU if there is one.
         quiet: Show no progress.
     """
-    from pixelbayes.inference import PixelBayes
     from pixelbayes.workflows.generate import generate
     from pixelbayes.workflows.samples import check_output, save_samples
 
-    loaded = PixelBayes.load(model, resolve(device))
+    loaded = load_model(model, device)
     check_output(output, overwrite=overwrite)
     with terminal.Progress() as progress:
         samples = generate(
@@ -71,6 +80,8 @@ def sample(
             batch_size=None if batch_size == "auto" else batch_size,
             source=complete,
             rows=rows,
+            mask=mask,
+            candidates=candidates,
             progress=None if quiet else progress,
         )
     paths = save_samples(samples, loaded, output, overwrite=overwrite)
@@ -81,5 +92,10 @@ def sample(
 def main(argv: Sequence[str]) -> int:
     """Parses and runs; returns the exit status."""
     parser = CommandParser("pixelbayes sample", summary(sample), EPILOG)
+    add_leading_model(parser)
     parser.add_function(sample)
-    return sample(**parser.parse_given(argv))
+    given = parser.parse_given(argv)
+    leading = given.pop("leading", None)
+    if leading is not None and given.setdefault("model", leading) != leading:
+        raise UsageError(f"two models: {leading} and --model {given['model']}; give one")
+    return sample(**given)

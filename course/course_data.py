@@ -1,0 +1,65 @@
+"""What the three scripts share: where the course images are, and how mistakes are told."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelbayes.data import LabelledImages
+
+MODES = ("train", "validation", "test")
+INSIDE = (".", "data", "cpen455")  # of the folder that a user names
+
+
+def find_course_data(data_dir: Path) -> Path:
+    """Returns the folder with train.csv, validation.csv, test.csv and their images.
+
+    Args:
+        data_dir: That folder, or the one that it lies in.
+
+    Raises:
+        FileNotFoundError: If there are no such tables.
+    """
+    for folder in (data_dir / inside for inside in INSIDE):
+        if (folder / "train.csv").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"no course images in {data_dir}: expected train.csv, validation.csv and test.csv there, "
+        "in its folder data or in its folder cpen455; pass the folder with -i (or -r)"
+    )
+
+
+def classify(predict: Callable[[Tensor], Tensor], levels: Tensor, batch_size: int) -> Tensor:
+    """Predicts the class of each image, `batch_size` of them at a time: int64, (N,)."""
+    return torch.cat([predict(batch) for batch in levels.split(batch_size)])
+
+
+def write_predictions(path: Path, images: LabelledImages, labels: Sequence[int]) -> None:
+    """Writes path and predicted label of each image, without a header, as test.csv is."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(zip(images.names, labels, strict=True))
+
+
+def positive(text: str) -> int:
+    """Reads a number of images."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def run(script: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None) -> int:
+    """Runs a script; tells a mistake in one line and returns the exit status."""
+    try:
+        script(argv)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -1,0 +1,115 @@
+"""Trains the ResNet-18 on the course images, or prints its accuracy.
+
+    python course/resnet_18_val.py -i data -m train
+    python course/resnet_18_val.py -i data -m validation
+
+After training, and for `-m validation`, the accuracy is that of the epoch with the lowest
+validation log-loss.  The labels of the test images are withheld: for `-m test` the script writes
+its predictions.  A ResNet-18 is too large to ship, so it has to be trained first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from course_data import MODES, classify, find_course_data, positive, run, write_predictions
+
+from pixelbayes.baselines import Classifier
+from pixelbayes.data import UNLABELLED, load_dataset
+from pixelbayes.evaluation import accuracy
+from pixelbayes.workflows.baseline import SETTINGS, train_baseline
+from pixelbayes.workflows.configuration import DataConfig
+
+EVALUATED_AT_A_TIME = 32
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script and returns its exit status."""
+    return run(evaluate, argv)
+
+
+def evaluate(argv: Sequence[str] | None) -> None:
+    """Trains where that is asked for, then evaluates."""
+    options = parser().parse_args(argv)
+    folder = find_course_data(options.data_dir)
+    if options.mode == "train":
+        train(options, folder)
+    elif not options.model.exists():
+        raise FileNotFoundError(
+            f"no ResNet-18 in {options.model}; train it with: {sys.argv[0]} -i {options.data_dir} "
+            "-m train"
+        )
+    classifier = Classifier.load(options.model)
+    for split in ("train", "validation") if options.mode == "train" else (options.mode,):
+        report(classifier, folder, split, options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The course's flags, and what is added to them."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("-i", "--data_dir", type=Path, default=Path("data"), metavar="DIR")
+    options.add_argument(
+        "-b",
+        "--batch_size",
+        type=positive,
+        default=None,
+        metavar="N",
+        help="of training (default: the setting's) or of one pass (default: 32)",
+    )
+    options.add_argument("-m", "--mode", choices=MODES, default="validation")
+    options.add_argument(
+        "--setting", choices=list(SETTINGS), default="tuned", help="how it is trained"
+    )
+    options.add_argument("--epochs", type=positive, help="instead of the setting's")
+    options.add_argument("--model", type=Path, default=Path("runs/resnet18"), help="run directory")
+    options.add_argument("--resume", action="store_true", help="continue a stopped training")
+    options.add_argument(
+        "--output", type=Path, default=Path("test_predictions.csv"), help="where predictions go"
+    )
+    return options
+
+
+def train(options: argparse.Namespace, folder: Path) -> None:
+    """Trains in the directory of --model."""
+    setting = SETTINGS[options.setting]
+    changes = {
+        name: getattr(options, name)
+        for name in ("batch_size", "epochs")
+        if getattr(options, name) is not None
+    }
+    config = replace(
+        setting,
+        data=DataConfig(data="cpen455", data_dir=str(folder)),
+        training=replace(setting.training, **changes),
+    )
+    train_baseline(config, options.model, resume=options.resume)
+
+
+def report(classifier: Classifier, folder: Path, split: str, options: argparse.Namespace) -> None:
+    """Prints the accuracy on a split, and writes predictions where labels are withheld."""
+    resize = classifier.resize
+    images = load_dataset(
+        "cpen455",
+        data_dir=folder,
+        image_size=resize.size,
+        filter=resize.filter,
+        geometry=resize.geometry,
+        allow_upscaling=resize.allow_upscaling,
+    ).split(split)
+    size = EVALUATED_AT_A_TIME if options.batch_size is None else options.batch_size
+    predicted = classify(classifier.predict, images.levels, size)
+    known = images.labels != UNLABELLED
+    if known.any():
+        correct = int((predicted == images.labels)[known].sum())
+        print(f"{split} accuracy: {accuracy(correct, int(known.sum()))}")
+    if split == "test":
+        write_predictions(options.output, images, predicted.tolist())
+        print(f"predictions: {options.output} ({len(images)} images)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Which model a command uses: the one that is named, or else the one that is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pixelbayes.cli import terminal
+from pixelbayes.cli.commands.device import resolve
+from pixelbayes.cli.signatures import CommandParser, UsageError
+
+if TYPE_CHECKING:
+    from pixelbayes.inference import PixelBayes
+
+__all__ = ["add_leading_model", "leading_model", "load_model"]
+
+
+def load_model(model: str | None, device: str) -> PixelBayes:
+    """Loads the model that was named; the shipped one, with a note on stderr, if none was.
+
+    Args:
+        model: Run directory, checkpoint folder or name of a shipped model.
+        device: As `resolve` takes it.
+
+    Raises:
+        UsageError: If none was named and none is shipped.
+        CheckpointError: If the model cannot be used.
+    """
+    from pixelbayes.inference.pretrained import DEFAULT, load, shipped
+
+    if model is None:
+        if DEFAULT not in shipped():
+            others = ", ".join(shipped())
+            there = f"shipped are: {others}" if others else "no trained model is shipped"
+            raise UsageError(
+                f"the default model, {DEFAULT}, is not in this installation ({there}); name one "
+                "with --model RUN_OR_NAME: 'pixelbayes demo' and 'pixelbayes train' make runs"
+            )
+        terminal.note(f"model: {DEFAULT}, as shipped ('pixelbayes info {DEFAULT}'; or use --model)")
+    return load(DEFAULT if model is None else model, resolve(device))
+
+
+def leading_model(model: str | None, rest: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Takes the first argument for the model, where that can only be one.
+
+    Args:
+        model: Value of --model; if it was given, no argument is taken.
+        rest: Arguments of the command.
+
+    Returns:
+        The model and the arguments that are left.
+    """
+    from pixelbayes.inference.pretrained import is_model
+
+    if model is None and rest and is_model(rest[0]):
+        return rest[0], list(rest[1:])
+    return model, list(rest)
+
+
+def add_leading_model(parser: CommandParser) -> None:
+    """Adds the argument [MODEL], the same as the option --model."""
+    parser.add_argument("leading", nargs="?", metavar="MODEL", help="The same as --model.")

