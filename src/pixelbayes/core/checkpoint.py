@@ -154,7 +154,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    written = description.get("format") if isinstance(description, dict) else None
+    if not isinstance(description, dict):
+        raise CheckpointError(f"{path} was not written by pixelbayes")
+    written = description.get("format")
     if written != FORMAT:
         if str(written).startswith("pixelbayes"):
             raise CheckpointError(
