@@ -73,8 +73,12 @@ def commit(package: Path | None = None) -> str | None:
 
 def command() -> str:
     """The command line as it was typed, with the program's bare name."""
-    program = sys.argv[0] if sys.argv else ""
-    return shlex.join([Path(program).name or "python", *sys.argv[1:]])
+    program = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path("python")
+    words = [program.name]
+    if program.name == "__main__.py":  # python -m PACKAGE
+        package = program.parent.name
+        words = ["pixelbayes"] if package == "pixelbayes" else ["python", "-m", package]
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def now() -> str:

@@ -1,0 +1,127 @@
+"""A study directory: what is where, and what the study knows of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pixelbayes.report.study import ModelResult
+from pixelbayes.workflows.configuration import RunError
+from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
+from pixelbayes.workflows.study.pieces import Pieces
+
+__all__ = ["StudyDirectory", "locked"]
+
+STATE, LOCK, MEASURED = "study.json", ".lock", "measured"
+
+
+class StudyDirectory:
+    """The directory of a study.
+
+    Args:
+        path: The directory; made with the first file in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run_path(self, model: str, seed: int) -> Path:
+        """Where the run of a model with a seed is."""
+        return self.path / model / f"seed-{seed}"
+
+    def seeds(self, model: str) -> list[int]:
+        """Seeds of which there are runs of a model, ascending."""
+        names = [folder.name for folder in (self.path / model).glob("seed-*") if folder.is_dir()]
+        return sorted(int(name[5:]) for name in names if name[5:].isdecimal())
+
+    @staticmethod
+    def pieces(run: Path) -> Pieces:
+        """What has been computed for a run."""
+        return Pieces(run / MEASURED)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Command, commit, machine and date of the last call that trained or measured."""
+        found: dict[str, Any] = self._state().get("provenance", {})
+        return found
+
+    def begin(self, provenance: Mapping[str, Any]) -> None:
+        """Notes the call that trains and measures from now on."""
+        self._write_state({**self._state(), "provenance": dict(provenance)})
+
+    def write_config(self, config: StudyConfig) -> None:
+        """Writes study.yaml, everything resolved."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(self.path / STUDY_YAML, config.to_yaml())
+
+    def write_state(
+        self,
+        config: StudyConfig,
+        results: Sequence[ModelResult],
+        measured: Mapping[str, Path],
+        missing: Sequence[str],
+    ) -> None:
+        """Writes study.json: how far each model is with each seed.
+
+        Args:
+            config: The study.
+            results: All there are.
+            measured: Those of them that are complete, by `comparisons.label`.
+            missing: What a call has not done, and why.
+        """
+        models: dict[str, dict[str, Any]] = {name: {} for name in config.models}
+        for result in results:
+            complete = self.run_path(result.name, result.seed) in measured.values()
+            trained = "trained" if result.finished else "unfinished"
+            models[result.name][str(result.seed)] = {
+                "status": "measured" if complete else trained,
+                "epochs": result.epochs,
+                "best_epoch": result.best_epoch,
+                **{key: result.provenance.get(key) for key in ("command", "commit")},
+            }
+        state = {"title": config.title, "config": STUDY_YAML, "models": models}
+        self._write_state({**self._state(), **state, "missing": list(missing)})
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            content = json.loads((self.path / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _write_state(self, state: Mapping[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(self.path / STATE, json.dumps(state, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a second call out of a study directory; the system ends the lock with the process.
+
+    Raises:
+        RunError: If another call is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: nothing keeps anybody out
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(
+                f"another call is at work in {folder}; wait for its end, or give another --output"
+            ) from error
+        yield
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

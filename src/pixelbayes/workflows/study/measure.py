@@ -1,0 +1,245 @@
+"""Measuring one trained model of a study: the numbers and images that its result is made of.
+
+Everything that takes long is a piece on disk (`pixelbayes.workflows.study.pieces`), so a
+measurement that was stopped goes on where it was.
+
+Shapes: N images, K classes, C channels, H x W pixels.
+Units:  log-probabilities in nats per image.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
+from pixelbayes.evaluation import fit_temperature
+from pixelbayes.inference import class_posterior
+from pixelbayes.report import png_base64
+from pixelbayes.report.study import EpochScore
+from pixelbayes.training.seeds import derived_seed
+from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, ScoredSplit
+from pixelbayes.workflows.study.contenders import Contender
+from pixelbayes.workflows.study.judge import judge
+from pixelbayes.workflows.study.pieces import Pieces, levels_digest
+from pixelbayes.workflows.study.scores import Scorer
+from pixelbayes.workflows.study.trained import Trained, weights_digest
+
+__all__ = ["ANSWERS", "PREDICTIONS", "Measurement"]
+
+BLOCK = 512  # images of one piece: seconds on a GPU, a minute or two on a slow processor
+SHOWN = 8  # images of each class that a page shows
+SHOWN_EPOCHS = 6  # epochs whose images are shown: as many as fit one row
+ANSWERS = "answers"
+"""Name of the piece that holds the predictions of all images."""
+PREDICTIONS = "test_predictions.csv"
+
+
+class Measurement:
+    """Measures the best checkpoint of a run, and those kept on the way.
+
+    Args:
+        contender: Which run.
+        dataset: The images, at the model's size and without a crop margin.
+        scorer: Scores generated images; None: they are only shown.
+        per_class: Images of each class to generate, at least.
+        device: Where the models run.
+        pieces: Keeps what has been computed.
+        progress: See `Progress`; may raise to stop between two pieces or within one.
+    """
+
+    def __init__(
+        self,
+        contender: Contender,
+        dataset: ImageDataset,
+        *,
+        scorer: Scorer | None,
+        per_class: int,
+        device: str,
+        pieces: Pieces,
+        progress: Progress,
+    ) -> None:
+        self.contender = contender
+        self.dataset = dataset
+        self.scorer = scorer
+        self.per_class = per_class
+        self.device = device
+        self.pieces = pieces
+        self.progress = progress
+        self.best = contender.path / "best"
+        self.weights = weights_digest(self.best)
+        self.trained: Trained = contender.load(self.best, device)
+
+    def run(self, kept: dict[int, Path]) -> dict[str, Any]:
+        """Measures everything.
+
+        Args:
+            kept: Checkpoints kept on the way, by epoch.
+
+        Returns:
+            Fields of a `ModelResult`.
+        """
+        scored = {name: self._scored(name) for name in SPLITS if name in self.dataset.splits}
+        fields = self._judged(scored)
+        fields |= self._generated()
+        fields |= self._over_epochs(kept)
+        fields["parameters"] = self.trained.parameters
+        withheld = {
+            name: split for name, split in scored.items() if len(split.labelled) < SMALLEST_SPLIT
+        }
+        fields["notes"] = [*self.trained.notes(withheld, self.dataset), *fields.pop("remarks")]
+        return fields
+
+    @property
+    def answers_key(self) -> dict[str, Any]:
+        """What the predictions depend on: the key of the piece `ANSWERS`."""
+        splits = self.dataset.splits
+        levels = {name: levels_digest(images.levels) for name, images in splits.items()}
+        return {"weights": self.weights, "levels": levels}
+
+    def _scored(self, name: str) -> ScoredSplit:
+        """The table of log-likelihoods of a split, block by block."""
+        images = self.dataset.split(name)
+        blocks = [self._block(images, start, name) for start in range(0, len(images), BLOCK)]
+        return ScoredSplit(images, torch.cat(blocks))
+
+    def _block(self, images: LabelledImages, start: int, name: str) -> Tensor:
+        levels = images.levels[start : start + BLOCK]
+
+        def done(count: int) -> None:
+            self._tell(f"scoring {name}", start + count, len(images))
+
+        def table() -> dict[str, Tensor]:
+            return {"table": self.trained.log_likelihoods(levels, done)}
+
+        key = {"weights": self.weights, "levels": levels_digest(levels)}
+        return self.pieces.tensors(f"table-{name}", key, table)["table"]
+
+    def _judged(self, scored: dict[str, ScoredSplit]) -> dict[str, Any]:
+        """Accuracy, calibration and code length; predictions of all images."""
+        prior, remarks = self.trained.log_prior, []
+        temperature = self._temperature(scored.get("validation"))
+        if temperature is None:
+            remarks.append("There are no labelled validation images to fit a temperature on.")
+        answers = {}
+        for name, split in scored.items():
+            predicted = class_posterior(split.log_likelihood, prior, temperature or 1.0).argmax(1)
+            answers[name] = {
+                "images": levels_digest(split.images.levels, split.images.labels),
+                "labels": split.images.labels.tolist(),
+                "predicted": predicted.tolist(),
+            }
+            if name == "test":
+                write_predictions(self.contender.path / PREDICTIONS, split.images, predicted)
+        self.pieces.value(ANSWERS, self.answers_key, lambda: answers)
+        judged = judge(scored, prior, temperature, dims=self.trained.dims)
+        return {**judged, "temperature": temperature, "remarks": remarks}
+
+    def _temperature(self, validation: ScoredSplit | None) -> float | None:
+        """Fitted on validation, and stored with the model for later predictions."""
+        if validation is None or len(validation.labelled) < SMALLEST_SPLIT:
+            return None
+        chosen = validation.labelled
+        fitted = fit_temperature(
+            validation.log_likelihood[chosen],
+            self.trained.log_prior,
+            validation.images.labels[chosen],
+        )
+        self.trained.save_temperature(self.best, fitted)
+        return fitted
+
+    def _generated(self) -> dict[str, Any]:
+        """Images of the best checkpoint, and their scores."""
+        first = self._draw(self.trained, self.weights, 0)
+        if first is None:
+            return {}
+        samples = {
+            name: [png_base64(image) for image in images[:SHOWN]]
+            for name, images in zip(self.trained.classes, first, strict=True)
+        }
+        scores = []
+        if self.scorer is not None:
+            drawn = partial(self._first, self.trained, self.weights)
+            scores = self.scorer.score(drawn, self._key(self.weights), self.pieces)
+        return {"samples": samples, "scores": scores}
+
+    def _over_epochs(self, kept: dict[int, Path]) -> dict[str, Any]:
+        """FID and images of the checkpoints kept on the way."""
+        scores: list[EpochScore] = []
+        pictures: dict[int, str] = {}
+        if self.trained.dims is None:
+            return {}
+        shown = spread(list(kept), SHOWN_EPOCHS)
+        for number, (epoch, folder) in enumerate(kept.items()):
+            if self.scorer is None and epoch not in shown:
+                continue
+            self._tell("scoring epochs", number, len(kept))
+            weights = weights_digest(folder)
+            trained = self.contender.load(folder, self.device)
+            if self.scorer is not None:
+                drawn = partial(self._first, trained, weights)
+                fid = self.scorer.epoch(drawn, self._key(weights), self.pieces)
+                if fid is not None:
+                    scores.append(EpochScore(epoch=epoch, fid=fid))
+            images = self._draw(trained, weights, 0) if epoch in shown else None
+            if images is not None:
+                rows = images[:, :SHOWN]
+                pictures[epoch] = png_base64(grid(rows.flatten(0, 1), columns=rows.shape[1]))
+        return {"epoch_scores": scores, "epoch_samples": pictures}
+
+    def _first(self, trained: Trained, weights: str, number: int) -> Tensor:
+        """The first so many generated images of each class, (K, number, C, H, W)."""
+        parts = []
+        for part in range(-(-number // self.per_class)):
+            drawn = self._draw(trained, weights, part)
+            assert drawn is not None
+            parts.append(drawn)
+        return torch.cat(parts, dim=1)[:, :number]
+
+    def _draw(self, trained: Trained, weights: str, part: int) -> Tensor | None:
+        """`per_class` generated images of each class; each part has a seed of its own."""
+        if trained.dims is None:
+            return None
+
+        def draw() -> dict[str, Tensor]:
+            seed = derived_seed("study samples", self.contender.seed, part)
+            levels = trained.generate(self.per_class, seed, self._tell)
+            assert levels is not None
+            return {"levels": levels}
+
+        return self.pieces.tensors("samples", {**self._key(weights), "part": part}, draw)["levels"]
+
+    def _key(self, weights: str) -> dict[str, Any]:
+        """What generated images depend on."""
+        return {"weights": weights, "per_class": self.per_class, "seed": self.contender.seed}
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        self.progress(f"{self.contender}: {what}", done, total)
+
+
+def write_predictions(path: Path, images: LabelledImages, predicted: Tensor) -> None:
+    """Writes a row path,label for each image, without a header, as the course's tables are."""
+    unfinished = path.with_name(path.name + ".partial")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        rows = zip(images.names, predicted.tolist(), strict=True)
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    os.replace(unfinished, path)
+
+
+def spread(values: Sequence[int], number: int) -> list[int]:
+    """At most so many of the values, evenly spread, with the first and the last.
+
+    >>> spread([1, 2, 3, 4, 5, 6, 7], 3)
+    [1, 4, 7]
+    """
+    if len(values) <= number:
+        return list(values)
+    last = len(values) - 1
+    return [values[round(i * last / (number - 1))] for i in range(number)]

@@ -1,0 +1,215 @@
+"""The real images of a study, and how near generated ones come to them.
+
+Both protocols of `pixelbayes.evaluation.fid` score against images that no model was trained on,
+the test images or, where there are none, the validation images; labels are not needed.  Floors
+are of training images, resized as the models' own.
+
+Shapes: N images, K classes, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelbayes.data import ImageDataset, load_dataset
+from pixelbayes.evaluation import Estimate
+from pixelbayes.evaluation.fid import CourseProtocol, Features, FIDScore, MatchedProtocol, Protocol
+from pixelbayes.evaluation.fid import score as score_images
+from pixelbayes.training.seeds import derived_seed
+from pixelbayes.workflows.configuration import DataConfig
+from pixelbayes.workflows.study.fid_config import FIDConfig
+from pixelbayes.workflows.study.pieces import Pieces, levels_digest
+from pixelbayes.workflows.train import load_data
+
+__all__ = ["RealImages", "Scorer", "balanced"]
+
+EPOCH_DIMS = 192  # of the course protocol, which is what the scores over the epochs use
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """The data of a study's models, at their size and without a crop margin.
+
+    Attributes:
+        config: Which images.
+    """
+
+    config: DataConfig
+
+    @cached_property
+    def dataset(self) -> ImageDataset:
+        """Loaded once, and only if it is needed.
+
+        Raises:
+            DatasetError: If the images cannot be used.
+        """
+        return load_data(self.config)
+
+    @property
+    def reference_split(self) -> str:
+        """Name of the split that generated images are compared with."""
+        return "test" if "test" in self.dataset.splits else "validation"
+
+    def reference(self, size: tuple[int, int] | None) -> Tensor:
+        """Images to compare with, (M, C, H, W), of a size; None: the models' own."""
+        split = self.reference_split
+        if size is None or size == self.dataset.image_size:
+            return self.dataset.split(split).levels
+        config = self.config
+        larger = load_dataset(
+            config.data,
+            data_dir=config.data_dir,
+            image_size=size,
+            channels=config.channels,
+            filter=config.filter,
+            geometry=config.geometry,
+            allow_upscaling=config.allow_upscaling,
+            seed=config.split_seed,
+            skip_bad=config.skip_bad_files,
+            limit=config.limit,
+        )
+        return larger.split(split).levels
+
+    def real(self, counts: list[int]) -> Tensor | None:
+        """As many training images of each class, by class; None where there are too few."""
+        train = self.dataset.split("train")
+        generator = torch.Generator().manual_seed(derived_seed("real images", 0))
+        chosen = []
+        for label, count in enumerate(counts):
+            positions = (train.labels == label).nonzero()[:, 0]
+            if len(positions) < count:
+                return None
+            order = torch.randperm(len(positions), generator=generator)
+            chosen.append(positions[order[:count]])
+        return train.levels[torch.cat(chosen)]
+
+
+class Scorer:
+    """Scores generated images under the protocols of a study.
+
+    Args:
+        config: Which protocols.
+        features: Computes features of images.
+        real: The real images.
+        per_class: Generated images of each class under the course protocol.
+    """
+
+    def __init__(
+        self, config: FIDConfig, features: Features, real: RealImages, per_class: int
+    ) -> None:
+        self.config = config
+        self.features = features
+        self.real = real
+        self.per_class = per_class
+        self._references: dict[tuple[int, int] | None, Tensor] = {}
+
+    @property
+    def needed_per_class(self) -> int:
+        """Generated images of each class that all protocols together ask for."""
+        return max(max(self._counts(protocol)) for protocol, _ in self._protocols())
+
+    def score(
+        self, generated: Callable[[int], Tensor], key: dict[str, Any], pieces: Pieces
+    ) -> list[FIDScore]:
+        """Scores under each protocol.
+
+        Args:
+            generated: Gives the first so many images of each class, (K, n, C, H, W).
+            key: What the generated images depend on.
+            pieces: Keeps what has been computed.
+        """
+        return [
+            found
+            for protocol, size in self._protocols()
+            for found in self._score(protocol, size, generated, key, pieces, floor=True)
+        ]
+
+    def epoch(
+        self, generated: Callable[[int], Tensor], key: dict[str, Any], pieces: Pieces
+    ) -> Estimate | None:
+        """FID of a checkpoint on the way: course protocol, 192 features, no floor."""
+        for protocol, size in self._protocols():
+            if isinstance(protocol, CourseProtocol):
+                return self._score(protocol, size, generated, key, pieces, floor=False)[0].fid
+        return None
+
+    def _protocols(self) -> list[tuple[Protocol, tuple[int, int] | None]]:
+        """The protocols, each with the size of its real images."""
+        dataset, config = self.real.dataset, self.config
+        found: list[tuple[Protocol, tuple[int, int] | None]] = []
+        if "course" in config.protocols:
+            size = config.reference_size
+            course = CourseProtocol(
+                dims=(EPOCH_DIMS,),
+                classes=len(dataset.classes),
+                per_class=self.per_class,
+                generated_size=dataset.image_size,
+                reference_size=size or dataset.image_size,
+            )
+            found.append((course, size))
+        if "matched" in config.protocols:
+            found.append((MatchedProtocol(dims=config.dims), None))
+        return found
+
+    def _counts(self, protocol: Protocol) -> list[int]:
+        reference = len(self.real.dataset.split(self.real.reference_split))
+        return balanced(protocol.number(reference), len(self.real.dataset.classes))
+
+    def _score(
+        self,
+        protocol: Protocol,
+        size: tuple[int, int] | None,
+        generated: Callable[[int], Tensor],
+        key: dict[str, Any],
+        pieces: Pieces,
+        *,
+        floor: bool,
+    ) -> list[FIDScore]:
+        counts = self._counts(protocol)
+        if size not in self._references:
+            self._references[size] = self.real.reference(size)
+        reference = self._references[size]
+        real = self.real.real(counts) if floor else None
+        depends_on = {
+            **key,
+            "protocol": protocol.name,
+            **asdict(protocol),
+            "available": list(self.features.network.dims),
+            "network": self.features.network.digest,
+            "bootstrap": self.config.bootstrap,
+            "reference": levels_digest(reference),
+            "real": None if real is None else levels_digest(real),
+        }
+
+        def compute() -> list[dict[str, Any]]:
+            by_class = generated(max(counts))
+            chosen = torch.cat(
+                [images[:count] for images, count in zip(by_class, counts, strict=True)]
+            )
+            scores = score_images(
+                protocol,
+                self.features,
+                generated=chosen,
+                reference=reference,
+                real=real,
+                resamples=self.config.bootstrap,
+            )
+            return [found.to_json() for found in scores]
+
+        found = pieces.value(f"scores-{protocol.name}", depends_on, compute)
+        return [FIDScore.from_json(described) for described in found]
+
+
+def balanced(number: int, classes: int) -> list[int]:
+    """Shares a number of images among classes; the first ones get what is left over.
+
+    >>> balanced(10, 4)
+    [3, 3, 2, 2]
+    """
+    return [number // classes + (label < number % classes) for label in range(classes)]

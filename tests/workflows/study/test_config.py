@@ -1,0 +1,126 @@
+"""From a study's YAML to the configurations of its runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pixelbayes.workflows.baseline import PUBLISHED, TUNED, BaselineConfig
+from pixelbayes.workflows.configuration import RunError
+from pixelbayes.workflows.runs import RunConfig
+from pixelbayes.workflows.study import StudyConfig, output_folder
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+TEXT = """
+title: T
+seeds: [3, 4]
+base:
+  data: {data: digits}
+  network: {features: 8}
+  optim: {lr: 0.001}
+  training: {epochs: 5}
+models:
+  early: {network: {fusion: early}}
+  long: {training: {epochs: 50}}
+  resnet18: {baseline: resnet18, optim: {weight_decay: 0.1}, label_smoothing: 0.2}
+fid: {dims: [192], reference_size: [64, 64]}
+"""
+
+
+def test_a_model_is_the_base_with_its_changes() -> None:
+    study = StudyConfig.from_yaml(TEXT)
+    early, long = study.model("early", 3), study.model("long", 4)
+    assert isinstance(early, RunConfig)
+    assert (early.network.features, early.network.fusion, early.seed) == (8, "early", 3)
+    assert (early.training.epochs, long.training.epochs, long.seed) == (5, 50, 4)
+
+
+def test_a_baseline_shares_everything_but_the_network() -> None:
+    model = StudyConfig.from_yaml(TEXT).model("resnet18", 3)
+    assert isinstance(model, BaselineConfig)
+    assert (model.optim.lr, model.optim.weight_decay, model.label_smoothing) == (0.001, 0.1, 0.2)
+    assert (model.training.epochs, model.data.data, model.seed) == (5, "digits", 3)
+
+
+def test_the_resolved_text_reads_back_equal() -> None:
+    study = StudyConfig.from_yaml(TEXT)
+    assert StudyConfig.from_yaml(study.to_yaml()) == study
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "message"),
+    [
+        ("title: T", "titel: T", "unknown key 'titel' in s.yaml.*did you mean title"),
+        ("features: 8", "feature: 8", "unknown key 'feature' in network in base in s.yaml"),
+        ("fusion: early", "fusoin: x", "unknown key 'fusoin' in network in models.early in s.yaml"),
+        ("seeds: [3, 4]", "seeds: 3", "seeds in s.yaml holds a list, got 3"),
+        ("seeds: [3, 4]", "seeds: [3, 3]", "s.yaml: seeds are one or more different numbers"),
+        ("baseline: resnet18", "baseline: vgg", "baseline is one of: resnet18; got 'vgg'"),
+        ("  early:", "  tables:", "a model's name becomes a folder.*got 'tables'"),
+        ("  early:", "  a/b:", "a model's name becomes a folder.*got 'a/b'"),
+        ("{epochs: 50}", "{max_time: 1h}", "models.long: max_time belongs to a call"),
+        ("{epochs: 50}", "{devices: 2}", "a study trains on one device"),
+        ("dims: [192]", "dims: [0]", "fid.dims is a whole number, 1 or more, got 0"),
+        ("dims: [192]", "protocols: [fair]", "fid.protocols are any of: course, matched"),
+        ("fid:", "published: other\nfid:", "published: .*'other'.*cpen455"),
+        ("fid:", "samples_per_class: 1\nfid:", "samples_per_class is a whole number, 2 or more"),
+        ("  long: {", "  long: {seed: 1, ", "models.long in s.yaml has no seed of its own"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(line: str, instead: str, message: str) -> None:
+    assert line in TEXT
+    with pytest.raises(RunError, match=message):
+        StudyConfig.from_yaml(TEXT.replace(line, instead), "s.yaml")
+
+
+def test_an_unknown_model_lists_those_there_are() -> None:
+    with pytest.raises(RunError, match="no model 'lat' in this study; choose from: early, long"):
+        StudyConfig.from_yaml(TEXT).chosen(["early", "lat"])
+
+
+def test_overrides_reach_all_models_and_epochs_are_a_cap() -> None:
+    study = StudyConfig.from_yaml(TEXT).overridden(
+        seeds=[9], epochs=20, precision="bf16-mixed", accelerator="cpu"
+    )
+    assert study.seeds == (9,)
+    assert [model.training.epochs for model in study.models.values()] == [5, 20, 5]
+    assert {model.training.precision for model in study.models.values()} == {"bf16-mixed"}
+    assert {model.training.accelerator for model in study.models.values()} == {"cpu"}
+
+
+def test_a_precision_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(RunError, match="--precision is one of"):
+        StudyConfig.from_yaml(TEXT).overridden(precision="16")
+
+
+def test_the_folder_is_named_after_the_file_or_is_the_studys_own(tmp_path: Path) -> None:
+    assert output_folder(Path("configs/study-digits.yaml")) == Path("runs/study-digits")
+    (tmp_path / "study.json").write_text("{}")
+    assert output_folder(tmp_path / "study.yaml") == tmp_path
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("study-*.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_studies_are_accepted(path: Path) -> None:
+    study = StudyConfig.read(path)
+    assert StudyConfig.from_yaml(study.to_yaml()) == study
+
+
+def test_the_studys_opponents_are_the_tuned_and_the_published_setting() -> None:
+    study = StudyConfig.read(CONFIGS / "study-cpen455.yaml")
+    for name, setting in (("resnet18", TUNED), ("resnet18-published", PUBLISHED)):
+        assert replace(study.models[name], data=setting.data) == setting
+
+
+def test_the_small_study_trains_what_the_command_line_does() -> None:
+    """pixelbayes train --data cpen455 --fusion gated --dropout 0 --ema-decay 0.995 ..."""
+    expected = RunConfig.from_yaml(
+        """
+        data: {data: cpen455}
+        network: {fusion: gated, dropout: 0.0}
+        optim: {ema_decay: 0.995}
+        training: {accuracy_images: 128, epochs: 12, checkpoint_every: 1}
+        """
+    )
+    assert StudyConfig.read(CONFIGS / "study-cpen455-small.yaml").model("gated", 0) == expected
