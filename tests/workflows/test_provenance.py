@@ -66,6 +66,20 @@ def test_the_command_is_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command() == "pixelbayes train --data 'my photos'"
 
 
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("/somewhere/pixelbayes/__main__.py", "pixelbayes info x"),
+        ("/somewhere/benchmarks/__main__.py", "python -m benchmarks info x"),
+    ],
+)
+def test_a_module_that_was_run_is_named_as_it_can_be_called(
+    program: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [program, "info", "x"])
+    assert command() == expected
+
+
 def test_provenance_is_plain_json_without_names_of_host_or_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
