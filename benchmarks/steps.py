@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.baseline import PlainPixelCNN
 from benchmarks.subjects import images_and_labels, network
 from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
-from pixelbayes.training.memory import keep_freed_memory
+from pixelbayes.inference.memory import keep_freed_memory
 
 __all__ = [
     "LEARNING_RATE",

@@ -75,6 +75,15 @@ def test_no_gradient_is_kept_and_training_mode_is_left(tiny_network, random_leve
     assert not log_likelihoods.requires_grad
 
 
+def test_bfloat16_moves_likelihoods_by_its_rounding_only(tiny_network, random_levels):
+    network = tiny_network().float()
+    levels = random_levels(4, network.config)
+    exact = BayesClassifier(network).log_likelihoods(levels)
+    narrow = BayesClassifier(network, autocast=torch.bfloat16).log_likelihoods(levels)
+    assert not narrow.equal(exact)
+    torch.testing.assert_close(narrow, exact, rtol=2.0**-5, atol=0.0)
+
+
 def test_progress_counts_images(tiny_network, random_levels):
     network, seen = tiny_network(), []
     classifier = BayesClassifier(network, memory_budget=1)

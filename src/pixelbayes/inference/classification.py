@@ -17,8 +17,10 @@ from pixelbayes.core.network import PixelCNN
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
 
-DEFAULT_MEMORY_BUDGET = 1 << 30
-"""Bytes of features that one chunk may hold: fits a laptop, fills its cores."""
+MEMORY_BUDGET = {"cpu": 1 << 27}
+"""Bytes of features that one chunk may hold: more would leave a processor's caches."""
+MEMORY_BUDGET_ELSEWHERE = 1 << 30
+"""As above, on a GPU: fills it, and fits a small one."""
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
 activated (2 F), three per resolution with one block, and one block's temporaries."""
@@ -56,7 +58,11 @@ class BayesClassifier:
         model: The network; it is put into evaluation mode.
         log_prior: log p(y), (K,), normalised; uniform by default.
         temperature: See `class_posterior`.
-        memory_budget: Bytes of features that one pass may hold; decides the chunk size.
+        memory_budget: Bytes of features that one pass may hold; decides the chunk size.  None:
+            what suits the device.
+        autocast: A narrower type for the network's features, such as `torch.bfloat16`, where the
+            processor is faster in it.  The last layer and the likelihood stay as they are, but
+            rounding moves log-likelihoods by some nats, and with them close decisions.
 
     Raises:
         ValueError: If the prior is not one probability per class that sum to one, or the
@@ -69,7 +75,8 @@ class BayesClassifier:
         *,
         log_prior: Tensor | None = None,
         temperature: float = 1.0,
-        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        memory_budget: int | None = None,
+        autocast: torch.dtype | None = None,
     ) -> None:
         classes = model.config.classes
         prior = uniform_log_prior(classes) if log_prior is None else log_prior.double().cpu()
@@ -86,6 +93,7 @@ class BayesClassifier:
         self.log_prior = prior
         self.temperature = temperature
         self.memory_budget = memory_budget
+        self.autocast = autocast
 
     @torch.inference_mode()
     def log_likelihoods(
@@ -107,7 +115,8 @@ class BayesClassifier:
         for start in range(0, len(levels), images):
             chunk = levels[start : start + images].to(device)
             for some in torch.split(classes, labels):
-                described = self.model.for_each_label(chunk, some)
+                with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+                    described = self.model.for_each_label(chunk, some)
                 repeated = chunk.repeat_interleave(len(some), dim=0)
                 log_prob = described.log_prob(repeated).view(len(chunk), len(some))
                 result[start : start + images, some.cpu()] = log_prob.double().cpu()
@@ -134,6 +143,10 @@ class BayesClassifier:
         width_of_pixel = self.model.output.bias.element_size()
         depth = LIVE_FEATURE_MAPS + 8 * config.blocks_per_stage
         one = depth * config.features * height * width * width_of_pixel
-        passes = max(1, self.memory_budget // one)
+        budget = self.memory_budget
+        if budget is None:
+            device = self.model.output.bias.device.type
+            budget = MEMORY_BUDGET.get(device, MEMORY_BUDGET_ELSEWHERE)
+        passes = max(1, budget // one)
         labels = min(config.classes, passes)
         return max(1, passes // labels), labels

@@ -97,12 +97,18 @@ class PixelBayes:
             f"{len(self.classes)}"
         )
 
-    def classifier(self, temperature: float | None = None) -> BayesClassifier:
-        """Bayes' rule with this model's prior and, by default, its fitted temperature."""
+    def classifier(
+        self, temperature: float | None = None, *, autocast: torch.dtype | None = None
+    ) -> BayesClassifier:
+        """Bayes' rule with this model's prior and, by default, its fitted temperature.
+
+        For `autocast` see `BayesClassifier`.
+        """
         return BayesClassifier(
             self.model,
             log_prior=self.log_prior,
             temperature=self.temperature if temperature is None else temperature,
+            autocast=autocast,
         )
 
     def log_prob(self, levels: Tensor) -> Tensor:

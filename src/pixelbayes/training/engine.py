@@ -24,10 +24,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from pixelbayes.core.checkpoint import Metadata
 from pixelbayes.data import LabelledImages
+from pixelbayes.inference.memory import keep_freed_memory
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.display import RunDisplay
-from pixelbayes.training.memory import keep_freed_memory
 from pixelbayes.training.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.stopping import GracefulStop, signals_restored
 from pixelbayes.training.tasks import TrainingTask

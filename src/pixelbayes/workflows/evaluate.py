@@ -21,6 +21,7 @@ import torch
 
 from pixelbayes.data import ImageDataset, describe, load_dataset
 from pixelbayes.inference import PixelBayes
+from pixelbayes.inference.memory import keep_freed_memory
 from pixelbayes.report import Report, png_base64, save
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.provenance import provenance as measure_provenance
@@ -159,6 +160,7 @@ def evaluate_run(
         CheckpointError: If the run has no usable checkpoint.
         DatasetError: If the data cannot be loaded.
     """
+    keep_freed_memory()
     run = Run.open(Path(path))
     if not run.best.is_dir():
         raise EvaluationError(

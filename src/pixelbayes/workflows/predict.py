@@ -22,6 +22,7 @@ from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images, read_image
 from pixelbayes.data.files import bad_files_error
 from pixelbayes.inference import BayesClassifier, PixelBayes, class_posterior
+from pixelbayes.inference.memory import keep_freed_memory
 
 __all__ = ["Inputs", "Prediction", "columns", "find_inputs", "predict", "write_csv"]
 
@@ -111,6 +112,7 @@ def predict(
     """
     if chunk < 1:
         raise ValueError(f"chunk is a number of images above 0, got {chunk}")
+    keep_freed_memory()
     classifier = model.classifier(temperature)
     files = [Path(path) for path in paths]
     if not skip_bad:

@@ -1,4 +1,4 @@
-"""Keeping freed memory: a training step frees and asks for the same large blocks again."""
+"""Keeping freed memory: each step or chunk frees and asks for the same large blocks again."""
 
 from __future__ import annotations
 
