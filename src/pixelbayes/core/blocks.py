@@ -95,8 +95,7 @@ class GatedResidual(nn.Module):
         h = conditioning.on_hidden(h)
         middle = self.dropout(concat_elu(h))
         gates = conditioning.on_gates(self.conv_out(middle, carry=carry))
-        update, gate = gates.chunk(2, dim=1)
-        out = aligned_sum(x.features, update * torch.sigmoid(gate))
+        out = aligned_sum(x.features, F.glu(gates, dim=1))  # a sigmoid(b) in one pass
         return Stream.of(conditioning.on_result(out))
 
 

@@ -183,28 +183,37 @@ class WeightNormConv2d(nn.Module):
             carry: Where the last row of a single input is kept, to stand above the next rows of
                 the same image.
         """
-        if len(inputs) == 1:
-            return self._convolve(self._pad(inputs[0], carry), self.weight(), self.bias)
-        return aligned_sum(*self.terms(*inputs)) + self.bias[:, None, None]
+        if len(inputs) > 1:
+            return aligned_sum(*self.terms(*inputs)) + self.bias[:, None, None]
+        (x,) = inputs
+        if carry is None or self.padding[2] == 0:
+            return self._convolve(x, self.weight(), self.bias, self.padding)
+        left, right, top, bottom = self.padding
+        assert top == 1, "one row is carried"
+        above = carry.get(self, torch.zeros_like(x[:, :, :1]))
+        carry[self] = x[:, :, -1:]
+        x = torch.cat([above, x], dim=2)
+        return self._convolve(x, self.weight(), self.bias, (left, right, 0, bottom))
 
     def terms(self, *inputs: Tensor) -> list[Tensor]:
         """What each input contributes to the output, which is their sum and the bias."""
         weight = self.weight()
         parts = torch.split(weight, [part.shape[1] for part in inputs], dim=1 - self.out_axis)
-        padded = [self._pad(x, None) for x in inputs]
-        return [self._convolve(x, part, None) for x, part in zip(padded, parts, strict=True)]
+        return [
+            self._convolve(x, part, None, self.padding)
+            for x, part in zip(inputs, parts, strict=True)
+        ]
 
-    def _pad(self, x: Tensor, carry: Carry | None) -> Tensor:
-        left, right, top, bottom = self.padding
-        if carry is None or top == 0:
-            return F.pad(x, self.padding)
-        assert top == 1, "one row is carried"
-        above = carry.get(self, torch.zeros_like(x[:, :, :1]))
-        carry[self] = x[:, :, -1:]
-        return F.pad(torch.cat([above, x], dim=2), (left, right, 0, bottom))
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.conv2d(x, weight, bias, self.stride)
+    def _convolve(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int, int, int]
+    ) -> Tensor:
+        # Convolutions pad both sides alike and without a copy; what a missing right or lower
+        # side would have been is cut off.
+        left, right, top, bottom = padding
+        out = F.conv2d(x, weight, bias, self.stride, padding=(top, left))
+        rows = 1 + (x.shape[2] + top + bottom - weight.shape[2]) // self.stride
+        columns = 1 + (x.shape[3] + left + right - weight.shape[3]) // self.stride
+        return out[:, :, :rows, :columns]
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
@@ -217,7 +226,9 @@ class PointwiseConv2d(WeightNormConv2d):
     def __init__(self, in_channels: int, out_channels: int, *, init_scale: float = 1.0) -> None:
         super().__init__(in_channels, out_channels, (1, 1), init_scale=init_scale)
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _convolve(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, _: tuple[int, int, int, int]
+    ) -> Tensor:
         # A matrix product of the pixels: in this layout twice as fast as the convolution.
         return F.linear(x.movedim(1, -1), weight[:, :, 0, 0], bias).movedim(-1, 1)
 
@@ -286,7 +297,9 @@ class _ConvTranspose2d(WeightNormConv2d):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=2)
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _convolve(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, _: tuple[int, int, int, int]
+    ) -> Tensor:
         height, width = x.shape[2:]
         grown = F.conv_transpose2d(x, weight, bias, stride=2, output_padding=self.crop_left)
         return grown[:, :, : 2 * height, self.crop_left : self.crop_left + 2 * width]

@@ -130,6 +130,8 @@ class DiscretizedLogisticMixture:
         """
         if parameters.dtype in (torch.float16, torch.bfloat16):
             parameters = parameters.float()
+        # Pixels of one parameter side by side: what follows takes the parameters apart.
+        parameters = parameters.contiguous()
         batch, _, height, width = parameters.shape
         per_component = parameters_per_component(channels)
         components = parameters.shape[1] // per_component

@@ -17,8 +17,8 @@ from pixelbayes.core.network import PixelCNN
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
 
-MEMORY_BUDGET = {"cpu": 1 << 27}
-"""Bytes of features that one chunk may hold: more would leave a processor's caches."""
+MEMORY_BUDGET = {"cpu": 1 << 28}
+"""Bytes of features that one chunk may hold: fills a processor's cores; more hardly helps."""
 MEMORY_BUDGET_ELSEWHERE = 1 << 30
 """As above, on a GPU: fills it, and fits a small one."""
 LIVE_FEATURE_MAPS = 24
