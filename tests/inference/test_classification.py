@@ -84,6 +84,17 @@ def test_bfloat16_moves_likelihoods_by_its_rounding_only(tiny_network, random_le
     torch.testing.assert_close(narrow, exact, rtol=2.0**-5, atol=0.0)
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_only_fusions_of_the_last_layer_share_the_trunk(tiny_network, random_levels, fusion):
+    network = tiny_network(fusion=fusion)
+    labels = torch.tensor([0, 1, 2])
+    batches = []
+    last = network.decoder[-1][-1].ul.conv_out
+    last.register_forward_hook(lambda *arguments: batches.append(len(arguments[2])))
+    network.for_each_label(random_levels(2, network.config), labels)
+    assert network.shares_trunk == (batches == [2])
+
+
 def test_progress_counts_images(tiny_network, random_levels):
     network, seen = tiny_network(), []
     classifier = BayesClassifier(network, memory_budget=1)

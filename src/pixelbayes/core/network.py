@@ -220,6 +220,16 @@ class PixelCNN(nn.Module):
         repeated = (part.repeat_interleave(missing, dim=0) for part in vars(described).values())
         return DiscretizedLogisticMixture(*repeated)
 
+    @property
+    def shares_trunk(self) -> bool:
+        """Whether no label enters before the last layer, so that all share the features."""
+        conditioning = self.conditioning(self.output.bias.new_zeros(1, dtype=torch.int64))
+        return conditioning.input is None and all(
+            vector is None
+            for block in conditioning.blocks
+            for vector in (block.scale, block.shift, block.gates, block.result)
+        )
+
     def conditioning(self, labels: Tensor, images: int | None = None) -> Conditioning:
         """The vectors that the labels add to the network; they depend on nothing else."""
         conditioning: Conditioning = self.fusion(labels, self.config.gated_blocks, images)

@@ -24,6 +24,8 @@ MEMORY_BUDGET_ELSEWHERE = 1 << 30
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
 activated (2 F), three per resolution with one block, and one block's temporaries."""
+LIVE_HEAD_MAPS = 4
+"""Maps alive at once for each number that describes a pixel: parameters and the likelihood's."""
 
 
 def uniform_log_prior(classes: int) -> Tensor:
@@ -140,13 +142,16 @@ class BayesClassifier:
         """Images and labels of one pass, such that their features fit the memory budget."""
         config = self.model.config
         height, width = config.image_size
-        width_of_pixel = self.model.output.bias.element_size()
-        depth = LIVE_FEATURE_MAPS + 8 * config.blocks_per_stage
-        one = depth * config.features * height * width * width_of_pixel
+        one_map = height * width * self.model.output.bias.element_size()
+        trunk = (LIVE_FEATURE_MAPS + 8 * config.blocks_per_stage) * config.features * one_map
         budget = self.memory_budget
         if budget is None:
             device = self.model.output.bias.device.type
             budget = MEMORY_BUDGET.get(device, MEMORY_BUDGET_ELSEWHERE)
-        passes = max(1, budget // one)
+        if self.model.shares_trunk:
+            head = LIVE_HEAD_MAPS * self.model.output.bias.numel() * one_map
+            labels = min(config.classes, max(1, (budget - trunk) // head))
+            return max(1, budget // (trunk + labels * head)), labels
+        passes = max(1, budget // trunk)
         labels = min(config.classes, passes)
         return max(1, passes // labels), labels
