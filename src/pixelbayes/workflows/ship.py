@@ -123,7 +123,7 @@ def card(name: str, model: PixelBayes, run: Run, report: Report) -> str:
         f"Class-conditional PixelCNN++ with {config.fusion} fusion: exact p(image | class) of "
         f"{rows} x {columns} images of {len(model.classes)} classes ({classes}).",
         "## Use",
-        f"```python\nimport pixelbayes\n\nmodel = pixelbayes.load({name!r})\n```",
+        f'```python\nimport pixelbayes\n\nmodel = pixelbayes.load("{name}")\n```',
         f"```sh\npixelbayes predict --model {name} photo.jpg\n"
         f"pixelbayes sample --model {name} --class {first}\n```",
         "## Network",
