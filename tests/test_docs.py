@@ -204,3 +204,11 @@ def test_the_documents_name_every_fusion_and_every_key_of_a_checkpoint() -> None
     architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     keys = [field.name for field in dataclasses.fields(Metadata)]
     assert not [key for key in keys if f"`{key}`" not in architecture]
+
+
+@pytest.mark.parametrize("table", ["table1", "table2"])
+def test_the_readme_shows_the_tables_that_the_study_wrote(table: str) -> None:
+    written = ROOT / "docs/results/cpen455-small/tables" / f"{table}.md"
+    rows = [line for line in written.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    assert rows
+    assert "\n".join(rows) in (ROOT / "README.md").read_text(encoding="utf-8")

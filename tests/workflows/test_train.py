@@ -20,6 +20,9 @@ from pixelbayes.workflows.train import build_model, load_data, train
 STEPS = 4  # of an epoch: 50 images in batches of 16, the last one with 2
 TIMES = ("images_per_s", "seconds")
 
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+"""Before anything here trains."""
+
 
 def config(**training: Any) -> RunConfig:
     """A small run with everything on that is random: dropout, mirror images, crops."""
@@ -173,8 +176,7 @@ def test_the_time_limit_stops_a_run_resumably(tmp_path: Path) -> None:
 
 
 def test_training_restores_the_signal_handlers(uninterrupted: Run) -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert {number: signal.getsignal(number) for number in HANDLERS} == HANDLERS
 
 
 def test_training_leaves_the_global_random_numbers_alone(tmp_path: Path) -> None:
