@@ -154,15 +154,13 @@ def _read_description(folder: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(description, dict):
+    if not (isinstance(description, dict) and str(description.get("format")).startswith(FORMAT)):
         raise CheckpointError(f"{path} was not written by pixelbayes")
-    written = description.get("format")
-    if written != FORMAT:
-        if str(written).startswith("pixelbayes"):
-            raise CheckpointError(
-                f"{folder} holds a model of another kind ({written}); a PixelCNN is wanted here"
-            )
-        raise CheckpointError(f"{path} was not written by pixelbayes")
+    if description["format"] != FORMAT:
+        raise CheckpointError(
+            f"{folder} holds a model of another kind ({description['format']}); a PixelCNN is "
+            "wanted here"
+        )
     if description.get("version") != VERSION:
         raise CheckpointError(
             f"{path} has format version {description.get('version')}, this pixelbayes reads "

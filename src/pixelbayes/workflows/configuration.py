@@ -14,7 +14,14 @@ import yaml
 
 from pixelbayes.training.config import TrainingConfig
 
-__all__ = ["Configuration", "DataConfig", "RunError", "TrainingRequest", "require_seed"]
+__all__ = [
+    "Configuration",
+    "DataConfig",
+    "RunError",
+    "TrainingRequest",
+    "read_configuration",
+    "require_seed",
+]
 
 Section = TypeVar("Section")
 Config = TypeVar("Config", bound="Configuration")
@@ -94,11 +101,19 @@ class Configuration:
         Raises:
             RunError: If it cannot be read, or as for `from_yaml`.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"cannot read the configuration {path}: {error}") from error
-        return cls.from_yaml(text, str(path))
+        return cls.from_yaml(read_configuration(path), str(path))
+
+
+def read_configuration(path: str | Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        RunError: If it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read the configuration {path}: {error}") from error
 
 
 class TrainingRequest(Protocol):

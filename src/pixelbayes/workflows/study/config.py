@@ -28,7 +28,12 @@ import yaml
 
 from pixelbayes.report.study import published_study
 from pixelbayes.workflows.baseline import BaselineConfig
-from pixelbayes.workflows.configuration import Configuration, RunError, require_seed
+from pixelbayes.workflows.configuration import (
+    Configuration,
+    RunError,
+    read_configuration,
+    require_seed,
+)
 from pixelbayes.workflows.runs import RunConfig
 from pixelbayes.workflows.study.fid_config import FIDConfig, require_count
 
@@ -118,11 +123,7 @@ class StudyConfig:
         Raises:
             RunError: If it cannot be read, or as for `from_yaml`.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"cannot read the configuration {path}: {error}") from error
-        return cls.from_yaml(text, str(path))
+        return cls.from_yaml(read_configuration(path), str(path))
 
     def to_yaml(self) -> str:
         """Returns text, with everything resolved, that `from_yaml` reads back."""
