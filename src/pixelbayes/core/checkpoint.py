@@ -22,7 +22,7 @@ from pixelbayes.core.network import PixelCNN, PixelCNNConfig
 __all__ = ["CheckpointError", "Metadata", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = "pixelbayes"
-VERSION = 1
+VERSION = 2
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 

@@ -159,9 +159,12 @@ class Unconditional(Fusion):
 
 
 class EarlyFusion(Fusion):
-    """Spreads e_y over the image as extra input channels: x~ = concat(x, 1, e_y).
+    """Spreads e_y over the image as extra input channels: x~ = concat(x, 1, e_y / d).
 
-    The network starts with zero weights on these channels, so as the unconditional model.
+    The network starts with zero weights on these channels, so as the unconditional model.  The
+    division bounds a step of Adam, which moves the weights of all d constant channels the same
+    way: undivided, one step shifts each feature by more than its standard deviation
+    (docs/deviations.md has the effect).
     """
 
     def __init__(self, embedding: nn.Embedding) -> None:
@@ -170,9 +173,9 @@ class EarlyFusion(Fusion):
         self.input_channels = embedding.embedding_dim
 
     def on_input(self, labels: Tensor) -> Tensor:
-        """e_y, (R, d)."""
+        """e_y / d, (R, d)."""
         embedded: Tensor = self.embedding(labels)
-        return embedded
+        return embedded / self.input_channels
 
 
 class _BlockProjections(Fusion):
