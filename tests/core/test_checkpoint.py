@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from pixelbayes.core import FUSIONS
-from pixelbayes.core.checkpoint import CheckpointError, Metadata, load_checkpoint, save_checkpoint
+from pixelbayes.core.checkpoint import (
+    VERSION,
+    CheckpointError,
+    Metadata,
+    load_checkpoint,
+    read_version,
+    save_checkpoint,
+)
+from pixelbayes.core.fusion import EarlyFusion
 
 METADATA = Metadata(
     classes=("a", "b", "c"),
@@ -60,9 +68,27 @@ def edit(folder, **changes):
 
 def test_a_later_format_asks_for_a_newer_version(tiny_network, tmp_path):
     save_checkpoint(tmp_path, tiny_network(), METADATA)
-    edit(tmp_path, version=2)
+    edit(tmp_path, version=VERSION + 1)
     with pytest.raises(CheckpointError, match="install a newer pixelbayes"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_checkpoint_of_version_1_is_the_same_function(
+    tiny_network, random_levels, tmp_path, monkeypatch, fusion
+):
+    network = tiny_network(fusion=fusion).double()
+    levels, labels = random_levels(2, network.config), torch.tensor([0, 2])
+    with monkeypatch.context() as patch:  # e_y undivided
+        patch.setattr(EarlyFusion, "on_input", lambda self, labels: self.embedding(labels))
+        then = network(levels, labels).log_prob(levels)
+    save_checkpoint(tmp_path, network, METADATA)
+    edit(tmp_path, version=1)
+    reloaded, _ = load_checkpoint(tmp_path)
+    assert read_version(tmp_path) == 1
+    assert torch.allclose(reloaded(levels, labels).log_prob(levels), then, rtol=1e-10)
+    changed = not then.equal(network(levels, labels).log_prob(levels))
+    assert changed == bool(network.fusion.input_channels)
 
 
 def test_truncated_weights_are_named(tiny_network, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -210,6 +211,16 @@ def test_a_diverged_run_fails_with_advice_and_keeps_its_last_checkpoint(
     model, metadata = load_checkpoint(run.last)
     assert metadata.provenance["epoch"] == 1
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_run_of_an_older_checkpoint_version_is_not_resumed(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    run = shutil.copytree(uninterrupted.path, tmp_path / "run")
+    description = run / "last" / "model.json"
+    description.write_text(json.dumps({**json.loads(description.read_text()), "version": 1}))
+    with pytest.raises(RunError, match="begun by an older pixelbayes"):
+        train(uninterrupted.config, run, resume=True, progress=False)
 
 
 def test_a_finished_run_is_not_resumed(uninterrupted: Run) -> None:

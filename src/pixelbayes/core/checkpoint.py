@@ -16,13 +16,21 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN, PixelCNNConfig
 
-__all__ = ["CheckpointError", "Metadata", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "VERSION",
+    "CheckpointError",
+    "Metadata",
+    "load_checkpoint",
+    "read_version",
+    "save_checkpoint",
+]
 
 FORMAT = "pixelbayes"
-VERSION = 2
+VERSION = 2  # in version 1 early and joint fusion read e_y undivided
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
@@ -91,6 +99,8 @@ def save_checkpoint(folder: Path, model: PixelCNN, metadata: Metadata) -> None:
 def load_checkpoint(folder: Path) -> tuple[PixelCNN, Metadata]:
     """Rebuilds the network, on the CPU and in evaluation mode, bit for bit.
 
+    A checkpoint of an older version becomes the same function in this version's parameters.
+
     Raises:
         CheckpointError: If a file is missing, damaged, of a later version or of another
             architecture.
@@ -125,11 +135,31 @@ def load_checkpoint(folder: Path) -> tuple[PixelCNN, Metadata]:
             f" ({len(different)} names differ); it was written by pixelbayes "
             f"{metadata.provenance.get('versions', {}).get('pixelbayes', 'of unknown version')}"
         )
+    if description["version"] == 1:
+        _multiply_label_channels(weights, config)
     try:
         model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its description: {error}") from error
     return model.eval(), metadata
+
+
+def read_version(folder: Path) -> int:
+    """The format version that a checkpoint was written in, at most `VERSION`.
+
+    Raises:
+        CheckpointError: If there is no checkpoint, or one that this version cannot read.
+    """
+    return int(_read_description(folder)["version"])
+
+
+def _multiply_label_channels(weights: dict[str, Tensor], config: PixelCNNConfig) -> None:
+    """Makes up, in weights of version 1, for the division of e_y by d in `EarlyFusion`."""
+    for layer in ("input_u", "input_row", "input_left"):
+        direction = weights[f"{layer}.direction"]
+        before = direction.flatten(1).norm(dim=1)
+        direction[:, config.channels + 1 :] *= config.embedding
+        weights[f"{layer}.gain"] *= direction.flatten(1).norm(dim=1) / before
 
 
 def _named_weights(model: PixelCNN) -> list[tuple[str, Any]]:
@@ -161,10 +191,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{folder} holds a model of another kind ({description['format']}); a PixelCNN is "
             "wanted here"
         )
-    if description.get("version") != VERSION:
+    if description.get("version") not in range(1, VERSION + 1):
         raise CheckpointError(
             f"{path} has format version {description.get('version')}, this pixelbayes reads "
-            f"version {VERSION}; install a newer pixelbayes"
+            f"versions 1 to {VERSION}; install a newer pixelbayes"
         )
     return description
 

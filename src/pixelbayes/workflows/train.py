@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
+from pixelbayes.core.checkpoint import VERSION, read_version
 from pixelbayes.core.initialisation import initialise_from_data
 from pixelbayes.data import Augmentation, ImageDataset
 from pixelbayes.training.seeds import derived_seed
+from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.recorded import load_data, train_recorded
 from pixelbayes.workflows.runs import Run, RunConfig
 
@@ -53,7 +55,23 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool = False, progress: b
             seed=config.seed,
         )
 
+    if resume:
+        _require_current_version(Run.open(Path(run_dir)))
     return train_recorded(Run, config, Path(run_dir), task, resume=resume, progress=progress)
+
+
+def _require_current_version(run: Run) -> None:
+    """Refuses to continue a run whose state means something else in this version.
+
+    Raises:
+        RunError: If its last checkpoint is of an older version.
+    """
+    if run.last.exists() and (version := read_version(run.last)) < VERSION:
+        raise RunError(
+            f"{run.path} was begun by an older pixelbayes (checkpoint version {version}, now "
+            f"{VERSION}): its checkpoints can be used, its training cannot be continued. Train a "
+            "new run."
+        )
 
 
 def network_config(config: RunConfig, dataset: ImageDataset) -> PixelCNNConfig:
