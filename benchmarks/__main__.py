@@ -4,6 +4,7 @@
     python -m benchmarks sampling --quick    one of them, in a minute, with rough numbers
     python -m benchmarks losses --data cpen455 --data-dir DIR
     python -m benchmarks anytime RUN --data-dir DIR
+    python -m benchmarks scoring RUN --data-dir DIR
 
 Each prints its tables and leaves NAME.json, NAME.md and figures.
 """
@@ -17,8 +18,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import anytime, classification, gpu, losses, peer, sampling, scaling, training
+from benchmarks import (
+    anytime,
+    classification,
+    gpu,
+    losses,
+    peer,
+    sampling,
+    scaling,
+    scoring,
+    training,
+)
 from benchmarks.records import write
+from benchmarks.subjects import trained
 from pixelbayes.core.checkpoint import CheckpointError
 from pixelbayes.data import DatasetError
 from pixelbayes.workflows.runs import RunError
@@ -35,6 +47,8 @@ WITHOUT_ARGUMENTS = {
     "peer": peer,
 }
 DATA = {"losses", "all"}
+TRAINED = {"anytime", "scoring"}
+ORIGINAL_SIZE = (64, 64)  # of the course's images
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,8 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(name: str, given: argparse.Namespace) -> None:
     if name == "anytime":
         plan = anytime.QUICK if given.quick else anytime.FULL
-        model, dataset = anytime.load(given.run, given.data_dir, given.limit)
+        model, dataset = trained(given.run, given.data_dir, given.limit)
         record, figures = anytime.measure(plan, model, dataset), anytime.draw
+    elif name == "scoring":
+        ways = scoring.QUICK if given.quick else scoring.FULL
+        model, originals = trained(given.run, given.data_dir, given.limit, tuple(given.original))
+        record, figures = scoring.measure(ways, model.model, originals), scoring.draw
     elif name == "losses":
         settings = losses.QUICK if given.quick else losses.FULL
         record = losses.measure(replace(settings, data=given.data, data_dir=given.data_dir))
@@ -100,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(benchmark="all", data="digits", data_dir=None)
     commands = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK")
     descriptions = {
-        "all": "all but anytime (the default)",
+        "all": "all that need no trained weights (the default)",
         "sampling": "cached against naive sampling",
         "classification": "all classes at once against one by one",
         "training": "training steps against plain PyTorch",
@@ -109,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "peer": "TensorFlow Probability",
         "gpu": "everything on a GPU",
         "anytime": "agreement and cost of the any-time classifier on trained weights",
+        "scoring": "what scores owe to the filter, to rounding and to tails, on trained weights",
     }
     for name, text in descriptions.items():
         # Its defaults must not undo what was given before the name.
@@ -119,10 +138,19 @@ def _parser() -> argparse.ArgumentParser:
         if name in DATA:
             command.add_argument("--data", default="digits", help="source of the images")
             command.add_argument("--data-dir", type=Path, help="where its files are")
-        if name == "anytime":
+        if name in TRAINED:
             command.add_argument("run", type=Path, help="a run directory with trained weights")
             command.add_argument("--data-dir", type=Path, help="folder of the data")
             command.add_argument("--limit", type=int, help="at most so many images of a split")
+        if name == "scoring":
+            command.add_argument(
+                "--original",
+                type=int,
+                nargs=2,
+                default=ORIGINAL_SIZE,
+                metavar=("ROWS", "COLUMNS"),
+                help="size of the images before they are reduced (default: 64 64)",
+            )
     return parser
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,13 +32,11 @@ from pixelbayes.inference.anytime import (
     fit_anytime,
     replay,
 )
-from pixelbayes.workflows.evaluate import load_data_for
-from pixelbayes.workflows.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FULL", "QUICK", "Plan", "draw", "load", "measure"]
+__all__ = ["FULL", "QUICK", "Plan", "draw", "measure"]
 
 TARGET_COST = 0.6  # what the rule should need at most
 
@@ -67,28 +64,6 @@ class Plan:
 
 FULL = Plan()
 QUICK = Plan(thresholds=12, timed=16, repeats=2)
-
-
-def load(
-    path: Path, data_dir: Path | None = None, limit: int | None = None
-) -> tuple[PixelBayes, ImageDataset]:
-    """A run's best model and the images it was trained on, at its size and in its splits.
-
-    Args:
-        path: The run directory.
-        data_dir: Folder of the data; None: as in training.
-        limit: At most this many images of each split; None: as in training.
-    """
-    run, model = Run.open(path), PixelBayes.load(path)
-    data = run.config.data
-    return model, load_data_for(
-        model,
-        data.data,
-        data_dir=data_dir or data.data_dir,
-        seed=data.split_seed,
-        skip_bad=data.skip_bad_files,
-        limit=limit or data.limit,
-    )
 
 
 def measure(plan: Plan, model: PixelBayes, dataset: ImageDataset) -> Record:

@@ -23,6 +23,10 @@ from pixelbayes.workflows.provenance import provenance
 
 __all__ = ["Column", "Record", "Table", "number", "origin", "write"]
 
+REPEATS = (
+    "[low, high] are the smallest and the largest of the repeats; ratios are taken between "
+    "neighbouring repeats of one run."
+)
 DIGITS = 3  # more than the spread of any timing is worth
 
 
@@ -77,6 +81,7 @@ class Record:
     tables: tuple[Table, ...]
     provenance: Mapping[str, Any]
     curves: Mapping[str, Any] = field(default_factory=dict)
+    brackets: str = REPEATS
 
     def to_json(self) -> str:
         """Text that `from_json` reads."""
@@ -118,8 +123,7 @@ class Record:
             f"`{origin_['command']}`, commit {origin_['commit'] or 'unknown'}, {origin_['date']}. "
             f"{machine['cpu']}, {machine['threads']} threads on {machine['cores']} cores, "
             f"{machine['instructions']}, {gpus}; torch {versions['torch']}, Python "
-            f"{versions['python']}. [low, high] are the smallest and the largest of the repeats; "
-            "ratios are taken between neighbouring repeats of one run.\n"
+            f"{versions['python']}. {self.brackets}\n"
         )
         return "\n".join(parts)
 

@@ -1,19 +1,24 @@
 """What is measured: networks of stated size with random weights, and random images.
 
-Neither changes how long a pass takes, so no data set is needed.
+Neither changes how long a pass takes, so no data set is needed.  Where the answers count, what
+is measured is a trained run (`trained`).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
+from pixelbayes.data import ImageDataset, load_dataset
+from pixelbayes.inference import PixelBayes
+from pixelbayes.workflows.runs import Run
 
-__all__ = ["SMALL", "STUDY", "describe", "images_and_labels", "network"]
+__all__ = ["SMALL", "STUDY", "describe", "images_and_labels", "network", "trained"]
 
 SMALL = PixelCNNConfig(classes=4, features=40, blocks_per_stage=1, mixtures=5, fusion="gated")
 """The course's small model, 32 x 32 RGB."""
@@ -39,6 +44,36 @@ def images_and_labels(
     shape = (count, config.channels, *config.image_size)
     levels = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
     return levels.to(device), (torch.arange(count) % config.classes).to(device)
+
+
+def trained(
+    path: Path,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> tuple[PixelBayes, ImageDataset]:
+    """A run's best model and the images it was trained on, in its splits.
+
+    Args:
+        path: The run directory.
+        data_dir: Folder of the data; None: as in training.
+        limit: At most this many images of each split; None: as in training.
+        image_size: Of the images; None: the model's.
+    """
+    run, model = Run.open(path), PixelBayes.load(path)
+    data = run.config.data
+    return model, load_dataset(
+        data.data,
+        data_dir=data_dir or data.data_dir,
+        image_size=image_size or model.resize.size,
+        channels=model.model.config.channels,
+        filter=model.resize.filter,
+        geometry=model.resize.geometry,
+        allow_upscaling=model.resize.allow_upscaling,
+        seed=data.split_seed,
+        skip_bad=data.skip_bad_files,
+        limit=limit or data.limit,
+    )
 
 
 def describe(config: PixelCNNConfig) -> dict[str, Any]:

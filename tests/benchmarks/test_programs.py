@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -10,10 +11,23 @@ from benchmarks.__main__ import main
 from benchmarks.measuring import Isolated
 from benchmarks.records import Record
 
-from benchmarks import anytime, classification, gpu, losses, peer, rates, sampling, scaling, steps
+from benchmarks import (
+    anytime,
+    classification,
+    gpu,
+    losses,
+    peer,
+    rates,
+    sampling,
+    scaling,
+    scoring,
+    steps,
+)
 from pixelbayes.core import PixelCNNConfig
+from pixelbayes.core.likelihood import log_logistic_bin, to_axis
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.data.images import ImageDataset
+from pixelbayes.inference import BayesClassifier
 
 TINY = PixelCNNConfig(
     classes=2, image_size=(8, 8), channels=1, features=4, blocks_per_stage=1, mixtures=1
@@ -99,6 +113,40 @@ def test_an_anytime_rule_that_costs_everything_agrees_always(tiny_model, random_
     assert [(point["cost"], point["agreement"]) for point in first] == [(1.0, 100.0)] * 3
     assert record.table("The fitted rule").rows[0]["agreement_value"] == 100.0
     assert drawable(record, anytime)
+
+
+@pytest.mark.parametrize("fusion", ["gated", "late"])
+def test_scores_of_levels_with_exact_tails_are_those_of_the_classifier(
+    tiny_network, random_levels, fusion
+):
+    network = tiny_network(fusion=fusion)
+    levels = random_levels(5, network.config)
+    ours = scoring._log_likelihoods(network, to_axis(levels, torch.float64), log_logistic_bin, 2)
+    expected = BayesClassifier(network).log_likelihoods(levels)
+    assert torch.allclose(ours, expected, rtol=1e-12)
+
+
+def test_the_papers_likelihood_differs_in_the_tails_only():
+    x = to_axis(torch.arange(256), torch.float64)
+    near, far = torch.tensor(0.1, dtype=torch.float64), torch.tensor(-7.0, dtype=torch.float64)
+    near_scale = torch.tensor(-2.0, dtype=torch.float64)
+    exact, paper = log_logistic_bin(x, near, near_scale), scoring.paper_log_bin(x, near, near_scale)
+    probable = exact > math.log(scoring.SMALLEST_PROBABILITY)
+    assert probable.any()
+    assert torch.allclose(exact[probable], paper[probable], rtol=1e-6)
+    tail = log_logistic_bin(x, near, far) - scoring.paper_log_bin(x, near, far)
+    assert tail.abs().max() > 1.0
+
+
+def test_scoring_compares_every_way_with_the_first(tiny_model, random_levels):
+    config = dataclasses.replace(tiny_model.model.config, image_size=(16, 16))
+    images = LabelledImages(random_levels(6, config), torch.arange(6) % 3, tuple("abcdef"))
+    splits = {"train": images, "validation": images}
+    dataset = ImageDataset("noise", tiny_model.classes, splits, Resize((16, 16)))
+    rows = scoring.measure(scoring.QUICK, tiny_model.model, dataset).tables[0].rows
+    assert len(rows) == 6
+    assert "more" not in rows[0]
+    assert all("more" in row for row in rows[1:])
 
 
 def test_exponents_are_slopes_in_the_log_log_plot():
