@@ -99,16 +99,28 @@ def test_the_gpu_script_runs_wherever_it_is_told_to():
     assert drawable(record, gpu)
 
 
-def test_an_anytime_rule_that_costs_everything_agrees_always(tiny_model, random_levels):
-    def images(name: str, seed: int) -> LabelledImages:
-        levels = random_levels(12, tiny_model.model.config, seed)
-        names = tuple(f"{name}/{i}" for i in range(12))
-        return LabelledImages(levels, torch.arange(12) % 3, names)
+@pytest.fixture
+def noise(tiny_model, random_levels):
+    """Three splits of twelve images for the tiny model, of any size."""
 
-    splits = {name: images(name, i) for i, name in enumerate(("train", "validation", "test"))}
-    dataset = ImageDataset("noise", tiny_model.classes, splits, Resize((8, 8)))
+    def dataset(size: tuple[int, int]) -> ImageDataset:
+        config = dataclasses.replace(tiny_model.model.config, image_size=size)
+        splits = {
+            name: LabelledImages(
+                random_levels(12, config, seed),
+                torch.arange(12) % 3,
+                tuple(f"{name}/{i}" for i in range(12)),
+            )
+            for seed, name in enumerate(("train", "validation", "test"))
+        }
+        return ImageDataset("noise", tiny_model.classes, splits, Resize(size))
+
+    return dataset
+
+
+def test_an_anytime_rule_that_costs_everything_agrees_always(tiny_model, noise):
     plan = anytime.Plan(agreement=1.0, thresholds=5, timed=3, repeats=1)
-    record = anytime.measure(plan, tiny_model, dataset)
+    record = anytime.measure(plan, tiny_model, noise((8, 8)))
     first = [points[0] for points in record.curves.values()]
     assert [(point["cost"], point["agreement"]) for point in first] == [(1.0, 100.0)] * 3
     assert record.table("The fitted rule").rows[0]["agreement_value"] == 100.0
@@ -138,15 +150,12 @@ def test_the_papers_likelihood_differs_in_the_tails_only():
     assert tail.abs().max() > 1.0
 
 
-def test_scoring_compares_every_way_with_the_first(tiny_model, random_levels):
-    config = dataclasses.replace(tiny_model.model.config, image_size=(16, 16))
-    images = LabelledImages(random_levels(6, config), torch.arange(6) % 3, tuple("abcdef"))
-    splits = {"train": images, "validation": images}
-    dataset = ImageDataset("noise", tiny_model.classes, splits, Resize((16, 16)))
-    rows = scoring.measure(scoring.QUICK, tiny_model.model, dataset).tables[0].rows
-    assert len(rows) == 6
-    assert "more" not in rows[0]
-    assert all("more" in row for row in rows[1:])
+def test_scoring_compares_every_way_with_the_first(tiny_model, noise):
+    record = scoring.measure(scoring.QUICK, tiny_model.model, noise((16, 16)))
+    first, *others = record.tables[0].rows
+    assert "more" not in first
+    assert len(others) == 5
+    assert all("more" in row for row in others)
 
 
 def test_exponents_are_slopes_in_the_log_log_plot():
