@@ -146,7 +146,7 @@ def _log_likelihoods(network: PixelCNN, x: Tensor, log_bin: LogBin, chunk: int) 
     """(N, R), nats, float64; the steps of `log_prob_map` for numbers that are no levels."""
     classes = torch.arange(network.config.classes)
     rows = []
-    for some in x.split(chunk):
+    for some in x.to(network.output.direction.dtype).split(chunk):
         mixture = network.describe(some, network.conditioning(classes, images=len(some)))
         repeats = len(mixture.logits) // len(some)
         values = some.repeat_interleave(repeats, dim=0)[:, None]
