@@ -9,7 +9,7 @@ import torch
 
 from pixelbayes.core import FUSIONS
 from pixelbayes.core.checkpoint import (
-    VERSION,
+    KIND,
     CheckpointError,
     Metadata,
     load_checkpoint,
@@ -68,7 +68,7 @@ def edit(folder, **changes):
 
 def test_a_later_format_asks_for_a_newer_version(tiny_network, tmp_path):
     save_checkpoint(tmp_path, tiny_network(), METADATA)
-    edit(tmp_path, version=VERSION + 1)
+    edit(tmp_path, version=KIND.version + 1)
     with pytest.raises(CheckpointError, match="install a newer pixelbayes"):
         load_checkpoint(tmp_path)
 

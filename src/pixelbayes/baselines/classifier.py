@@ -13,19 +13,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelbayes.baselines.checkpoint import DESCRIPTION, load_checkpoint, save_checkpoint
+from pixelbayes.baselines.checkpoint import load_checkpoint, save_checkpoint
 from pixelbayes.baselines.resnet18 import ResNet18
-from pixelbayes.core.checkpoint import CheckpointError, Metadata
+from pixelbayes.core.storage import Metadata, checkpoint_folder
+from pixelbayes.core.trained import TrainedModel
 from pixelbayes.data import Resize
 from pixelbayes.evaluation.calibration import fit_temperature
 
 __all__ = ["Classifier"]
 
-BEST = "best"  # where a run directory keeps the checkpoint of its best epoch
 CHUNK = 256  # images of one pass: 64 features of 32x32 pixels are 64 MiB of float32
 
 
-class Classifier:
+class Classifier(TrainedModel):
     """A `ResNet18` together with what its user must know: class names, resizing, prior.
 
     It learned log p(y | x) under the classes of its training images.  Dividing by the prior
@@ -54,12 +54,7 @@ class Classifier:
             CheckpointError: If there is none, it cannot be used, or it is that of a PixelCNN.
             BaselineError: If monai is not installed.
         """
-        folder = Path(path)
-        if not folder.exists():
-            raise CheckpointError(f"no such folder: {folder}; give a run directory or a checkpoint")
-        if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
-            folder = folder / BEST
-        model, metadata = load_checkpoint(folder)
+        model, metadata = load_checkpoint(checkpoint_folder(path))
         return cls(model.to(device), metadata)
 
     def save(self, folder: str | Path) -> None:
@@ -67,24 +62,9 @@ class Classifier:
         save_checkpoint(Path(folder), self.model, self.metadata)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their indices."""
-        return self.metadata.classes
-
-    @property
     def resize(self) -> Resize:
         """How an image file is brought to the model's size."""
         return Resize(**self.metadata.resize)
-
-    @property
-    def log_prior(self) -> Tensor:
-        """log p(y), (K,), nats."""
-        return torch.tensor(self.metadata.log_prior, dtype=torch.float64)
-
-    @property
-    def temperature(self) -> float:
-        """Fitted on validation data; 1 where it was not."""
-        return self.metadata.temperature
 
     @property
     def device(self) -> torch.device:

@@ -8,14 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelbayes.core.checkpoint import (
-    DESCRIPTION,
-    CheckpointError,
-    Metadata,
-    load_checkpoint,
-    save_checkpoint,
-)
+from pixelbayes.core.checkpoint import load_checkpoint, save_checkpoint
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.core.storage import Metadata, checkpoint_folder
+from pixelbayes.core.trained import TrainedModel
 from pixelbayes.data.transforms import Resize
 from pixelbayes.inference.cached import complete_cached, sample_cached
 from pixelbayes.inference.classification import BayesClassifier
@@ -23,10 +19,8 @@ from pixelbayes.inference.sampling import RowCallback, first_rows
 
 __all__ = ["PixelBayes"]
 
-BEST = "best"  # where a run directory keeps the checkpoint of its best epoch
 
-
-class PixelBayes:
+class PixelBayes(TrainedModel):
     """A `PixelCNN` together with what its user must know: class names, resizing, prior.
 
     Args:
@@ -45,12 +39,7 @@ class PixelBayes:
         Raises:
             CheckpointError: If there is none or it cannot be used, with what to do.
         """
-        folder = Path(path)
-        if not folder.exists():
-            raise CheckpointError(f"no such folder: {folder}; give a run directory or a checkpoint")
-        if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
-            folder = folder / BEST
-        model, metadata = load_checkpoint(folder)
+        model, metadata = load_checkpoint(checkpoint_folder(path))
         return cls(model.to(device), metadata)
 
     def save(self, folder: str | Path) -> None:
@@ -58,24 +47,9 @@ class PixelBayes:
         save_checkpoint(Path(folder), self.model, self.metadata)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their indices."""
-        return self.metadata.classes
-
-    @property
     def resize(self) -> Resize:
         """How an image file is brought to the model's size."""
         return Resize(**self.metadata.resize)
-
-    @property
-    def log_prior(self) -> Tensor:
-        """log p(y), (K,), nats."""
-        return torch.tensor(self.metadata.log_prior, dtype=torch.float64)
-
-    @property
-    def temperature(self) -> float:
-        """Fitted on validation data; 1 where it was not."""
-        return self.metadata.temperature
 
     @property
     def device(self) -> torch.device:

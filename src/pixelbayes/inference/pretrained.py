@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from pixelbayes.core.checkpoint import DESCRIPTION, WEIGHTS, CheckpointError
-from pixelbayes.inference.pixelbayes import BEST, PixelBayes
+from pixelbayes.core.storage import BEST, DESCRIPTION, WEIGHTS, CheckpointError
+from pixelbayes.inference.pixelbayes import PixelBayes
 
 __all__ = [
     "DEFAULT",

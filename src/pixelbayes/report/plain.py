@@ -1,19 +1,16 @@
-"""Values that strict JSON can hold, and files that are never half written."""
+"""Values that strict JSON can hold."""
 
 from __future__ import annotations
 
 import math
 import numbers
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from pixelbayes.evaluation.estimate import Estimate
 
-__all__ = ["finite", "plain", "write_text"]
+__all__ = ["finite", "plain"]
 
 
 def finite(x: float) -> float | None:
@@ -37,16 +34,3 @@ def plain(value: Any) -> Any:
         x = int(value) if isinstance(value, numbers.Integral) else float(value)
         return x if math.isfinite(x) else str(x)
     return str(value)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).chmod(0o644)  # mkstemp keeps a file to its owner; a report is to be read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

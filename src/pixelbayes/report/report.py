@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pixelbayes.core.files import write_whole
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
-from pixelbayes.report.plain import finite, plain, write_text
+from pixelbayes.report.plain import finite, plain
 
 __all__ = [
     "Report",
@@ -168,9 +169,9 @@ def save(report: Report, folder: Path) -> tuple[Path, Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / "report.json", folder / "report.md", folder / "report.html")
     text = json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(paths[0], text)
-    write_text(paths[1], markdown(report))
-    write_text(paths[2], html(report))
+    write_whole(paths[0], text)
+    write_whole(paths[1], markdown(report))
+    write_whole(paths[2], html(report))
     return paths
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pixelbayes.core.files import replacing
 
 __all__ = [
     "BITS_PER_DIM",
@@ -92,13 +93,11 @@ def read_metrics(path: Path) -> list[Row]:
 
 def write_metrics(path: Path, rows: Sequence[Row], names: Sequence[str] = COLUMNS) -> None:
     """Writes the columns `names` of the whole table, which appears at once or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({name: _text(name, row.get(name)) for name in names})
-    os.replace(partial, path)
 
 
 def _text(name: str, value: float | None) -> str:

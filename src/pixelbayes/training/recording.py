@@ -8,7 +8,6 @@ them with the same content.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from pixelbayes.core.checkpoint import CheckpointError, Metadata
+from pixelbayes.core.files import replacing
 from pixelbayes.training.metrics import Objective, Row, columns, read_metrics, write_metrics
 from pixelbayes.training.tasks import TrainingTask
 
@@ -153,9 +153,8 @@ class SafeCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Writes beside the file and replaces it."""
-        partial = Path(path).with_name(Path(path).name + ".partial")
-        torch.save(checkpoint, partial)
-        os.replace(partial, path)
+        with replacing(Path(path)) as partial:
+            torch.save(checkpoint, partial)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None

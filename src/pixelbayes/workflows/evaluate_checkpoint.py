@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from pixelbayes.core.checkpoint import DESCRIPTION
+from pixelbayes.core.storage import DESCRIPTION
 from pixelbayes.inference import PixelBayes
 from pixelbayes.report import Report, save
 from pixelbayes.workflows.configuration import DataConfig

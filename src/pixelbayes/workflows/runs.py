@@ -13,12 +13,12 @@ runs/NAME/resume.ckpt    the training's own state, for --resume only
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pixelbayes.core.files import write_whole
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import BITS_PER_DIM, Objective, columns, read_metrics
 from pixelbayes.workflows.configuration import Configuration, DataConfig, RunError, require_seed
@@ -182,11 +182,11 @@ class RunDirectory(Generic[Config]):
     def write_config(self, config: Config) -> None:
         """Replaces config.yaml."""
         self.config = config
-        _write(self.path / CONFIG, config.to_yaml())
+        write_whole(self.path / CONFIG, config.to_yaml())
 
     def update_info(self, **changes: Any) -> None:
         """Changes entries of run.json, which appears whole or not at all."""
-        _write(self.path / INFO, json.dumps({**self.info, **changes}, indent=2) + "\n")
+        write_whole(self.path / INFO, json.dumps({**self.info, **changes}, indent=2) + "\n")
 
 
 class Run(RunDirectory[RunConfig]):
@@ -217,9 +217,3 @@ def _read_info(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"{path} does not describe a run")
     return content
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -6,7 +6,6 @@ Shapes: N images, C channels, H x W pixels.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
+from pixelbayes.core.files import write_whole
 from pixelbayes.data import grid, write_png
 from pixelbayes.inference import PixelBayes
 
@@ -95,9 +95,8 @@ def save_samples(
         "unit": {"log_likelihood": "nats per image", "bits_per_dim": "bits per dimension"},
         "samples": entries,
     }
-    partial = folder / f"{INDEX}.partial"
-    partial.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(partial, folder / INDEX)
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    write_whole(folder / INDEX, text + "\n")
     return paths
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from pixelbayes.core.checkpoint import DESCRIPTION, WEIGHTS
+from pixelbayes.core.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.evaluation import Estimate
 from pixelbayes.inference import PixelBayes
 from pixelbayes.inference.pretrained import MODEL_CARD, PRETRAINED

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.core.checkpoint import VERSION, read_version
+from pixelbayes.core.checkpoint import KIND, read_version
 from pixelbayes.core.initialisation import initialise_from_data
 from pixelbayes.data import Augmentation, ImageDataset
 from pixelbayes.training.seeds import derived_seed
@@ -66,11 +66,11 @@ def _require_current_version(run: Run) -> None:
     Raises:
         RunError: If its last checkpoint is of an older version.
     """
-    if run.last.exists() and (version := read_version(run.last)) < VERSION:
+    if run.last.exists() and (version := read_version(run.last)) < KIND.version:
         raise RunError(
             f"{run.path} was begun by an older pixelbayes (checkpoint version {version}, now "
-            f"{VERSION}): its checkpoints can be used, its training cannot be continued. Train a "
-            "new run."
+            f"{KIND.version}): its checkpoints can be used, its training cannot be continued. "
+            "Train a new run."
         )
 
 

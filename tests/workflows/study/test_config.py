@@ -120,7 +120,7 @@ def test_the_small_study_trains_what_the_command_line_does() -> None:
         data: {data: cpen455}
         network: {fusion: gated, dropout: 0.0}
         optim: {ema_decay: 0.995}
-        training: {accuracy_images: 128, epochs: 8, checkpoint_every: 1}
+        training: {accuracy_images: 128, epochs: 12, checkpoint_every: 1}
         """
     )
     assert StudyConfig.read(CONFIGS / "study-cpen455-small.yaml").model("gated", 0) == expected

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,19 +106,15 @@ def _table(output: Path) -> Iterator[TextIO]:
         with output.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             yield file
         return
+    from pixelbayes.core.files import replacing  # torch comes with it, which --help does without
+
     output.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    try:
+    with (
+        replacing(output) as partial,
         # surrogateescape: a file name need not be UTF-8, and is written as it is
-        with open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)  # mkstemp keeps a file to its owner
-        os.replace(name, output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        yield file
 
 
 def _tell(what: str, files: Sequence[object]) -> None:

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pixelbayes.core.files import write_whole
 from pixelbayes.evaluation.accuracy import McNemar
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.fid import FIDScore
-from pixelbayes.report.plain import finite, plain, write_text
+from pixelbayes.report.plain import finite, plain
 from pixelbayes.report.report import ReportError
 
 __all__ = [
@@ -186,7 +187,7 @@ def save_result(result: ModelResult, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_whole(path, text + "\n")
 
 
 def load_result(path: Path) -> ModelResult:

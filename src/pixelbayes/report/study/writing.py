@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pixelbayes.report.plain import write_text
+from pixelbayes.core.files import write_whole
 from pixelbayes.report.study.comparing import comparison_drawings
 from pixelbayes.report.study.marks import Drawing
 from pixelbayes.report.study.page import Content, index_page, samples_page, table_page
@@ -52,12 +52,10 @@ def write(
     images = _image_files(results, drawings)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_text(folder / name, text)
+        write_whole(folder / name, text)
     for name, data in images.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(data)
-        partial.replace(folder / name)
+        write_whole(folder / name, data)
     return [folder / name for name in (*texts, *images)]
 
 

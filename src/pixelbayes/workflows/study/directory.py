@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pixelbayes.core.files import write_whole
 from pixelbayes.report.study import ModelResult
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
@@ -56,7 +56,7 @@ class StudyDirectory:
     def write_config(self, config: StudyConfig) -> None:
         """Writes study.yaml, everything resolved."""
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(self.path / STUDY_YAML, config.to_yaml())
+        write_whole(self.path / STUDY_YAML, config.to_yaml())
 
     def write_state(
         self,
@@ -95,7 +95,7 @@ class StudyDirectory:
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(self.path / STATE, json.dumps(state, indent=2, ensure_ascii=False) + "\n")
+        write_whole(self.path / STATE, json.dumps(state, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
@@ -119,9 +119,3 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another call is at work in {folder}; wait for its end, or give another --output"
             ) from error
         yield
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -10,7 +10,6 @@ Units:  log-probabilities in nats per image.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelbayes.core.files import replacing
 from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
 from pixelbayes.evaluation import fit_temperature
 from pixelbayes.inference import class_posterior
@@ -226,11 +226,9 @@ class Measurement:
 
 def write_predictions(path: Path, images: LabelledImages, predicted: Tensor) -> None:
     """Writes a row path,label for each image, without a header, as the course's tables are."""
-    unfinished = path.with_name(path.name + ".partial")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         rows = zip(images.names, predicted.tolist(), strict=True)
         csv.writer(file, lineterminator="\n").writerows(rows)
-    os.replace(unfinished, path)
 
 
 def spread(values: Sequence[int], number: int) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pixelbayes.core.files import write_whole
 from pixelbayes.workflows.scoring import Progress
 
 __all__ = ["Deadline", "Pieces", "TimeIsUp", "digest", "levels_digest"]
@@ -120,9 +120,7 @@ class Pieces:
 
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        write_whole(path, content)
 
 
 def digest(key: Mapping[str, Any]) -> str:
