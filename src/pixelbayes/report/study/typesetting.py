@@ -73,10 +73,16 @@ def html_table(table: Table) -> str:
 
 
 def latex_table(table: Table) -> str:
-    """Renders a table as a LaTeX float; needs the packages booktabs and graphicx."""
+    """Renders a table as a LaTeX float; needs the packages booktabs and graphicx.
+
+    Intervals stand below their values, which halves the width that is to fit the page.
+    """
     title = re.sub(r"^Table \d+\. ", "", table.title)  # LaTeX counts by itself
     columns = "l" + "r" * (len(table.header) - 1)
-    header = " & ".join(_header(cell, escape_latex) for cell in table.header)
+    header = " & ".join(
+        _latex_stack("b", *cell.value.split(", "), f"({cell.detail})" if cell.detail else "")
+        for cell in table.header
+    )
     lines = [
         r"\begin{table}[htbp]",
         r"  \centering",
@@ -111,17 +117,27 @@ def escape_latex(text: str) -> str:
     $-$50 \% of a\_b {[}$\pm$1{]}
     """
     escaped = "".join(LATEX.get(character, character) for character in text)
+    escaped = escaped.replace("--", "-{}-")  # two would become a dash
     return re.sub(r"(?<![\w)])-(?=\d)", "$-$", escaped)
 
 
 def _latex_line(row: Row) -> str:
-    cells = [_in_line(cell, escape_latex) for cell in row.cells]
+    cells = [_latex_stack("t", cell.value, cell.detail, cell.remark) for cell in row.cells]
     label = escape_latex(row.label)
     if row.kind == "seed":
         label = rf"\quad {label}"
     elif row.kind == "reference":
         label, *cells = (rf"\textit{{{text}}}" for text in (label, *cells))
     return " & ".join((label, *cells))
+
+
+def _latex_stack(position: str, *parts: str) -> str:
+    """Parts under each other, empty ones left out; the top or bottom one is on the row's line."""
+    lines = [escape_latex(part) for part in parts if part]
+    stacked = r" \\ ".join(lines)
+    if len(lines) < 2:
+        return stacked
+    return rf"\begin{{tabular}}[{position}]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"
 
 
 def _header(cell: Cell, escape: Callable[[str], str]) -> str:
