@@ -20,7 +20,7 @@ import pixelbayes
 
 __all__ = ["command", "commit", "now", "provenance"]
 
-PACKAGES = ("torch", "numpy", "pytorch-lightning")
+PACKAGES = ("numpy", "pytorch-lightning")
 GIT_TIMEOUT = 10.0  # seconds; a network file system can be slow, but a run must start
 
 
@@ -41,7 +41,11 @@ def provenance() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of what decides the numbers."""
-    found = {"pixelbayes": pixelbayes.__version__, "python": platform.python_version()}
+    found = {
+        "pixelbayes": pixelbayes.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),  # names the build too, such as +cu130
+    }
     for name in PACKAGES:
         try:
             found[name.replace("-", "_")] = metadata.version(name)
