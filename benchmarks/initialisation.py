@@ -1,6 +1,6 @@
 """The first 200 steps from three initialisations, same data order, same network.
 
-    python -m benchmarks.initialisation --data-dir ../shared/data/cpen455
+    python -m benchmarks.initialisation --data-dir DATA
 
 * `default`: PyTorch's convolution initialisation, which public code uses.
 * `standardised`: the data-dependent initialisation of the paper (weight normalisation).

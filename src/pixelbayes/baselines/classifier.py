@@ -18,7 +18,7 @@ from pixelbayes.baselines.resnet18 import ResNet18
 from pixelbayes.core.storage import Metadata, checkpoint_folder
 from pixelbayes.core.trained import TrainedModel
 from pixelbayes.data import Resize
-from pixelbayes.evaluation.calibration import fit_temperature
+from pixelbayes.evaluation.temperature import fit_temperature
 
 __all__ = ["Classifier"]
 

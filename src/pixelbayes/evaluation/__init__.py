@@ -16,11 +16,11 @@ from pixelbayes.evaluation.calibration import (
     ReliabilityCurve,
     brier_score,
     expected_calibration_error,
-    fit_temperature,
     log_loss,
     reliability_curve,
 )
 from pixelbayes.evaluation.estimate import Estimate, bootstrap, mean_estimate
+from pixelbayes.evaluation.temperature import fit_temperature, held_out_temperatures
 
 __all__ = [
     "Estimate",
@@ -32,6 +32,7 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",
+    "held_out_temperatures",
     "log_loss",
     "mcnemar",
     "mean_estimate",

@@ -1,4 +1,4 @@
-"""Whether a confidence of 80 % is right 80 % of the time, and how to make it so.
+"""Whether a confidence of 80 % is right 80 % of the time; `temperature` makes it so.
 
 Everything takes log-probabilities log p(y | x) in nats, (N, K), and class indices 0..K-1,
 int64, (N,).  Unlabelled images (label -1) must be left out first.  "Confidence" is the largest
@@ -7,7 +7,7 @@ calibration).
 
 References:
     [1] Guo et al., On Calibration of Modern Neural Networks, ICML 2017.  Section 2: reliability
-        diagram and ECE; section 4.2: temperature scaling.  https://arxiv.org/abs/1706.04599
+        diagram and ECE.  https://arxiv.org/abs/1706.04599
     [2] Brier, Verification of forecasts expressed in terms of probability, 1950.
 """
 
@@ -22,16 +22,13 @@ from pixelbayes.evaluation.estimate import Estimate, mean_estimate
 __all__ = [
     "ReliabilityCurve",
     "brier_score",
+    "check_shapes",
     "expected_calibration_error",
-    "fit_temperature",
     "log_loss",
     "reliability_curve",
 ]
 
 BINS = 15  # as in [1]
-# Classes differ by tens to thousands of nats: 1e4 makes any of that a coin toss, and a model
-# that needs sharpening by more than a hundred is not a likelihood.
-TEMPERATURE_BOUNDS = (1e-2, 1e4)
 SUM_TOLERANCE = 1e-2  # nats; bfloat16 posteriors sum to one within that
 NOT_QUITE_ONE = math.nextafter(1.0, 0.0)
 
@@ -138,55 +135,6 @@ def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> Re
     return ReliabilityCurve(mean_confidence.tolist(), mean_correct.tolist(), count[filled].tolist())
 
 
-def fit_temperature(log_likelihood: Tensor, log_prior: Tensor, labels: Tensor) -> float:
-    """Finds the temperature with the smallest log-loss ([1], section 4.2).
-
-    The posterior is log_softmax(log_likelihood / T + log_prior): the prior is not tempered.
-    Its log-loss is convex in 1/T, so along log T there is a single valley and a bounded search
-    finds it.  Fit on validation images, never on those that are reported.
-
-    Where every image is classified right by a wide margin, a smaller T is always (if barely)
-    better; where the likelihood says nothing, a larger one.  The result then lies at the edge
-    of `TEMPERATURE_BOUNDS`.  T = 1 is kept unless another temperature is strictly better.
-
-    Args:
-        log_likelihood: log p(x | y), nats per image, (N, K).
-        log_prior: log p(y), (K,).
-        labels: True classes, (N,).
-
-    Returns:
-        The temperature T > 0.
-
-    Raises:
-        ValueError: If shapes or labels are impossible or the log-likelihood is not finite.
-    """
-    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped, unused-ignore]
-
-    _check_shapes("log_likelihood", log_likelihood, labels)
-    if log_prior.shape != log_likelihood.shape[1:]:
-        raise ValueError(
-            f"log_prior must have one entry per class, {tuple(log_likelihood.shape[1:])}, "
-            f"got shape {tuple(log_prior.shape)}"
-        )
-    if not log_likelihood.isfinite().all():
-        bad = int((~log_likelihood.isfinite()).any(dim=1).sum())
-        raise ValueError(
-            f"log_likelihood is not finite for {bad} of {len(labels)} images; "
-            "no temperature can repair that, check the model (did the training diverge?)"
-        )
-    ll = log_likelihood.detach().to("cpu", torch.float64)
-    prior = log_prior.detach().to("cpu", torch.float64)
-    chosen = labels.cpu()[:, None]
-
-    def loss(log_temperature: float) -> float:
-        posterior = torch.log_softmax(ll / math.exp(log_temperature) + prior, dim=1)
-        return -float(posterior.gather(1, chosen).mean())
-
-    low, high = (math.log(bound) for bound in TEMPERATURE_BOUNDS)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    return math.exp(found.x) if found.fun < loss(0.0) else 1.0
-
-
 def _top_label(log_proba: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Confidence (float64) and correctness (bool) of the most probable class, (N,) each."""
     if bins < 1:
@@ -199,7 +147,7 @@ def _top_label(log_proba: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Te
 
 
 def _checked(log_proba: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    _check_shapes("log_proba", log_proba, labels)
+    check_shapes("log_proba", log_proba, labels)
     log_proba = log_proba.detach().to("cpu", torch.float64)
     bad = int(log_proba.isnan().any(dim=1).sum())
     if bad:
@@ -216,7 +164,12 @@ def _checked(log_proba: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return log_proba, labels.cpu()
 
 
-def _check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:
+def check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:
+    """Refuses anything but scores (N, K) of labelled images, N >= 1.
+
+    Raises:
+        ValueError: With `name`, what the scores are called.
+    """
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.numel():
         raise ValueError(
             f"{name} must have shape (N, classes) and labels (N,) with N >= 1, got "

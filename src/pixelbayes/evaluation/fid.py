@@ -2,8 +2,8 @@
 
 Neither number means much alone: it depends on how many images there are, on their sizes and on
 the features.  So a score belongs to a `Protocol` that fixes them, and comes with its *floor*:
-what real images score under the same protocol and sizes.  A score below its floor is no triumph;
-the protocol then rewards something else than looking real.
+what real images score under the same protocol and sizes.  A score below its floor does not mean
+better images: the protocol then rewards something else than looking real.
 
 Shapes: N generated and M reference images, d features.  Features are float32 (N, d).
 """

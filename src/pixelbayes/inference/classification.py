@@ -33,7 +33,9 @@ def uniform_log_prior(classes: int) -> Tensor:
     return torch.full((classes,), -math.log(classes), dtype=torch.float64)
 
 
-def class_posterior(log_likelihood: Tensor, log_prior: Tensor, temperature: float = 1.0) -> Tensor:
+def class_posterior(
+    log_likelihood: Tensor, log_prior: Tensor, temperature: float | Tensor = 1.0
+) -> Tensor:
     """Bayes' rule in log space: log p(y | x) from log p(x | y) and log p(y).
 
     Args:
@@ -42,7 +44,8 @@ def class_posterior(log_likelihood: Tensor, log_prior: Tensor, temperature: floa
         log_prior: (K,), normalised.
         temperature: Divides the log-likelihood only.  Two classes can differ by tens of nats
             over 3072 dimensions, so the raw posterior is nearly one-hot; a temperature fitted
-            on validation data makes it a usable confidence.
+            on validation data makes it a usable confidence.  One number, or one for each
+            image, (B, 1).
 
     Returns:
         (B, K), log-probabilities: `.exp()` sums to one over the last axis.

@@ -107,7 +107,10 @@ def temperature_sentence(temperature: float | None) -> str:
     """Says in words which temperature the calibrated posterior has."""
     if temperature is None:
         return "No temperature was fitted: there is a raw posterior only."
-    return f"Calibrated: temperature {temperature:.4g}, fitted on validation."
+    return (
+        f"Calibrated: temperature {temperature:.4g}, fitted on validation; validation images "
+        "themselves are measured with one that was fitted without them."
+    )
 
 
 def worst_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:

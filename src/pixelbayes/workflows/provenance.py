@@ -51,7 +51,7 @@ def versions() -> dict[str, str]:
             found[name.replace("-", "_")] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    found["platform"] = platform.platform()
+    found["platform"] = f"{platform.system()} {platform.machine()}"
     return found
 
 

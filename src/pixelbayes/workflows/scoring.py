@@ -19,6 +19,7 @@ from pixelbayes.evaluation import (
     confusion_matrix,
     expected_calibration_error,
     fit_temperature,
+    held_out_temperatures,
     log_loss,
     mean_estimate,
     per_class_accuracy,
@@ -32,6 +33,7 @@ __all__ = [
     "Progress",
     "ScoredSplit",
     "notes_on",
+    "posteriors_of",
     "score_split",
     "split_result",
     "temperature_of",
@@ -89,15 +91,38 @@ def temperature_of(model: PixelBayes, validation: ScoredSplit | None) -> float |
     )
 
 
+def posteriors_of(
+    split: str,
+    log_likelihood: Tensor,
+    log_prior: Tensor,
+    labels: Tensor,
+    temperature: float | None,
+) -> dict[str, Tensor]:
+    """log p(y | x), (N, K), without a temperature ("raw") and with one ("calibrated").
+
+    Args:
+        split: Validation images each get a temperature that was fitted without them.
+        log_likelihood: (N, K), of labelled images.
+        log_prior: (K,).
+        labels: (N,).
+        temperature: Fitted on validation images; None: there is only the raw posterior.
+    """
+    posteriors = {"raw": class_posterior(log_likelihood, log_prior)}
+    if temperature is not None:
+        of_image: float | Tensor = temperature
+        if split == "validation":
+            of_image = held_out_temperatures(log_likelihood, log_prior, labels)
+        posteriors["calibrated"] = class_posterior(log_likelihood, log_prior, of_image)
+    return posteriors
+
+
 def split_result(
     model: PixelBayes, name: str, scored: ScoredSplit, temperature: float | None
 ) -> SplitResult:
     """Accuracy, code length and calibration of the labelled images of a split."""
     images = scored.images.select(scored.labelled)
     log_likelihood, labels = scored.log_likelihood[scored.labelled], images.labels
-    posteriors = {"raw": class_posterior(log_likelihood, model.log_prior)}
-    if temperature is not None:
-        posteriors["calibrated"] = class_posterior(log_likelihood, model.log_prior, temperature)
+    posteriors = posteriors_of(name, log_likelihood, model.log_prior, labels, temperature)
     answer = posteriors.get("calibrated", posteriors["raw"])
     predicted = answer.argmax(dim=1)
     confusion = confusion_matrix(predicted, labels, len(model.classes))

@@ -76,7 +76,7 @@ def comparison_drawings(
                 "fid",
                 "FID of each model under each protocol, with its floor.",
                 "FID with 95 % bootstrap intervals. The dashed line is what real images score "
-                "under the same protocol: to be left of it is no triumph.",
+                "under the same protocol: left of it does not mean better than real.",
                 _fid(results, protocols, published),
             )
         )

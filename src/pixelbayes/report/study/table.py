@@ -10,6 +10,7 @@ from pixelbayes.report.study.results import ModelResult
 __all__ = [
     "COURSE_NOTE",
     "FLOOR_NOTE",
+    "HELD_OUT_NOTE",
     "INTERVALS",
     "Row",
     "Table",
@@ -20,8 +21,12 @@ __all__ = [
 
 INTERVALS = "Intervals in brackets are 95 %."
 FLOOR_NOTE = (
-    "A score below the floor is no triumph: the floor is what real training images get in the "
-    "place of generated ones, under the same protocol and sizes."
+    "A score below the floor does not mean better images than real ones: the floor is what real "
+    "training images get in the place of generated ones, under the same protocol and sizes."
+)
+HELD_OUT_NOTE = (
+    "Calibrated: at a temperature fitted on validation images; each validation image itself at "
+    "one that was fitted on the other four fifths of them."
 )
 COURSE_NOTE = (
     "The course protocol compares generated images with larger real ones, so blur and noise decide "

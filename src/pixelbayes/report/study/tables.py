@@ -15,6 +15,7 @@ from pixelbayes.report.study.results import ModelResult
 from pixelbayes.report.study.table import (
     COURSE_NOTE,
     FLOOR_NOTE,
+    HELD_OUT_NOTE,
     INTERVALS,
     Row,
     Table,
@@ -122,13 +123,14 @@ def _model_table(
         for row in _model_rows(name, group, columns, published)
     ]
     rows += _floor_rows(results, columns)
+    header = [cell for _, cell in headed]
     known = [k for k in range(len(columns)) if any(row.cells[k] != Cell() for row in rows)]
     return Table(
         stem=stem,
         title=title,
-        header=(Cell("model"), *(headed[k][1] for k in known)),
+        header=(Cell("model"), *(header[k] for k in known)),
         rows=tuple(Row(r.label, tuple(r.cells[k] for k in known), r.kind) for r in rows),
-        notes=tuple(_notes(results, rows, published)),
+        notes=tuple(_notes(results, header, rows, published)),
         command=str(provenance.get("command") or ""),
         source=provenance_line(provenance),
     )
@@ -173,7 +175,10 @@ def _floor_rows(results: Sequence[ModelResult], columns: Sequence[Fact | Measure
 
 
 def _notes(
-    results: Sequence[ModelResult], rows: Sequence[Row], published: Published | None
+    results: Sequence[ModelResult],
+    header: Sequence[Cell],
+    rows: Sequence[Row],
+    published: Published | None,
 ) -> Iterable[str]:
     yield INTERVALS
     if any(len(group) > 1 for group in grouped(results).values()):
@@ -187,6 +192,8 @@ def _notes(
         yield FLOOR_NOTE
     if any(score.protocol == "course" for result in results for score in result.scores):
         yield COURSE_NOTE
+    if any(cell.value.endswith("ECE, calibrated, %") for cell in header):
+        yield HELD_OUT_NOTE
     if headline_split(results) != "test":
         yield "No test accuracy of ours: the labels of the test images are withheld from us."
     if published and any(result.name in published.models for result in results):

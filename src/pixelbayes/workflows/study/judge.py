@@ -19,8 +19,7 @@ from pixelbayes.evaluation import (
     mean_estimate,
     reliability_curve,
 )
-from pixelbayes.inference import class_posterior
-from pixelbayes.workflows.scoring import SMALLEST_SPLIT, ScoredSplit
+from pixelbayes.workflows.scoring import SMALLEST_SPLIT, ScoredSplit, posteriors_of
 
 __all__ = ["judge"]
 
@@ -52,9 +51,7 @@ def judge(
         if len(known) < SMALLEST_SPLIT:
             continue
         labels, table = split.images.labels[known], split.log_likelihood[known]
-        posteriors = {"raw": class_posterior(table, log_prior)}
-        if temperature is not None:
-            posteriors["calibrated"] = class_posterior(table, log_prior, temperature)
+        posteriors = posteriors_of(name, table, log_prior, labels, temperature)
         predicted = posteriors.get("calibrated", posteriors["raw"]).argmax(dim=1)
         fields["accuracy"][name] = accuracy(int((predicted == labels).sum()), len(labels))
         if dims is not None:
