@@ -7,7 +7,7 @@ A batch that does not fit the memory leaves its cells empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -146,7 +146,8 @@ def _sampling(
     }
     if batch == plan.naive:
         sides["some"], sides["none"] = naive_sides(model, labels, plan.passes)
-    times, memory = _measured(sides, plan, device)
+    _, memory = _measured({"cached": sides["cached"]}, replace(plan, repeats=1), device)
+    times, _ = _measured(sides, plan, device)
     row: dict[str, Any] = {"network": name, "batch": batch, "rate": None}
     if times is None:
         return row

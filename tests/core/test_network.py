@@ -108,6 +108,35 @@ def test_the_likelihood_is_float32_where_the_network_runs_in_bfloat16(random_lev
     assert described.means.dtype == torch.float32
 
 
+@pytest.mark.parametrize("all_labels", [False, True])
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_under_autocast_every_feature_is_bfloat16_up_to_the_last_layer(
+    random_levels, fusion, all_labels
+):
+    config = PixelCNNConfig(
+        classes=2, image_size=(8, 8), features=6, blocks_per_stage=1, fusion=fusion
+    )
+    network, levels = PixelCNN(config).eval(), random_levels(2, config)
+    wide: list[str] = []
+
+    def record(name: str):
+        def hook(module: torch.nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            tensors = [x for x in (*inputs, output) if isinstance(x, torch.Tensor)]
+            if any(x.is_floating_point() and x.dtype != torch.bfloat16 for x in tensors):
+                wide.append(name)
+
+        return hook
+
+    for name, module in network.named_modules():
+        if isinstance(module, WeightNormConv2d):
+            module.register_forward_hook(record(name))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        labels = torch.tensor([0, 1])
+        (network.for_each_label if all_labels else network)(levels, labels)
+    entrances = {"input_u", "input_row", "input_left"}  # they read the image itself
+    assert set(wide) <= entrances | {"output"}
+
+
 def test_initialisation_from_data_standardises_every_convolution(random_levels):
     config = PixelCNNConfig(classes=3, image_size=(8, 8), features=6, blocks_per_stage=1)
     network, levels = PixelCNN(config), random_levels(16, config)

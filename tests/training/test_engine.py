@@ -146,8 +146,12 @@ def test_a_batch_larger_than_the_data_is_the_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_training_works_in_every_precision(precision: str, tmp_path: Path) -> None:
-    _, rows = run(tmp_path, precision=precision, epochs=1)
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_training_works_in_every_precision(
+    precision: str, clip: float | None, tmp_path: Path
+) -> None:
+    optim = OptimConfig(lr=0.01, gradient_clip=clip)
+    _, rows = run(tmp_path, precision=precision, epochs=1, optim=optim)
 
     assert 0.0 < rows[0]["val/bits_per_dim"] < 20.0
 

@@ -184,7 +184,8 @@ class WeightNormConv2d(nn.Module):
                 the same image.
         """
         if len(inputs) > 1:
-            return aligned_sum(*self.terms(*inputs)) + self.bias[:, None, None]
+            total = aligned_sum(*self.terms(*inputs))
+            return total + self.bias.to(total.dtype)[:, None, None]  # autocast leaves sums alone
         (x,) = inputs
         if carry is None or self.padding[2] == 0:
             return self._convolve(x, self.weight(), self.bias, self.padding)

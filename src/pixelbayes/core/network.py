@@ -330,7 +330,8 @@ class PixelCNN(nn.Module):
                 return layer(*inputs)  # type: ignore[no-any-return]
             # Every image meets every label: the layer is linear, so each is convolved once.
             of_images, of_labels = layer.terms(*inputs)
-            both = of_images[:, None] + (of_labels + layer.bias[:, None, None])
+            bias = layer.bias.to(of_labels.dtype)
+            both = of_images[:, None] + (of_labels + bias[:, None, None])
             return both.flatten(0, 1)
 
         u = shift_down(entered(self.input_u))

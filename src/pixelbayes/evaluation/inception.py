@@ -219,8 +219,10 @@ class FIDInception(FeatureNetwork):
                 x = F.max_pool2d(x, kernel_size=3, stride=2)
                 found[192] = x.mean(dim=(2, 3))
             if max(dims) > 192:
-                for layer in self.rest:
-                    x = layer(x)
+                # The fuser would compile for each shape of input, for a few batches of each.
+                with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+                    for layer in self.rest:
+                        x = layer(x)
                 found[2048] = x.flatten(start_dim=1)
         return {d: found[d] for d in dims}
 

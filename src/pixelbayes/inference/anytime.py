@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.core.precision import ieee_float32
 from pixelbayes.inference.classification import BayesClassifier
 
 __all__ = ["AnytimeClassifier", "AnytimeResult", "AnytimeRule", "accumulate", "fit_anytime"]
@@ -77,6 +78,7 @@ def slices_of(height: int) -> list[slice]:
     return [slice(row, min(row + ROWS_PER_SLICE, height)) for row in starts]
 
 
+@ieee_float32()
 @torch.inference_mode()
 def accumulate(model: PixelCNN, levels: Tensor) -> Tensor:
     """Log p(x | y) of the rows up to the end of each slice, (N, K, S), float64, on the CPU.
@@ -173,6 +175,7 @@ class AnytimeClassifier:
         self.classifier = classifier
         self.rule = rule
 
+    @ieee_float32()
     @torch.inference_mode()
     def predict(self, levels: Tensor) -> AnytimeResult:
         """Classifies images, uint8, (N, C, H, W)."""

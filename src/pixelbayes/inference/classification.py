@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.core.precision import ieee_float32
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
 
 MEMORY_BUDGET = {"cpu": 1 << 28}
 """Bytes of features that one chunk may hold: fills a processor's cores; more hardly helps."""
-MEMORY_BUDGET_ELSEWHERE = 1 << 30
-"""As above, on a GPU: fills it, and fits a small one."""
+MEMORY_BUDGET_ELSEWHERE = 4 << 30
+"""As above, on a GPU: keeps it busy, and fits one of 8 GiB."""
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
 activated (2 F), three per resolution with one block, and one block's temporaries."""
@@ -100,6 +101,7 @@ class BayesClassifier:
         self.memory_budget = memory_budget
         self.autocast = autocast
 
+    @ieee_float32()
     @torch.inference_mode()
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.core.precision import ieee_float32
 from pixelbayes.inference.cached import complete_cached
 from pixelbayes.inference.sampling import check_given
 
@@ -53,12 +54,12 @@ class WeightedDraws:
 
     def choose(self, count: int, generator: torch.Generator) -> Tensor:
         """Draws with probability proportional to weight, with replacement, (count, C, H, W)."""
-        chosen = torch.multinomial(
-            self.log_weights.exp(), count, replacement=True, generator=generator
-        )
-        return self.levels[chosen]
+        weights = self.log_weights.exp().to(generator.device)
+        chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
+        return self.levels[chosen.to(self.levels.device)]
 
 
+@ieee_float32()
 @torch.inference_mode()
 def importance_weights(model: PixelCNN, labels: Tensor, levels: Tensor, known: Tensor) -> Tensor:
     """log w of completed images, not normalised, (B,), float64, on the CPU.

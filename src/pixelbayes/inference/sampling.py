@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pixelbayes.core.likelihood import require_levels, standard_noise
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.core.precision import ieee_float32
 
 __all__ = [
     "RowCallback",
@@ -90,6 +91,7 @@ def sample_naive(
     return complete_naive(model, labels, blank, nothing, generator=generator, on_row=on_row)
 
 
+@ieee_float32()
 @torch.inference_mode()
 def complete_naive(
     model: PixelCNN,

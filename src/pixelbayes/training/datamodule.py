@@ -12,6 +12,8 @@ from pixelbayes.training.config import TrainingConfig
 
 __all__ = ["LevelsDataModule"]
 
+EVALUATED_AT_A_TIME = 256  # images, at least, on a GPU: small passes only wait to be started
+
 
 class LevelsDataModule(pl.LightningDataModule):
     """Training and validation images as levels, moved to the device once.
@@ -73,8 +75,11 @@ class LevelsDataModule(pl.LightningDataModule):
 
     def _evaluation(self, levels: Tensor, labels: Tensor) -> EvaluationStream:
         share = self._share()
-        chunk = -(-self.training.batch_size // share.world)
-        return EvaluationStream(*self._on_device(levels, labels), chunk=chunk, share=share)
+        images = self.training.batch_size
+        levels, labels = self._on_device(levels, labels)
+        if levels.device.type != "cpu":
+            images = max(images, EVALUATED_AT_A_TIME)
+        return EvaluationStream(levels, labels, chunk=-(-images // share.world), share=share)
 
     def _on_device(self, levels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         device: torch.device = self._trainer().strategy.root_device

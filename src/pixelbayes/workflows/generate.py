@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNNConfig
+from pixelbayes.core.precision import ieee_float32
 from pixelbayes.data import read_image
 from pixelbayes.inference import PixelBayes, complete, complete_weighted, first_rows, sample
 from pixelbayes.workflows.samples import Samples
@@ -24,6 +25,8 @@ __all__ = ["automatic_batch_size", "generate"]
 
 MEMORY_BUDGET = 1 << 28
 """Bytes of features and noise that are kept while one batch is drawn: fits a laptop."""
+MEMORY_BUDGET_ELSEWHERE = 4 << 30
+"""The same on a GPU, which needs large batches to be busy."""
 ROWS_PER_BLOCK = 10
 """Rows of F channels that the cached sampler keeps for one image in each gated block."""
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
@@ -73,7 +76,7 @@ def generate(
     if not len(labels):
         raise ValueError(f"no class to draw; choose from: {', '.join(model.classes)}")
     given = _given(model, source, rows, mask, candidates)
-    size = batch_size or automatic_batch_size(model.model.config)
+    size = batch_size or automatic_batch_size(model.model.config, model.device)
     generator = torch.Generator().manual_seed(seed)
     if given is not None and candidates > 1:
         levels = _chosen(model, labels, given, candidates, size, generator, progress)
@@ -192,6 +195,7 @@ def _chosen(
     return torch.cat(pictures)
 
 
+@ieee_float32()
 @torch.inference_mode()
 def _log_prob(model: PixelBayes, levels: Tensor, labels: Tensor) -> Tensor:
     """log p(x | y), (N,), float64, nats, on the CPU."""
@@ -203,8 +207,8 @@ def _log_prob(model: PixelBayes, levels: Tensor, labels: Tensor) -> Tensor:
     return torch.cat(scored).double()
 
 
-def automatic_batch_size(config: PixelCNNConfig) -> int:
-    """How many images can be drawn at a time within `MEMORY_BUDGET`.
+def automatic_batch_size(config: PixelCNNConfig, device: str | torch.device = "cpu") -> int:
+    """How many images can be drawn at a time within the memory budget of a device.
 
     >>> automatic_batch_size(PixelCNNConfig(classes=10))
     20
@@ -213,4 +217,5 @@ def automatic_batch_size(config: PixelCNNConfig) -> int:
     features = ROWS_PER_BLOCK * config.gated_blocks * config.features * width
     noise = height * width * (config.mixtures + config.channels)
     float32, float64 = 4, 8
-    return max(1, MEMORY_BUDGET // (features * float32 + noise * float64))
+    budget = MEMORY_BUDGET if torch.device(device).type == "cpu" else MEMORY_BUDGET_ELSEWHERE
+    return max(1, budget // (features * float32 + noise * float64))

@@ -12,6 +12,7 @@ from torch import Tensor
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.core.checkpoint import KIND, read_version
 from pixelbayes.core.initialisation import initialise_from_data
+from pixelbayes.core.storage import DESCRIPTION
 from pixelbayes.data import Augmentation, ImageDataset
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.configuration import RunError
@@ -66,7 +67,7 @@ def _require_current_version(run: Run) -> None:
     Raises:
         RunError: If its last checkpoint is of an older version.
     """
-    if run.last.exists() and (version := read_version(run.last)) < KIND.version:
+    if (run.last / DESCRIPTION).is_file() and (version := read_version(run.last)) < KIND.version:
         raise RunError(
             f"{run.path} was begun by an older pixelbayes (checkpoint version {version}, now "
             f"{KIND.version}): its checkpoints can be used, its training cannot be continued. "

@@ -136,6 +136,9 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser over the network's weights, and its schedule."""
         optimizer = _optimizer(self.optim, self.model)
+        # Lightning takes a fused optimiser to unscale gradients by itself and refuses to clip
+        # them; nothing is scaled here, not in bfloat16 either.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         total = self.epochs * self.steps_per_epoch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(self.optim, step, total)

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from pixelbayes.core.storage import DESCRIPTION
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.report import ReportError
 from pixelbayes.report.study import ModelResult, load_result
@@ -135,7 +136,7 @@ def _found(one: Contender) -> tuple[ModelResult, bool] | None:
     except RunError:
         return None
     epochs = len(run.metrics()["epoch"])
-    if not epochs or not run.best.is_dir():
+    if not epochs or not (run.best / DESCRIPTION).is_file():
         return None
     if (one.path / RESULT).is_file():
         result = load_result(one.path / RESULT)
