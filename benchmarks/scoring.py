@@ -1,9 +1,10 @@
 """What a trained model's scores owe to how images are made and tails are computed.
 
-The same weights and the same originals, scored six ways: reduced with or without antialiasing,
-rounded to levels or not, with exact tails or with the approximation of the paper's code.  The
-weights have learned from the first row's images, so a difference is of the score as well as of
-what the model is used to.
+The same weights and the same originals, scored seven ways: reduced by Pillow, which antialiases
+and rounds after the rows and after the columns, or in floating point with or without
+antialiasing, rounded to levels or not; with exact tails or with the approximation of the paper's
+code.  The weights have learned from the first row's images, so a difference is of the score as
+well as of what the model is used to.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from benchmarks.records import Column, Record, Table, origin
 from benchmarks.subjects import describe
 from pixelbayes.core import PixelCNN, bits_per_dim
-from pixelbayes.core.likelihood import HALF_BIN, LEVELS, log_logistic_bin
-from pixelbayes.data import ImageDataset
+from pixelbayes.core.likelihood import HALF_BIN, LEVELS, log_logistic_bin, to_axis
+from pixelbayes.data import ImageDataset, Resize
 from pixelbayes.evaluation import accuracy, mean_estimate, paired_difference
 
 if TYPE_CHECKING:
@@ -65,20 +68,22 @@ def measure(plan: Plan, network: PixelCNN, originals: ImageDataset) -> Record:
     validation = originals.split("validation")
     levels, labels = validation.levels[: plan.images], validation.labels[: plan.images]
     size = network.config.image_size
+    ours = _by_pillow(levels, size)
     antialiased, plain = (_reduced(levels, size, antialias=on) for on in (True, False))
     ways: dict[str, tuple[Tensor, LogBin]] = {
-        "antialiased, rounded, exact (as here)": (_rounded(antialiased), log_logistic_bin),
+        "Pillow, exact (as here)": (ours, log_logistic_bin),
+        "antialiased, rounded, exact": (_rounded(antialiased), log_logistic_bin),
         "antialiased, not rounded, exact": (antialiased, log_logistic_bin),
         "not antialiased, rounded, exact": (_rounded(plain), log_logistic_bin),
         "not antialiased, not rounded, exact": (plain, log_logistic_bin),
-        "antialiased, rounded, approximate": (_rounded(antialiased), paper_log_bin),
+        "Pillow, approximate": (ours, paper_log_bin),
         "not antialiased, not rounded, approximate (ports)": (plain, paper_log_bin),
     }
     tables = {
         name: _log_likelihoods(network, x, log_bin, plan.chunk)
         for name, (x, log_bin) in ways.items()
     }
-    ours = next(iter(tables.values()))
+    first = next(iter(tables.values()))
     return Record(
         name=f"scoring-{network.config.fusion}",
         title=f"What scores depend on, {network.config.fusion} fusion",
@@ -99,7 +104,7 @@ def measure(plan: Plan, network: PixelCNN, originals: ImageDataset) -> Record:
                     Column("same", "same class as the first row, %"),
                 ),
                 tuple(
-                    _row(name, table, ours, labels, network.config.dims, plan.seed)
+                    _row(name, table, first, labels, network.config.dims, plan.seed)
                     for name, table in tables.items()
                 ),
             ),
@@ -128,6 +133,15 @@ def paper_log_bin(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     )
     first, last = upper - F.softplus(upper), -F.softplus(lower)
     return torch.where(x < -OUTERMOST, first, torch.where(x > OUTERMOST, last, inside))
+
+
+def _by_pillow(levels: Tensor, size: tuple[int, int]) -> Tensor:
+    """As the package reads image files, on the [-1, 1] axis."""
+    resize = Resize(size)
+    images = (Image.fromarray(one.permute(1, 2, 0).squeeze(2).numpy()) for one in levels)
+    reduced = [torch.from_numpy(np.array(resize(image))) for image in images]
+    pixels = torch.stack(reduced).view(len(levels), *size, -1)
+    return to_axis(pixels.movedim(-1, 1), torch.float32)
 
 
 def _reduced(levels: Tensor, size: tuple[int, int], *, antialias: bool) -> Tensor:

@@ -154,7 +154,7 @@ def test_scoring_compares_every_way_with_the_first(tiny_model, noise):
     record = scoring.measure(scoring.QUICK, tiny_model.model, noise((16, 16)))
     first, *others = record.tables[0].rows
     assert "more" not in first
-    assert len(others) == 5
+    assert len(others) == 6
     assert all("more" in row for row in others)
 
 
