@@ -32,7 +32,9 @@ GEOMETRIES = ("crop", "stretch")
 
 @dataclass(frozen=True)
 class Resize:
-    """Brings an image to a fixed size, rounding to levels once.
+    """Brings an image to a fixed size in levels.
+
+    Pillow rounds to levels after the rows and again after the columns.
 
     The fields survive JSON, so a checkpoint can hold `dataclasses.asdict(resize)` and
     `Resize(**fields)` gives the same object back.
