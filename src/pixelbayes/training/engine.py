@@ -18,6 +18,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
@@ -114,7 +115,8 @@ def fit(
         notify=display.say,
     )
     state = folder / RESUME if resume and (folder / RESUME).exists() else None
-    with signals_restored(), quiet_lightning(), torch.random.fork_rng(devices=[]), display:
+    rng_restored = torch.random.fork_rng(devices=[])
+    with processes_left(), signals_restored(), quiet_lightning(), rng_restored, display:
         trainer = make_trainer(training, task.optim, folder, [display, stop, recorder])
         trainer.fit(task, datamodule=data, ckpt_path=state)
     return Outcome(
@@ -152,6 +154,20 @@ def make_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+@contextmanager
+def processes_left() -> Iterator[None]:
+    """Leaves the group of processes that is formed inside, however that ends.
+
+    A process that ends as a member may be aborted by the threads of its group.
+    """
+    member = dist.is_available() and dist.is_initialized()
+    try:
+        yield
+    finally:
+        if not member and dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def is_first_process() -> bool:
