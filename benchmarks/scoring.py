@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FULL", "QUICK", "Plan", "draw", "measure", "paper_log_bin"]
 
 SMALLEST_PROBABILITY = 1e-5  # openai/pixel-cnn, nn.py: below it the density stands in
+NEVER_LOGGED = 1e-12  # as there: keeps the logarithm that is not chosen finite
 OUTERMOST = 0.999  # as there: beyond it a level is the first or the last
 
 LogBin = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -128,10 +129,10 @@ def paper_log_bin(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     log_density = middle - log_scale - 2.0 * F.softplus(middle)
     inside = torch.where(
         probability > SMALLEST_PROBABILITY,
-        probability.clamp(min=1e-12).log(),
+        probability.clamp(min=NEVER_LOGGED).log(),
         log_density - math.log((LEVELS - 1) / 2),
     )
-    first, last = upper - F.softplus(upper), -F.softplus(lower)
+    first, last = F.logsigmoid(upper), F.logsigmoid(-lower)
     return torch.where(x < -OUTERMOST, first, torch.where(x > OUTERMOST, last, inside))
 
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.data import ImageDataset, load_dataset
+from pixelbayes.data import ImageDataset
 from pixelbayes.inference import PixelBayes
+from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.runs import Run
 
 __all__ = ["SMALL", "STUDY", "describe", "images_and_labels", "network", "trained"]
@@ -62,14 +63,11 @@ def trained(
     """
     run, model = Run.open(path), PixelBayes.load(path)
     data = run.config.data
-    return model, load_dataset(
+    return model, load_data_for(
+        model,
         data.data,
         data_dir=data_dir or data.data_dir,
-        image_size=image_size or model.resize.size,
-        channels=model.model.config.channels,
-        filter=model.resize.filter,
-        geometry=model.resize.geometry,
-        allow_upscaling=model.resize.allow_upscaling,
+        image_size=image_size,
         seed=data.split_seed,
         skip_bad=data.skip_bad_files,
         limit=limit or data.limit,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 import yaml
+from benchmarks.scoring import paper_log_bin
 
 import pixelbayes
 from pixelbayes.cli.main import COMMANDS
@@ -31,7 +30,6 @@ DOCUMENTS = sorted(
 LINK = re.compile(r"\]\(([^)\s]+)\)|<(?:img|a)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`(pixelbayes(?:\.\w+)+)`")
-APPROXIMATED_BELOW = 1e-5  # openai/pixel-cnn, nn.py: discretized_mix_logistic_loss
 
 
 def name_of(document: Path) -> str:
@@ -163,17 +161,6 @@ def test_the_citation_has_what_readers_of_it_need_and_the_version_of_the_package
         assert work["authors"]
 
 
-def approximated(x: torch.Tensor, mean: torch.Tensor, log_scale: float) -> torch.Tensor:
-    """log P of a level as openai/pixel-cnn has it: the density at the centre in the tails."""
-    inv_scale = math.exp(-log_scale)
-    above, below, centre = ((x - mean + d) * inv_scale for d in (HALF_BIN, -HALF_BIN, 0.0))
-    mass = torch.sigmoid(above) - torch.sigmoid(below)
-    density = centre - log_scale - 2 * F.softplus(centre) - math.log((LEVELS - 1) / 2)
-    inside = torch.where(mass > APPROXIMATED_BELOW, mass.clamp(min=1e-12).log(), density)
-    edges = torch.where(x < 0, F.logsigmoid(above), F.logsigmoid(-below))
-    return torch.where(x.abs() > 1 - HALF_BIN, edges, inside)
-
-
 def tails_table() -> list[tuple[float, float, float]]:
     text = (ROOT / "docs/deviations.md").read_text(encoding="utf-8")
     section = text.partition("## How far the approximation of tails is off")[2].partition("\n## ")[
@@ -190,7 +177,7 @@ def test_the_errors_of_tails_are_as_stated(log_scale: float, error: float, ours:
     x, mean = torch.meshgrid(levels, means, indexing="ij")
     scale = torch.tensor(log_scale, dtype=torch.float64)
     exact = log_logistic_bin(x, mean, scale)
-    off = (approximated(x, mean, log_scale) - exact).abs().max().item()
+    off = (paper_log_bin(x, mean, scale) - exact).abs().max().item()
     single = (log_logistic_bin(x.float(), mean.float(), scale.float()) - exact).abs().max().item()
     assert off == pytest.approx(error, rel=0.01)
     assert single <= ours

@@ -15,13 +15,10 @@ from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.inference.memory import feature_budget
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
 
-MEMORY_BUDGET = {"cpu": 1 << 28}
-"""Bytes of features that one chunk may hold: fills a processor's cores; more hardly helps."""
-MEMORY_BUDGET_ELSEWHERE = 4 << 30
-"""As above, on a GPU: keeps it busy, and fits one of 8 GiB."""
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
 activated (2 F), three per resolution with one block, and one block's temporaries."""
@@ -151,8 +148,7 @@ class BayesClassifier:
         trunk = (LIVE_FEATURE_MAPS + 8 * config.blocks_per_stage) * config.features * one_map
         budget = self.memory_budget
         if budget is None:
-            device = self.model.output.bias.device.type
-            budget = MEMORY_BUDGET.get(device, MEMORY_BUDGET_ELSEWHERE)
+            budget = feature_budget(self.model.output.bias.device)
         if self.model.shares_trunk:
             head = LIVE_HEAD_MAPS * self.model.output.bias.numel() * one_map
             labels = min(config.classes, max(1, (budget - trunk) // head))

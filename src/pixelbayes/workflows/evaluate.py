@@ -101,7 +101,7 @@ def evaluate(
             f"{SMALLEST_SPLIT} labelled images, and accuracy needs labels; choose another --split "
             f"of: {', '.join(dataset.splits)}"
         )
-    temperature = temperature_of(model, scored.get("validation"))
+    temperature = temperature_of(scored.get("validation"), model.log_prior)
     results = {name: split_result(model, name, scored[name], temperature) for name in labelled}
     headline = "test" if "test" in results else labelled[0]
     return Report(
@@ -209,6 +209,7 @@ def load_data_for(
     data: str,
     *,
     data_dir: str | Path | None = None,
+    image_size: tuple[int, int] | None = None,
     seed: int = 0,
     skip_bad: bool = False,
     limit: int | None = None,
@@ -219,6 +220,7 @@ def load_data_for(
         model: Decides size, filter, geometry and channels.
         data: Source, as for `pixelbayes.data.load_dataset`.
         data_dir: Folder of the data.
+        image_size: Rows and columns; None: the model's.
         seed: Of the splits; the one of training, or training images turn up in the test.
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split.
@@ -230,7 +232,7 @@ def load_data_for(
     return load_dataset(
         data,
         data_dir=data_dir,
-        image_size=resize.size,
+        image_size=image_size or resize.size,
         channels=model.model.config.channels,
         filter=resize.filter,
         geometry=resize.geometry,

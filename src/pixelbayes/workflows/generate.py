@@ -19,14 +19,11 @@ from pixelbayes.core import PixelCNNConfig
 from pixelbayes.core.precision import ieee_float32
 from pixelbayes.data import read_image
 from pixelbayes.inference import PixelBayes, complete, complete_weighted, first_rows, sample
+from pixelbayes.inference.memory import feature_budget
 from pixelbayes.workflows.samples import Samples
 
 __all__ = ["automatic_batch_size", "generate"]
 
-MEMORY_BUDGET = 1 << 28
-"""Bytes of features and noise that are kept while one batch is drawn: fits a laptop."""
-MEMORY_BUDGET_ELSEWHERE = 4 << 30
-"""The same on a GPU, which needs large batches to be busy."""
 ROWS_PER_BLOCK = 10
 """Rows of F channels that the cached sampler keeps for one image in each gated block."""
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
@@ -53,7 +50,7 @@ def generate(
         classes: Names or indices; None: all classes.
         count: Images of each class.
         seed: The same seed draws the same images, whatever the batch size.
-        batch_size: Images drawn at a time; None: as many as fit `MEMORY_BUDGET`.
+        batch_size: Images drawn at a time; None: as many as suit the device.
         source: An image file to complete.
         rows: How many of its first rows are kept; None: half of them, unless there is a mask.
         mask: An image file, white where pixels are drawn and black where they are kept.
@@ -217,5 +214,4 @@ def automatic_batch_size(config: PixelCNNConfig, device: str | torch.device = "c
     features = ROWS_PER_BLOCK * config.gated_blocks * config.features * width
     noise = height * width * (config.mixtures + config.channels)
     float32, float64 = 4, 8
-    budget = MEMORY_BUDGET if torch.device(device).type == "cpu" else MEMORY_BUDGET_ELSEWHERE
-    return max(1, budget // (features * float32 + noise * float64))
+    return max(1, feature_budget(torch.device(device)) // (features * float32 + noise * float64))

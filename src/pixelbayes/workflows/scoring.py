@@ -81,13 +81,13 @@ def score_split(
     return ScoredSplit(images, model.classifier().log_likelihoods(levels, progress=done))
 
 
-def temperature_of(model: PixelBayes, validation: ScoredSplit | None) -> float | None:
+def temperature_of(validation: ScoredSplit | None, log_prior: Tensor) -> float | None:
     """The temperature that suits validation images; None where there are not enough."""
     if validation is None or len(validation.labelled) < SMALLEST_SPLIT:
         return None
     chosen = validation.labelled
     return fit_temperature(
-        validation.log_likelihood[chosen], model.log_prior, validation.images.labels[chosen]
+        validation.log_likelihood[chosen], log_prior, validation.images.labels[chosen]
     )
 
 

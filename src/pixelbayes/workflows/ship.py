@@ -20,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from pixelbayes.core.files import write_whole
 from pixelbayes.core.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.evaluation import Estimate
 from pixelbayes.inference import PixelBayes
@@ -98,7 +99,7 @@ def ship(run_dir: str | Path, name: str, *, folder: Path | None = None) -> Path:
         )
     portable = replace(model.metadata, provenance=_portable(model.metadata.provenance, run.config))
     PixelBayes(model.model, portable).save(folder / name)
-    (folder / name / MODEL_CARD).write_text(card(name, model, run, report), encoding="utf-8")
+    write_whole(folder / name / MODEL_CARD, card(name, model, run, report))
     return folder / name
 
 

@@ -20,12 +20,11 @@ from torch import Tensor
 
 from pixelbayes.core.files import replacing
 from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
-from pixelbayes.evaluation import fit_temperature
 from pixelbayes.inference import class_posterior
 from pixelbayes.report import png_base64
 from pixelbayes.report.study import EpochScore
 from pixelbayes.training.seeds import derived_seed
-from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, ScoredSplit
+from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, ScoredSplit, temperature_of
 from pixelbayes.workflows.study.contenders import Contender
 from pixelbayes.workflows.study.judge import judge
 from pixelbayes.workflows.study.pieces import Pieces, levels_digest
@@ -144,15 +143,9 @@ class Measurement:
 
     def _temperature(self, validation: ScoredSplit | None) -> float | None:
         """Fitted on validation, and stored with the model for later predictions."""
-        if validation is None or len(validation.labelled) < SMALLEST_SPLIT:
-            return None
-        chosen = validation.labelled
-        fitted = fit_temperature(
-            validation.log_likelihood[chosen],
-            self.trained.log_prior,
-            validation.images.labels[chosen],
-        )
-        self.trained.save_temperature(self.best, fitted)
+        fitted = temperature_of(validation, self.trained.log_prior)
+        if fitted is not None:
+            self.trained.save_temperature(self.best, fitted)
         return fitted
 
     def _generated(self) -> dict[str, Any]:
