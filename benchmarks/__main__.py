@@ -31,7 +31,7 @@ from benchmarks import (
 )
 from benchmarks.records import write
 from benchmarks.subjects import trained
-from pixelbayes.core.checkpoint import CheckpointError
+from pixelbayes.models.checkpoint import CheckpointError
 from pixelbayes.data import DatasetError
 from pixelbayes.workflows.runs import RunError
 
@@ -78,7 +78,7 @@ def _run(name: str, given: argparse.Namespace) -> None:
     elif name == "scoring":
         ways = scoring.QUICK if given.quick else scoring.FULL
         model, originals = trained(given.run, given.data_dir, given.limit, tuple(given.original))
-        record, figures = scoring.measure(ways, model.model, originals), scoring.draw
+        record, figures = scoring.measure(ways, model.network, originals), scoring.draw
     elif name == "losses":
         settings = losses.QUICK if given.quick else losses.FULL
         record = losses.measure(replace(settings, data=given.data, data_dir=given.data_dir))

@@ -68,7 +68,7 @@ QUICK = Plan(thresholds=12, timed=16, repeats=2)
 
 def measure(plan: Plan, model: PixelBayes, dataset: ImageDataset) -> Record:
     """Fits the rule, replays it over all thresholds, and times it."""
-    network, prior = model.model, model.log_prior
+    network, prior = model.network, model.log_prior
     validation = dataset.split("validation")
     halves = stratified_split(validation.labels, {"fit": 0.5, "judge": 0.5}, plan.seed)
     levels = {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.data import ImageDataset
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.runs import Run
 

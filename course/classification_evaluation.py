@@ -18,7 +18,7 @@ from course_data import MODES, classify, find_course_data, positive, run, write_
 import pixelbayes
 from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import accuracy
-from pixelbayes.inference.pretrained import DEFAULT
+from pixelbayes.models.hub import DEFAULT
 from pixelbayes.workflows.evaluate import load_data_for
 
 

@@ -22,8 +22,8 @@ import pixelbayes
 from pixelbayes.data import DatasetError, Resize, find_images, read_images, write_png
 from pixelbayes.evaluation.fid import CourseProtocol, Features, score
 from pixelbayes.evaluation.inception import FIDInception
-from pixelbayes.inference import PixelBayes
-from pixelbayes.inference.pretrained import DEFAULT
+from pixelbayes.models import PixelBayes
+from pixelbayes.models.hub import DEFAULT
 from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.samples import Samples, check_output
@@ -44,7 +44,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
     test, tables = reference_folder(options.ref_data_dir)
     reference, _, _ = read_images(
         find_images(test)[0],
-        channels=model.model.config.channels,
+        channels=model.network.config.channels,
         resize=Resize(size=PROTOCOL.reference_size),
     )
     samples = generate(

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from course_data import MODES, classify, find_course_data, positive, run, write_predictions
 
-from pixelbayes.baselines import Classifier
+from pixelbayes.models import Classifier
 from pixelbayes.data import UNLABELLED, load_dataset
 from pixelbayes.evaluation import accuracy
 from pixelbayes.workflows.baseline import SETTINGS, train_baseline
-from pixelbayes.workflows.configuration import DataConfig
+from pixelbayes.workflows.config import DataConfig
 
 EVALUATED_AT_A_TIME = 32
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize, write_png
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 
 CLASSES = ("koala", "pizza", "sea lion")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
     from pixelbayes.inference import BayesClassifier, PixelBayes
-    from pixelbayes.inference.pretrained import load
+    from pixelbayes.models.hub import load
 
 __version__ = "0.1.0.dev0"
 
@@ -33,7 +33,7 @@ HOMES = {
     "PixelCNN": "pixelbayes.core",
     "PixelCNNConfig": "pixelbayes.core",
     "bits_per_dim": "pixelbayes.core",
-    "load": "pixelbayes.inference.pretrained",
+    "load": "pixelbayes.models.hub",
 }
 """Where each public name is defined: imported when it is asked for, since torch takes seconds."""
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pixelbayes.cli.main import main
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 
 MakeFolder = Callable[[int], Path]
 Capture = pytest.CaptureFixture[str]

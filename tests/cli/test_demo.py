@@ -13,9 +13,9 @@ import pytest
 
 from pixelbayes.cli.main import main
 from pixelbayes.core import PixelCNN
-from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 from pixelbayes.report import load
 from pixelbayes.training import RunStopped
 from pixelbayes.workflows.demo import DEMO

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import pixelbayes
 from pixelbayes.core import PixelCNN
-from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize, write_png
 from pixelbayes.evaluation.inception import FeatureNetwork, FIDInception, FIDWeightsError
 from pixelbayes.inference import PixelBayes, pretrained

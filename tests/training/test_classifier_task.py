@@ -9,15 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pixelbayes.baselines import Classifier, ResNet18
-from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.models import Classifier, ResNet18
+from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.evaluation.calibration import log_loss
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.engine import fit
 from pixelbayes.training.metrics import Row, read_metrics
-from pixelbayes.training.tasks import ClassifierTask
+from pixelbayes.training.classifier_task import ClassifierTask
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

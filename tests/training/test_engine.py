@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig, bits_per_dim
-from pixelbayes.core.checkpoint import Metadata, load_checkpoint
+from pixelbayes.models.checkpoint import Metadata, load_checkpoint
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.inference import BayesClassifier
 from pixelbayes.training import OptimConfig, TrainingConfig
@@ -16,7 +16,7 @@ from pixelbayes.training.config import OPTIMIZERS, PRECISIONS
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.engine import Outcome, fit
 from pixelbayes.training.metrics import Row, read_metrics
-from pixelbayes.training.tasks import PixelCNNTask
+from pixelbayes.training.pixelcnn_task import PixelCNNTask
 
 CLASSES = 3
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from pixelbayes.baselines import Classifier
+from pixelbayes.models import Classifier
 from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.training.schedule import learning_rate_factor
-from pixelbayes.training.tasks import ClassifierTask
+from pixelbayes.training.classifier_task import ClassifierTask
 from pixelbayes.workflows import DataConfig, Run, RunError
 from pixelbayes.workflows.baseline import (
     PUBLISHED,

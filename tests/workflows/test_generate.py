@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from pixelbayes.data import write_png
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.samples import OutputExistsError, save_samples
 

@@ -12,7 +12,7 @@ import torch
 
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 from pixelbayes.workflows.predict import find_inputs, predict, write_csv
 
 MakeFolder = Callable[[int], Path]

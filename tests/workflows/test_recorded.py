@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelbayes.core.checkpoint import load_checkpoint
+from pixelbayes.models.checkpoint import load_checkpoint
 from pixelbayes.data import load_dataset
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError, recorded

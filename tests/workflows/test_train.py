@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from pixelbayes.core.checkpoint import CheckpointError, load_checkpoint
+from pixelbayes.models.checkpoint import CheckpointError, load_checkpoint
 from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
-from pixelbayes.training.tasks import PixelCNNTask
+from pixelbayes.training.pixelcnn_task import PixelCNNTask
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.train import build_model, load_data, train
 

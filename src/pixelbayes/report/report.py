@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelbayes.core.files import write_whole
+from pixelbayes.io import write_whole
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.report.plain import finite, plain

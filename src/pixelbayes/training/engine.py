@@ -23,15 +23,15 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from pixelbayes.core.checkpoint import Metadata
+from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import LabelledImages
 from pixelbayes.inference.memory import keep_freed_memory
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.datamodule import LevelsDataModule
-from pixelbayes.training.display import RunDisplay
-from pixelbayes.training.recording import RESUME, RunRecorder, SafeCheckpointIO
-from pixelbayes.training.stopping import GracefulStop, signals_restored
-from pixelbayes.training.tasks import TrainingTask
+from pixelbayes.training.callbacks.display import RunDisplay
+from pixelbayes.training.callbacks.recording import RESUME, RunRecorder, SafeCheckpointIO
+from pixelbayes.training.callbacks.stopping import GracefulStop, signals_restored
+from pixelbayes.training.task import TrainingTask
 
 __all__ = ["Outcome", "fit", "is_first_process"]
 

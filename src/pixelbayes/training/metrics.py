@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pixelbayes.core.files import replacing
+from pixelbayes.io import replacing
+from pixelbayes.models.base import TrainedNetwork
 
 __all__ = [
     "BITS_PER_DIM",
     "COLUMNS",
+    "Criterion",
     "LOG_LOSS",
-    "Objective",
-    "Row",
+        "Row",
+    "best_epoch",
     "columns",
+    "criterion_of",
     "read_metrics",
     "write_metrics",
 ]
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What a training minimises, measured on training images and on validation images.
+class Criterion:
+    """What a run is judged by, measured on training images and on validation images.
 
     >>> BITS_PER_DIM.val
     'val/bits_per_dim'
@@ -47,17 +51,36 @@ class Objective:
         return f"val/{self.name}"
 
 
-BITS_PER_DIM = Objective("bits_per_dim", "bits/dim", "bits/dim")
-LOG_LOSS = Objective("log_loss", "log-loss", "nats")
+BITS_PER_DIM = Criterion("bits_per_dim", "bits/dim", "bits/dim")
+LOG_LOSS = Criterion("log_loss", "log-loss", "nats")
 
 
-def columns(objective: Objective) -> tuple[str, ...]:
+def criterion_of(kind: type[TrainedNetwork[Any]] | None) -> Criterion:
+    """Bits/dim of a density, and else the log-loss; the latter also where nothing is trained."""
+    return BITS_PER_DIM if kind is not None and kind.is_density else LOG_LOSS
+
+
+def best_epoch(curves: Mapping[str, Sequence[float | None]], criterion: Criterion) -> int:
+    """The first epoch with the lowest measured value, counted from 1; 0 where there is none.
+
+    >>> best_epoch({"epoch": [1, 2, 3], "val/log_loss": [0.9, None, 0.4]}, LOG_LOSS)
+    3
+    """
+    measured = [
+        (value, int(epoch or 0))
+        for value, epoch in zip(curves[criterion.val], curves["epoch"], strict=True)
+        if value is not None
+    ]
+    return min(measured, default=(0.0, 0))[1]
+
+
+def columns(criterion: Criterion) -> tuple[str, ...]:
     """Names of the columns of metrics.csv, in their order."""
     return (
         "epoch",  # epochs done, so the first row says 1
         "step",  # optimiser steps done
-        objective.train,  # as the weights went by, with dropout and augmentation
-        objective.val,
+        criterion.train,  # as the weights went by, with dropout and augmentation
+        criterion.val,
         "train/accuracy",  # share of the fixed subset, 0..1; empty where not measured
         "val/accuracy",
         "lr",  # of the epoch's last step

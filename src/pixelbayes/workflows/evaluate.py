@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pixelbayes.data import ImageDataset, describe, load_dataset
-from pixelbayes.inference import PixelBayes
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.io import Reading, plain
+from pixelbayes.models import Model, load_model
+from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.report import Report, png_base64, save
+from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.provenance import provenance as measure_provenance
 from pixelbayes.workflows.runs import Run
@@ -38,21 +41,22 @@ from pixelbayes.workflows.scoring import (
 __all__ = [
     "DEFAULT_SPLITS",
     "EvaluationError",
-    "describe_model",
     "evaluate",
+    "evaluate_checkpoint",
     "evaluate_run",
+    "is_checkpoint",
     "load_data_for",
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
 
 
-class EvaluationError(ValueError):
+class EvaluationError(PixelBayesError):
     """A model cannot be evaluated on this data, with the reason and what to do."""
 
 
 def evaluate(
-    model: PixelBayes,
+    model: Model,
     dataset: ImageDataset,
     *,
     splits: Sequence[str] | None = None,
@@ -105,7 +109,7 @@ def evaluate(
     results = {name: split_result(model, name, scored[name], temperature) for name in labelled}
     headline = "test" if "test" in results else labelled[0]
     return Report(
-        title=title or f"{model.model.config.fusion} fusion on {dataset.source}",
+        title=title or f"{model.title} on {dataset.source}",
         classes=list(model.classes),
         temperature=temperature,
         accuracy=results[headline].accuracy,
@@ -113,7 +117,7 @@ def evaluate(
         splits=results,
         curves={name: list(column) for name, column in (curves or {}).items()},
         samples=_samples(model, samples_per_class, seed, progress),
-        model=describe_model(model),
+        model=plain(model.describe()),
         data=describe(dataset),
         training=dict(training or {}),
         provenance={
@@ -141,7 +145,8 @@ def evaluate_run(
     """Measures the best model of a run and writes the report.
 
     The fitted temperature is stored in the run's best checkpoint, so that later predictions are
-    calibrated.  Where the report goes elsewhere (`output`), the checkpoint stays as it is.
+    calibrated.  Neither that nor the run's report is touched where the report goes elsewhere
+    (`output`), or where other data are measured than the run was trained on.
 
     Args:
         path: A run directory.
@@ -150,8 +155,8 @@ def evaluate_run(
         samples_per_class: As for `evaluate`.
         data: Source of the images; None: the one that the run was trained on.
         data_dir: Folder of the data; None: as in training.
-        output: Folder of the report; None: the run directory.
-        title: Of the report; None: made of the run's name, the fusion and the data.
+        output: Folder of the report; None: the run directory, if the data are its own.
+        title: Of the report; None: made of the run's name, the model and the data.
         device: Where the model runs.
         progress: See `Progress`.
 
@@ -160,52 +165,124 @@ def evaluate_run(
         CheckpointError: If the run has no usable checkpoint.
         DatasetError: If the data cannot be loaded.
     """
-    keep_freed_memory()
     run = Run.open(Path(path))
     if not run.best.is_dir():
         raise EvaluationError(
             f"{run.path} has no model yet: no epoch was finished (status "
             f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {run.path}' goes on"
         )
-    model = PixelBayes.load(run.best, device)
-    config = run.config
-    if data is None:
-        data, data_dir = config.data.data, data_dir or config.data.data_dir
-    dataset = load_data_for(
-        model,
-        data,
-        data_dir=data_dir,
-        seed=config.data.split_seed,
-        skip_bad=config.data.skip_bad_files,
-        limit=config.data.limit,
-    )
+    model, config = load_model(run.best, device), run.config
+    own = data is None or data == config.data.data
+    dataset = _load(model, config.data, data, data_dir)
     report = evaluate(
         model,
         dataset,
         splits=splits,
         seed=seed,
         samples_per_class=samples_per_class,
-        title=title or f"{run.path.name}: {model.model.config.fusion} fusion on {dataset.source}",
+        title=title or f"{run.path.name}: {model.title} on {dataset.source}",
         curves=run.metrics(),
         training={
             "seed": config.seed,
-            "optim": asdict(config.optim),
-            "training": asdict(config.training),
+            "optim": plain(config.optim),
+            "training": plain(config.training),
             "run": {
                 key: run.info[key] for key in ("status", "best_epoch", "commit") if key in run.info
             },
         },
         progress=progress,
     )
-    save(report, run.path if output is None else Path(output))
-    if report.temperature is not None and output is None:
-        metadata = replace(model.metadata, temperature=report.temperature)
-        PixelBayes(model.model, metadata).save(run.best)
+    if output is not None:
+        save(report, Path(output))
+    elif own:
+        save(report, run.path)
+        if report.temperature is not None:
+            model.with_temperature(report.temperature).save(run.best)
     return report
 
 
+def evaluate_checkpoint(
+    folder: str | Path,
+    *,
+    splits: Sequence[str] | None = None,
+    seed: int = 0,
+    samples_per_class: int = 4,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    output: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> Report:
+    """Measures a model that is no run directory: a checkpoint folder, or a shipped model.
+
+    The checkpoint itself says on which data it was trained.  It is read and never written.
+
+    Args:
+        folder: Checkpoint folder.
+        splits: As for `evaluate`.
+        seed: As for `evaluate`.
+        samples_per_class: As for `evaluate`.
+        data: Source of the images; None: the one that the model was trained on.
+        data_dir: Folder of the data; None: as in training.
+        output: Folder of the report; None writes none.
+        device: Where the model runs.
+        progress: See `Progress`.
+
+    Raises:
+        CheckpointError: If there is no usable checkpoint.
+        EvaluationError: If it is not known on which data to measure, or they do not fit.
+        DatasetError: If the data cannot be loaded.
+    """
+    folder = Path(folder)
+    model = load_model(folder, device)
+    settings = model.metadata.provenance.get("config", {})
+    recorded = settings.get("data", {})
+    if data is None and "data" not in recorded:
+        raise EvaluationError(
+            f"{folder} does not say which data it was trained on; name a source with --data"
+        )
+    origin = f"provenance.config.data in {folder / DESCRIPTION}"
+    trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
+    dataset = _load(model, trained_on, data, data_dir)
+    report = evaluate(
+        model,
+        dataset,
+        splits=splits,
+        seed=seed,
+        samples_per_class=samples_per_class,
+        title=f"{folder.name}: {model.title} on {dataset.source}",
+        training=settings,
+        progress=progress,
+    )
+    if output is not None:
+        save(report, Path(output))
+    return report
+
+
+def is_checkpoint(folder: str | Path) -> bool:
+    """Whether the folder holds a checkpoint itself, as best/ of a run does."""
+    return (Path(folder) / DESCRIPTION).is_file()
+
+
+def _load(
+    model: Model, trained_on: DataConfig, data: str | None, data_dir: str | Path | None
+) -> ImageDataset:
+    """The data that a model was trained on, or others, the way the model wants its images."""
+    keep_freed_memory()
+    if data is None:
+        data, data_dir = trained_on.data, data_dir or trained_on.data_dir
+    return load_data_for(
+        model,
+        data,
+        data_dir=data_dir,
+        seed=trained_on.split_seed,
+        skip_bad=trained_on.skip_bad_files,
+        limit=trained_on.limit,
+    )
+
+
 def load_data_for(
-    model: PixelBayes,
+    model: Model,
     data: str,
     *,
     data_dir: str | Path | None = None,
@@ -233,7 +310,7 @@ def load_data_for(
         data,
         data_dir=data_dir,
         image_size=image_size or resize.size,
-        channels=model.model.config.channels,
+        channels=model.channels,
         filter=resize.filter,
         geometry=resize.geometry,
         allow_upscaling=resize.allow_upscaling,
@@ -243,22 +320,15 @@ def load_data_for(
     )
 
 
-def describe_model(model: PixelBayes) -> dict[str, Any]:
-    """The architecture in plain values: configuration and number of weights."""
-    config = asdict(model.model.config)
-    parameters = sum(weight.numel() for weight in model.model.parameters())
-    return {**config, "image_size": list(config["image_size"]), "parameters": parameters}
-
-
-def _check_fit(model: PixelBayes, dataset: ImageDataset) -> None:
+def _check_fit(model: Model, dataset: ImageDataset) -> None:
     if dataset.classes != model.classes:
         raise EvaluationError(
             f"the model was trained on {len(model.classes)} classes ({_listed(model.classes)}), "
             f"but {dataset.source} has {len(dataset.classes)} ({_listed(dataset.classes)}); "
             "evaluate it on data with the same classes in the same order"
         )
-    config = model.model.config
-    expected, got = (config.channels, *config.image_size), (dataset.channels, *dataset.image_size)
+    expected = (model.channels, *model.image_size)
+    got = (dataset.channels, *dataset.image_size)
     if expected != got:
         raise EvaluationError(
             f"the model wants images of {expected} (channels, rows, columns), "
@@ -271,9 +341,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _samples(
-    model: PixelBayes, per_class: int, seed: int, progress: Progress | None
+    model: Model, per_class: int, seed: int, progress: Progress | None
 ) -> dict[str, list[str]]:
-    if per_class == 0:
+    if per_class == 0 or not model.can_sample:
         return {}
     drawn = generate(model, count=per_class, seed=seed, progress=progress)
     pictures: dict[str, list[str]] = {name: [] for name in model.classes}

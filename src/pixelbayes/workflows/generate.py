@@ -15,23 +15,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelbayes.core import PixelCNNConfig
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core import PixelCNN
 from pixelbayes.data import read_image
-from pixelbayes.inference import PixelBayes, complete, complete_weighted, first_rows, sample
-from pixelbayes.inference.memory import feature_budget
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference import complete, complete_weighted, first_rows
+from pixelbayes.models import Model, PixelBayes
 from pixelbayes.workflows.samples import Samples
 
-__all__ = ["automatic_batch_size", "generate"]
+__all__ = ["generate"]
 
-ROWS_PER_BLOCK = 10
-"""Rows of F channels that the cached sampler keeps for one image in each gated block."""
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
 WHITE = 128  # from this level on, a pixel of a mask is white
 
 
 def generate(
-    model: PixelBayes,
+    model: Model,
     classes: Sequence[str | int] | None = None,
     *,
     count: int = 1,
@@ -73,10 +71,10 @@ def generate(
     if not len(labels):
         raise ValueError(f"no class to draw; choose from: {', '.join(model.classes)}")
     given = _given(model, source, rows, mask, candidates)
-    size = batch_size or automatic_batch_size(model.model.config, model.device)
+    size = batch_size or model.images_at_a_time()
     generator = torch.Generator().manual_seed(seed)
     if given is not None and candidates > 1:
-        levels = _chosen(model, labels, given, candidates, size, generator, progress)
+        levels = _chosen(labels, given, candidates, size, generator, progress)
     else:
         levels = _drawn(model, labels, given, size, generator, progress)
     return Samples(
@@ -92,20 +90,22 @@ def generate(
 
 @dataclass(frozen=True, eq=False)
 class _Given:
-    """An image to complete: uint8 (C, H, W), and bool (H, W)."""
+    """An image to complete."""
 
+    network: PixelCNN
     levels: Tensor
+    """uint8, (C, H, W)."""
     known: Tensor
+    """bool, (H, W)."""
 
 
 def _given(
-    model: PixelBayes,
+    model: Model,
     source: str | Path | None,
     rows: int | None,
     mask: str | Path | None,
     candidates: int,
 ) -> _Given | None:
-    config = model.model.config
     if source is None:
         for flag, given in (("--rows", rows), ("--mask", mask)):
             if given is not None:
@@ -113,6 +113,8 @@ def _given(
         if candidates > 1:
             raise ValueError("--candidates chooses between completions; give --complete FILE")
         return None
+    if not isinstance(model, PixelBayes):
+        raise PixelBayesError(f"a {model.noun} cannot complete images; a PixelCNN can")
     if mask is not None:
         if rows is not None:
             raise ValueError("--rows and --mask both say which pixels are kept; give one of them")
@@ -122,16 +124,17 @@ def _given(
                 f"{mask} keeps every pixel; make it white where pixels are to be drawn"
             )
     else:
-        height = config.image_size[0]
+        height = model.image_size[0]
         kept = height // 2 if rows is None else rows
         if not 0 <= kept < height:
             raise ValueError(f"--rows is the number of rows to keep, 0..{height - 1}, got {kept}")
-        known = first_rows(model.model, kept)
-    return _Given(read_image(source, channels=config.channels, resize=model.resize), known)
+        known = first_rows(model.network, kept)
+    levels = read_image(source, channels=model.channels, resize=model.resize)
+    return _Given(model.network, levels, known)
 
 
 def _drawn(
-    model: PixelBayes,
+    model: Model,
     labels: Tensor,
     given: _Given | None,
     batch_size: int,
@@ -139,8 +142,7 @@ def _drawn(
     progress: Callable[[str, int, int], None] | None,
 ) -> Tensor:
     """One draw for each label, (N, C, H, W), on the CPU."""
-    network, batches = model.model, labels.split(batch_size)
-    rows = network.config.image_size[0]
+    batches, rows = labels.split(batch_size), model.image_size[0]
     if given is not None:
         rows = int((~given.known).any(dim=1).sum())
     finished = 0
@@ -153,20 +155,19 @@ def _drawn(
 
     drawn = []
     for batch in batches:
-        there = batch.to(model.device)
         if given is None:
-            levels = sample(network, there, generator=generator, on_row=on_row)
+            levels = model.draw(batch, generator, on_row)
         else:
+            there = batch.to(model.device)
             start = given.levels.to(model.device).expand(len(batch), -1, -1, -1)
             levels = complete(
-                network, there, start, given.known, generator=generator, on_row=on_row
+                given.network, there, start, given.known, generator=generator, on_row=on_row
             )
         drawn.append(levels.cpu())
     return torch.cat(drawn)
 
 
 def _chosen(
-    model: PixelBayes,
     labels: Tensor,
     given: _Given,
     candidates: int,
@@ -178,7 +179,7 @@ def _chosen(
     pictures = []
     for number, label in enumerate(labels.tolist(), start=1):
         draws = complete_weighted(
-            model.model,
+            given.network,
             label,
             given.levels,
             given.known,
@@ -192,26 +193,7 @@ def _chosen(
     return torch.cat(pictures)
 
 
-@ieee_float32()
-@torch.inference_mode()
-def _log_prob(model: PixelBayes, levels: Tensor, labels: Tensor) -> Tensor:
+def _log_prob(model: Model, levels: Tensor, labels: Tensor) -> Tensor:
     """log p(x | y), (N,), float64, nats, on the CPU."""
-    scored = []
     batches = zip(levels.split(SCORED_AT_A_TIME), labels.split(SCORED_AT_A_TIME), strict=True)
-    for batch, batch_labels in batches:
-        there = batch.to(model.device)
-        scored.append(model.model(there, batch_labels.to(model.device)).log_prob(there).cpu())
-    return torch.cat(scored).double()
-
-
-def automatic_batch_size(config: PixelCNNConfig, device: str | torch.device = "cpu") -> int:
-    """How many images can be drawn at a time within the memory budget of a device.
-
-    >>> automatic_batch_size(PixelCNNConfig(classes=10))
-    20
-    """
-    height, width = config.image_size
-    features = ROWS_PER_BLOCK * config.gated_blocks * config.features * width
-    noise = height * width * (config.mixtures + config.channels)
-    float32, float64 = 4, 8
-    return max(1, feature_budget(torch.device(device)) // (features * float32 + noise * float64))
+    return -torch.cat([model.nats(*batch) for batch in batches])

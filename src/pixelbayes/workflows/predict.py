@@ -21,8 +21,9 @@ import torch
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images, read_image
 from pixelbayes.data.files import bad_files_error
-from pixelbayes.inference import BayesClassifier, PixelBayes, class_posterior
+from pixelbayes.inference import class_posterior
 from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.models import Model
 
 __all__ = ["Inputs", "Prediction", "columns", "find_inputs", "predict", "write_csv"]
 
@@ -54,8 +55,9 @@ class Prediction:
     """log p(y | x) of each class, nats."""
     log_likelihood: tuple[float, ...]
     """log p(x | y) of each class, nats per image; the temperature does not touch it."""
-    bits_per_dim: float
-    """Code length of the image under p(x), the mixture of all classes by their prior."""
+    bits_per_dim: float | None
+    """Code length of the image under p(x), the mixture of all classes by their prior; None where
+    the model is no density."""
 
 
 def find_inputs(paths: Sequence[str | Path]) -> Inputs:
@@ -83,7 +85,7 @@ def find_inputs(paths: Sequence[str | Path]) -> Inputs:
 
 
 def predict(
-    model: PixelBayes,
+    model: Model,
     paths: Sequence[str | Path],
     *,
     temperature: float | None = None,
@@ -113,11 +115,12 @@ def predict(
     if chunk < 1:
         raise ValueError(f"chunk is a number of images above 0, got {chunk}")
     keep_freed_memory()
-    classifier = model.classifier(temperature)
+    if temperature is not None:
+        model = model.with_temperature(temperature)
     files = [Path(path) for path in paths]
     if not skip_bad:
         _check(model, files, progress)
-    return _classify(model, classifier, files, skip_bad, on_bad, progress, chunk)
+    return _classify(model, files, skip_bad, on_bad, progress, chunk)
 
 
 def columns(classes: Sequence[str]) -> list[str]:
@@ -152,17 +155,17 @@ def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], file: T
     rows = 0
     for rows, row in enumerate(predictions, start=1):  # noqa: B007
         numbers = (row.bits_per_dim, *row.log_posterior, *row.log_likelihood)
-        texts = [f"{number:.{DIGITS}g}" for number in numbers]
+        texts = ["" if number is None else f"{number:.{DIGITS}g}" for number in numbers]
         writer.writerow([row.path, row.name, row.index, *texts])
     return rows
 
 
-def _read(model: PixelBayes, path: Path) -> torch.Tensor:
-    return read_image(path, channels=model.model.config.channels, resize=model.resize)
+def _read(model: Model, path: Path) -> torch.Tensor:
+    return read_image(path, channels=model.channels, resize=model.resize)
 
 
 def _check(
-    model: PixelBayes, paths: Sequence[Path], progress: Callable[[str, int, int], None] | None
+    model: Model, paths: Sequence[Path], progress: Callable[[str, int, int], None] | None
 ) -> None:
     bad = []
     for done, path in enumerate(paths, start=1):
@@ -177,8 +180,7 @@ def _check(
 
 
 def _classify(
-    model: PixelBayes,
-    classifier: BayesClassifier,
+    model: Model,
     files: Sequence[Path],
     skip_bad: bool,
     on_bad: Callable[[BadFile], None] | None,
@@ -197,18 +199,18 @@ def _classify(
                 if on_bad is not None:
                     on_bad(BadFile(error.path, error.reason))
         if some:
-            log_likelihood = classifier.log_likelihoods(torch.stack(levels))
-            yield from _predictions(model, some, log_likelihood, classifier.temperature)
+            log_likelihood = model.log_likelihoods(torch.stack(levels))
+            yield from _predictions(model, some, log_likelihood)
         if progress is not None:
             progress("classifying", min(start + chunk, len(files)), len(files))
 
 
 def _predictions(
-    model: PixelBayes, paths: Sequence[Path], log_likelihood: torch.Tensor, temperature: float
+    model: Model, paths: Sequence[Path], log_likelihood: torch.Tensor
 ) -> Iterator[Prediction]:
-    log_posterior = class_posterior(log_likelihood, model.log_prior, temperature)
+    log_posterior = class_posterior(log_likelihood, model.log_prior, model.temperature)
     marginal = torch.logsumexp(log_likelihood + model.log_prior, dim=1)
-    code_length = bits_per_dim(marginal, model.model.config.dims)
+    code_length = None if model.dims is None else bits_per_dim(marginal, model.dims)
     for row, path in enumerate(paths):
         index = int(log_posterior[row].argmax())
         yield Prediction(
@@ -217,7 +219,7 @@ def _predictions(
             name=model.classes[index],
             log_posterior=tuple(log_posterior[row].tolist()),
             log_likelihood=tuple(log_likelihood[row].tolist()),
-            bits_per_dim=float(code_length[row]),
+            bits_per_dim=None if code_length is None else float(code_length[row]),
         )
 
 

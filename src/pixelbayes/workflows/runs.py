@@ -8,107 +8,46 @@ runs/NAME/best/          checkpoint of the epoch with the lowest validation loss
 runs/NAME/last/          checkpoint of the last epoch
 runs/NAME/epochs/0005/   checkpoints kept on the way, where --checkpoint-every asks for them
 runs/NAME/resume.ckpt    the training's own state, for --resume only
+
+The files are checked against each other: run.json knows the digest of config.yaml and the number of
+rows of metrics.csv, so that half a file is damage and not other settings.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any
 
-from pixelbayes.core.files import write_whole
-from pixelbayes.training.config import OptimConfig, TrainingConfig
-from pixelbayes.training.metrics import BITS_PER_DIM, Objective, columns, read_metrics
-from pixelbayes.workflows.configuration import Configuration, DataConfig, RunError, require_seed
+from pixelbayes.io import FormatError, read_json, write_json, write_whole
+from pixelbayes.training.metrics import Criterion, columns, criterion_of, read_metrics
+from pixelbayes.workflows.config import (
+    DataConfig,
+    NetworkConfig,
+    RunConfig,
+    RunError,
+    read_configuration,
+)
 
-__all__ = [
-    "SECTIONS",
-    "DataConfig",
-    "NetworkConfig",
-    "Run",
-    "RunConfig",
-    "RunDirectory",
-    "RunError",
-]
+__all__ = ["DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError"]
 
 CONFIG, INFO, METRICS = "config.yaml", "run.json", "metrics.csv"
-STATUSES = ("running", "stopped", "finished", "failed")
-
-Config = TypeVar("Config", bound=Configuration)
-Directory = TypeVar("Directory", bound="RunDirectory[Any]")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """`PixelCNNConfig` without what the data decide; the defaults suit one processor.
-
-    The values are checked when the network is built.
-    """
-
-    features: int = 40
-    """Channels of both streams."""
-    blocks_per_stage: int = 1
-    """Gated blocks between two changes of resolution."""
-    mixtures: int = 5
-    """Logistic components per pixel."""
-    dropout: float = 0.5
-    """Probability of dropping a feature inside a gated block, in [0, 1)."""
-    fusion: str = "gated"
-    """Where the label enters: none, early, gated, late, joint, film, gated-preact or
-    gated-gates."""
-    embedding: int = 32
-    """Size of the label embedding."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig(Configuration):
-    """Everything that decides a run of a PixelCNN++.
-
-    Raises:
-        RunError: On construction, if the seed is no whole number of 0 or more.
-    """
-
-    data: DataConfig = field(default_factory=DataConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    seed: int = 0
-    """Decides first weights, order of the images, augmentation and dropout."""
-
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
-
-
-SECTIONS: Mapping[str, type] = {
-    "data": DataConfig,
-    "network": NetworkConfig,
-    "optim": OptimConfig,
-    "training": TrainingConfig,
-}
-
-
-class RunDirectory(Generic[Config]):
+class Run:
     """The directory of a run, whatever kind of model it trains.
 
     Attributes:
-        kind: What is trained, as in run.json.
-        objective: What the training minimises.
         path: The directory.
         config: What was asked for.
     """
 
-    kind: ClassVar[str]
-    objective: ClassVar[Objective]
-    configuration: ClassVar[type[Configuration]]
-
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
 
     @classmethod
-    def create(cls: type[Directory], path: str | Path, config: Any) -> Directory:
+    def create(cls, path: str | Path, config: RunConfig) -> Run:
         """Makes the directory of a new run.
 
         Raises:
@@ -127,11 +66,11 @@ class RunDirectory(Generic[Config]):
         return run
 
     @classmethod
-    def open(cls: type[Directory], path: str | Path) -> Directory:
+    def open(cls, path: str | Path) -> Run:
         """Opens the directory of an existing run.
 
         Raises:
-            RunError: If it is none, with what is missing, or that of another kind of model.
+            RunError: If it is none, with what is missing, or a file of it is damaged.
         """
         path = Path(path)
         if not path.is_dir():
@@ -139,10 +78,32 @@ class RunDirectory(Generic[Config]):
         missing = [name for name in (CONFIG, INFO) if not (path / name).is_file()]
         if missing:
             raise RunError(f"no run in {path}: {' and '.join(missing)} missing there")
-        found = kind_of(path)
-        if found != cls.kind:
-            raise RunError(f"{path} holds a run of a {found}; this needs one of a {cls.kind}")
-        return cls(path, cls.configuration.read(path / CONFIG))
+        text, info = read_configuration(path / CONFIG), _read_info(path)
+        recorded = info.get("config_sha256")
+        if recorded not in (None, _digest(text)):
+            raise RunError(
+                f"{path / CONFIG} is not the file that {INFO} was written with: it was changed or "
+                "damaged. Restore it; to train with other settings, give it to --config of a new "
+                "run"
+            )
+        run = cls(path, RunConfig.from_yaml(text, str(path / CONFIG)))
+        rows, epochs = len(run.metrics()["epoch"]), info.get("epochs", 0)
+        if rows < epochs:
+            raise RunError(
+                f"{path / METRICS} is damaged: it has {rows} rows, but {INFO} knows of {epochs} "
+                "epochs; restore it from a copy"
+            )
+        return run
+
+    @property
+    def kind(self) -> str:
+        """Of the model, as in `pixelbayes.models.MODELS`."""
+        return self.config.model
+
+    @property
+    def criterion(self) -> Criterion:
+        """What decides which epoch is best."""
+        return criterion_of(self.config.kind)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -177,43 +138,31 @@ class RunDirectory(Generic[Config]):
     def metrics(self) -> dict[str, list[float | None]]:
         """Columns of metrics.csv, one entry per epoch; None where nothing was measured."""
         rows = read_metrics(self.path / METRICS)
-        return {name: [row.get(name) for row in rows] for name in columns(self.objective)}
+        return {name: [row.get(name) for row in rows] for name in columns(self.criterion)}
 
-    def write_config(self, config: Config) -> None:
+    def write_config(self, config: RunConfig) -> None:
         """Replaces config.yaml."""
         self.config = config
-        write_whole(self.path / CONFIG, config.to_yaml())
+        text = config.to_yaml()
+        if (self.path / INFO).exists():
+            self.update_info(config_sha256=None)  # until both files are written
+        write_whole(self.path / CONFIG, text)
+        if (self.path / INFO).exists():
+            self.update_info(config_sha256=_digest(text))
 
     def update_info(self, **changes: Any) -> None:
         """Changes entries of run.json, which appears whole or not at all."""
-        write_whole(self.path / INFO, json.dumps({**self.info, **changes}, indent=2) + "\n")
+        write_json(self.path / INFO, {**self.info, **changes})
 
 
-class Run(RunDirectory[RunConfig]):
-    """The run of a PixelCNN++."""
-
-    kind = "pixelcnn"
-    objective = BITS_PER_DIM
-    configuration = RunConfig
-
-
-def kind_of(path: Path) -> str:
-    """What the run in a directory trains, "pixelcnn" where it does not say.
-
-    Raises:
-        RunError: If run.json cannot be read.
-    """
-    return str(_read_info(path).get("kind", Run.kind))
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_info(folder: Path) -> dict[str, Any]:
-    path = folder / INFO
-    if not path.exists():
-        return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} does not describe a run")
-    return content
+        return read_json(folder / INFO, "a run")
+    except FileNotFoundError:
+        return {}
+    except FormatError as error:
+        raise RunError(str(error)) from error

@@ -16,9 +16,9 @@ from typing import Any
 from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
-from pixelbayes.core.files import write_whole
+from pixelbayes.io import write_whole
 from pixelbayes.data import grid, write_png
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import Model
 
 __all__ = ["OutputExistsError", "Samples", "check_output", "save_samples"]
 
@@ -49,7 +49,7 @@ class Samples:
 
 
 def save_samples(
-    samples: Samples, model: PixelBayes, folder: str | Path, *, overwrite: bool = False
+    samples: Samples, model: Model, folder: str | Path, *, overwrite: bool = False
 ) -> list[Path]:
     """Writes one PNG for each image, a grid with a row for each class, and `samples.json`.
 
@@ -71,7 +71,7 @@ def save_samples(
     names = _file_names(model.classes)
     numbers: Counter[int] = Counter()
     paths, entries = [], []
-    code_length = bits_per_dim(samples.log_prob, model.model.config.dims)
+    code_length = bits_per_dim(samples.log_prob, model.dims or 1)
     for i, label in enumerate(samples.labels.tolist()):
         numbers[label] += 1
         path = folder / f"{names[label]}-{numbers[label]:04}.png"

@@ -25,7 +25,8 @@ from pixelbayes.evaluation import (
     per_class_accuracy,
     reliability_curve,
 )
-from pixelbayes.inference import PixelBayes, class_posterior
+from pixelbayes.inference import class_posterior
+from pixelbayes.models import Model
 from pixelbayes.report import SplitResult, WrongImage, png_base64
 
 __all__ = [
@@ -61,7 +62,7 @@ class ScoredSplit:
 
 
 def score_split(
-    model: PixelBayes, dataset: ImageDataset, name: str, progress: Progress | None = None
+    model: Model, dataset: ImageDataset, name: str, progress: Progress | None = None
 ) -> ScoredSplit:
     """Scores the images of a split at the model's size.
 
@@ -78,7 +79,7 @@ def score_split(
         if progress is not None:
             progress(f"scoring {name}", count, len(images))
 
-    return ScoredSplit(images, model.classifier().log_likelihoods(levels, progress=done))
+    return ScoredSplit(images, model.log_likelihoods(levels, progress=done))
 
 
 def temperature_of(validation: ScoredSplit | None, log_prior: Tensor) -> float | None:
@@ -117,7 +118,7 @@ def posteriors_of(
 
 
 def split_result(
-    model: PixelBayes, name: str, scored: ScoredSplit, temperature: float | None
+    model: Model, name: str, scored: ScoredSplit, temperature: float | None
 ) -> SplitResult:
     """Accuracy, code length and calibration of the labelled images of a split."""
     images = scored.images.select(scored.labelled)
@@ -127,12 +128,13 @@ def split_result(
     predicted = answer.argmax(dim=1)
     confusion = confusion_matrix(predicted, labels, len(model.classes))
     of_truth = log_likelihood.gather(1, labels[:, None])[:, 0]
-    dims = model.model.config.dims
     return SplitResult(
         split=name,
         n=len(labels),
         accuracy=accuracy(int(confusion.diagonal().sum()), len(labels)),
-        bits_per_dim=mean_estimate(bits_per_dim(of_truth, dims), "bits/dim"),
+        bits_per_dim=None
+        if model.dims is None
+        else mean_estimate(bits_per_dim(of_truth, model.dims), "bits/dim"),
         confusion=confusion.tolist(),
         per_class=per_class_accuracy(confusion),
         log_loss={key: log_loss(posterior, labels) for key, posterior in posteriors.items()},
@@ -164,31 +166,32 @@ def _most_confidently_wrong(images: LabelledImages, log_posterior: Tensor) -> li
 
 
 def notes_on(
-    model: PixelBayes, scored: Mapping[str, ScoredSplit], available: Mapping[str, LabelledImages]
+    model: Model, scored: Mapping[str, ScoredSplit], available: Mapping[str, LabelledImages]
 ) -> list[str]:
     """What the numbers do not say: marginal code lengths, missing labels, a missing split."""
     notes = []
     for name, split in scored.items():
         marginal = torch.logsumexp(split.log_likelihood + model.log_prior, dim=1)
         known, n = len(split.labelled), len(marginal)
-        if n >= SMALLEST_SPLIT:
-            code_length = bits_per_dim(marginal, model.model.config.dims)
+        if n >= SMALLEST_SPLIT and model.dims is not None:
+            code_length = bits_per_dim(marginal, model.dims)
             notes.append(
                 f"Code length of {name} under p(x), the mixture of all classes: "
                 f"{mean_estimate(code_length, 'bits/dim')}."
             )
         if known < SMALLEST_SPLIT:
             notes.append(
-                f"{n - known} of the {n} images of {name} have no label: it has predictions and "
-                "the code length under p(x), but no accuracy and no calibration."
+                f"{n - known} of the {n} images of {name} have no label: it has predictions"
+                f"{' and the code length under p(x)' if model.dims else ''}, but no accuracy and "
+                "no calibration."
             )
         elif known < n:
             notes.append(
-                f"{n - known} of the {n} images of {name} have no label and count only in the "
-                "code length under p(x)."
+                f"{n - known} of the {n} images of {name} have no label and count only in "
+                f"{'the code length under p(x)' if model.dims else 'the predictions'}."
             )
     if "validation" not in available:
         notes.append("There is no validation split, so no temperature was fitted.")
-    if model.model.config.fusion == "none":
+    if not model.uses_labels:
         notes.append("The model ignores the label (fusion none), so its accuracy is chance.")
     return notes

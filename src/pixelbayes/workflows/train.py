@@ -1,31 +1,59 @@
-"""Training a model from a configuration: data, network, first weights, then the engine."""
+"""Training a model of any kind from a configuration, into a run directory that keeps its record."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.core.checkpoint import KIND, read_version
-from pixelbayes.core.initialisation import initialise_from_data
-from pixelbayes.core.storage import DESCRIPTION
-from pixelbayes.data import Augmentation, ImageDataset
+from pixelbayes.data import Augmentation, ImageDataset, describe, load_dataset
+from pixelbayes.inference.classification import uniform_log_prior
+from pixelbayes.io import plain
+from pixelbayes.models import Metadata
+from pixelbayes.models.storage import DESCRIPTION, VERSION, read_description
+from pixelbayes.training import RunStopped, TrainingConfig
+from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
-from pixelbayes.workflows.configuration import RunError
-from pixelbayes.workflows.recorded import load_data, train_recorded
-from pixelbayes.workflows.runs import Run, RunConfig
+from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
+from pixelbayes.workflows.provenance import now, provenance
+from pixelbayes.workflows.runs import Run
 
-if TYPE_CHECKING:
-    from pixelbayes.training.tasks import PixelCNNTask
+__all__ = [
+    "MAY_CHANGE",
+    "build_network",
+    "data_digest",
+    "load_data",
+    "require_same_settings",
+    "require_unfinished",
+    "train",
+]
 
-__all__ = ["build_model", "load_data", "network_config", "train"]
+MAY_CHANGE = (
+    "data.data_dir",  # the digest of the data says whether they are the same
+    "training.checkpoint_every",
+    "training.epochs",
+    "training.max_time",
+    "training.patience",
+    "training.accelerator",
+    "training.devices",
+    "training.num_nodes",
+)
+"""Settings that another part of a run may have; they change how long and where, not what."""
+
+FIRST_RESUMABLE = 2
+"""Checkpoint version from which on a training's state means what it means today: in version 1
+early and joint fusion read e_y undivided."""
 
 
-def train(config: RunConfig, run_dir: Path, *, resume: bool = False, progress: bool = True) -> Run:
+def train(
+    config: RunConfig, run_dir: str | Path, *, resume: bool = False, progress: bool = True
+) -> Run:
     """Trains a model and fills a run directory.
 
     On one processor a run that was stopped and resumed ends with the same weights, bit for bit,
@@ -39,75 +67,271 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool = False, progress: b
         progress: Whether to show progress on stderr.
 
     Raises:
-        RunError: If the directory does not fit, or the resumed run is complete already.
+        RunError: If the directory or the batch size does not fit, or the resumed run is complete.
+        MissingPackageError: If the kind of model needs a package that is not installed.
         DatasetError: If the data cannot be used.
         DivergedError: If the loss stopped being a number.
         RunStopped: If a signal or the time limit stopped it; `resume` continues.
     """
+    from pixelbayes.training.engine import fit, is_first_process
+    from pixelbayes.training.task import TrainingTask
 
-    def task(dataset: ImageDataset) -> PixelCNNTask:
-        from pixelbayes.training.tasks import PixelCNNTask
-
-        return PixelCNNTask(
-            build_model(config, dataset),
-            config.optim,
-            config.training,
-            images=len(dataset.split("train")),
-            seed=config.seed,
-        )
-
+    run_dir, first = Path(run_dir), is_first_process()  # other processes compute; this also writes
     if resume:
-        _require_current_version(Run.open(Path(run_dir)))
-    return train_recorded(Run, config, Path(run_dir), task, resume=resume, progress=progress)
-
-
-def _require_current_version(run: Run) -> None:
-    """Refuses to continue a run whose state means something else in this version.
-
-    Raises:
-        RunError: If its last checkpoint is of an older version.
-    """
-    if (run.last / DESCRIPTION).is_file() and (version := read_version(run.last)) < KIND.version:
+        run = Run.open(run_dir)
+        _require_resumable(run)
+        require_same_settings(run, config)
+        require_unfinished(run, config.training)
+    dataset = load_data(config.data, crop_margin=config.training.crop_margin)
+    digest = data_digest(dataset)
+    if resume and run.info.get("data_sha256", digest) != digest:
         raise RunError(
-            f"{run.path} was begun by an older pixelbayes (checkpoint version {version}, now "
-            f"{KIND.version}): its checkpoints can be used, its training cannot be continued. "
-            "Train a new run."
+            f"the data are not those that {run_dir} was trained on: {config.data.data} has "
+            "changed since; restore it, or train a new run"
         )
+    _require_batch(config, dataset)
+    origin = {
+        **provenance(),
+        "config": plain(config),
+        "data": describe(dataset),
+        "seed": config.seed,
+    }
+    metadata = Metadata(
+        classes=dataset.classes,
+        resize=asdict(dataset.resize),
+        log_prior=tuple(uniform_log_prior(len(dataset.classes)).tolist()),
+        provenance=origin,
+    )
+    task = TrainingTask(
+        config.kind(build_network(config, dataset), metadata),
+        config.optim,
+        config.training,
+        images=len(dataset.split("train")),
+        seed=config.seed,
+    )
+    if not resume:
+        run = Run.create(run_dir, config) if first else Run(run_dir, config)
+    with _recorded(run, config, origin, digest, first=first) as ending:
+        outcome = fit(
+            task,
+            dataset.split("train"),
+            dataset.split("validation"),
+            folder=run_dir,
+            resume=resume,
+            progress=progress,
+        )
+        ending["reason"] = outcome.reason
+    return run
 
 
-def network_config(config: RunConfig, dataset: ImageDataset) -> PixelCNNConfig:
-    """The network for these data.
+def load_data(config: DataConfig, *, crop_margin: int = 0) -> ImageDataset:
+    """Loads the images of a run.
+
+    Args:
+        config: Which ones.
+        crop_margin: Pixels that training images have beyond the model's size.
 
     Raises:
-        ValueError: If a setting has a value that is not accepted.
+        DatasetError: If they cannot be used.
     """
-    return PixelCNNConfig(
-        classes=len(dataset.classes),
-        image_size=dataset.image_size,
-        channels=dataset.channels,
-        **asdict(config.network),
+    return load_dataset(
+        config.data,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        channels=config.channels,
+        filter=config.filter,
+        geometry=config.geometry,
+        allow_upscaling=config.allow_upscaling,
+        crop_margin=crop_margin,
+        fractions=None,
+        seed=config.split_seed,
+        skip_bad=config.skip_bad_files,
+        limit=config.limit,
     )
 
 
-def build_model(config: RunConfig, dataset: ImageDataset) -> PixelCNN:
+def build_network(config: RunConfig, dataset: ImageDataset) -> nn.Module:
     """The network with its first weights, a function of the seed and the data.
 
     Raises:
-        ValueError: If a setting has a value that is not accepted.
+        PixelBayesError: If a setting has a value that is not accepted.
     """
-    described = network_config(config, dataset)
+    kind = config.kind
     with torch.random.fork_rng(devices=[]):  # layers and dropout draw from the global generator
         torch.manual_seed(derived_seed("weights", config.seed))
-        model = PixelCNN(described)
+        network: nn.Module = kind.build(
+            config.network,
+            classes=len(dataset.classes),
+            channels=dataset.channels,
+            image_size=dataset.image_size,
+        )
         if config.training.initialisation == "data":
-            initialise_from_data(model, *_first_images(config, dataset))
-    return model
+            images = dataset.split("train")
+            generator = torch.Generator()
+            generator.manual_seed(derived_seed("initialisation", config.seed))
+            chosen = torch.randperm(len(images), generator=generator)
+            chosen = chosen[: config.training.init_images]
+            augmentation = Augmentation(crop_margin=config.training.crop_margin)
+            kind.initialise(
+                network, augmentation.centre(images.levels[chosen]), images.labels[chosen]
+            )
+    return network
 
 
-def _first_images(config: RunConfig, dataset: ImageDataset) -> tuple[Tensor, Tensor]:
-    """Levels and labels of some training images, chosen by the seed."""
-    images = dataset.split("train")
-    generator = torch.Generator().manual_seed(derived_seed("initialisation", config.seed))
-    chosen = torch.randperm(len(images), generator=generator)[: config.training.init_images]
-    augmentation = Augmentation(crop_margin=config.training.crop_margin)
-    return augmentation.centre(images.levels[chosen]), images.labels[chosen]
+def require_same_settings(run: Run, config: RunConfig) -> None:
+    """Refuses to continue a run under settings that would make it another one.
+
+    Raises:
+        RunError: If any differ, with a list of them.
+    """
+    before, after = _flat(plain(run.config)), _flat(plain(config))
+    different = [
+        f"{name}: {before.get(name)!r} there, {after.get(name)!r} now"
+        for name in {**before, **after}
+        if before.get(name) != after.get(name) and name not in MAY_CHANGE
+    ]
+    if different:
+        raise RunError(
+            f"{run.path} was trained with other settings; leave them out to continue it, or train "
+            f"a new run: {'; '.join(different)}"
+        )
+
+
+def require_unfinished(run: Run, training: TrainingConfig) -> None:
+    """Refuses to continue a run that has nothing left to do.
+
+    Raises:
+        RunError: If all epochs are done, or it ended for want of improvement.
+    """
+    info = run.info
+    done, best = info.get("epochs", 0), info.get("best_epoch", 0)
+    if info.get("status") != "finished":
+        return
+    if done >= training.epochs:
+        raise RunError(
+            f"{run.path} is finished: all {done} epochs are done; a larger --epochs continues it"
+        )
+    patience = training.patience
+    if patience is not None and done - best >= patience:
+        raise RunError(
+            f"{run.path} is finished: validation {run.criterion.words} has not improved in the "
+            f"{done - best} epochs since epoch {best}; a --patience above {done - best} continues "
+            "it"
+        )
+
+
+def data_digest(dataset: ImageDataset) -> str:
+    """SHA-256 of the training and validation images and their labels, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in ("train", "validation"):
+        images = dataset.split(name)
+        for tensor in (images.levels, images.labels):
+            digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _require_resumable(run: Run) -> None:
+    """Refuses to continue a run whose state means something else in this version.
+
+    Raises:
+        RunError: If its last checkpoint is of such an older version.
+    """
+    if not (run.last / DESCRIPTION).is_file():
+        return
+    version = read_description(run.last)["version"]
+    if run.config.kind.is_density and version < FIRST_RESUMABLE:
+        raise RunError(
+            f"{run.path} was begun by an older pixelbayes (checkpoint version {version}, now "
+            f"{VERSION}): its checkpoints can be used, its training cannot be continued. Train a "
+            "new run."
+        )
+
+
+def _require_batch(config: RunConfig, dataset: ImageDataset) -> None:
+    """Refuses a batch size whose last batch is too small for the kind of network.
+
+    Raises:
+        RunError: If so, with a batch size that works.
+    """
+    training = config.training
+    world = training.devices * training.num_nodes
+    images, least = len(dataset.split("train")), config.kind.smallest_batch(dataset.image_size)
+
+    def smallest_share(batch_size: int) -> int:
+        return -(-(images % batch_size or batch_size) // world)
+
+    if smallest_share(training.batch_size) < least:
+        larger = range(training.batch_size + 1, images + world + 1)
+        works = next((size for size in larger if smallest_share(size) >= least), None)
+        advice = "more training images" if works is None else f"--batch-size {works}"
+        raise RunError(
+            f"--batch-size {training.batch_size} leaves {images} training images a last batch of "
+            f"{images % training.batch_size or training.batch_size}, and at "
+            f"{dataset.image_size[0]}x{dataset.image_size[1]} pixels batch normalisation needs "
+            f"{least} per device; pass {advice}"
+        )
+
+
+@contextmanager
+def _recorded(
+    run: Run, config: RunConfig, origin: dict[str, Any], digest: str, *, first: bool
+) -> Iterator[dict[str, Any]]:
+    """Keeps run.json true: running now, and afterwards how it ended.  First process only."""
+    ending: dict[str, Any] = {"reason": None}
+    if not first:
+        try:
+            yield ending
+        except RunStopped:
+            # The first process reports; a status other than 0 would make Lightning kill it.
+            raise SystemExit(0) from None
+        return
+    run.write_config(config)
+    run.update_info(
+        kind=run.kind,
+        status="running",
+        reason=None,
+        seed=config.seed,
+        classes=origin["data"]["classes"],
+        started=run.info.get("started", origin["date"]),
+        resumed=origin["date"] if "started" in run.info else None,
+        ended=None,
+        data_sha256=digest,
+        **{name: origin[name] for name in ("versions", "commit", "command", "machine", "data")},
+    )
+    status = "failed"
+    try:
+        yield ending
+        status = "finished"
+    except RunStopped as stopped:
+        status, ending["reason"] = "stopped", stopped.reason
+        raise
+    except KeyboardInterrupt:
+        status, ending["reason"] = "stopped", "interrupted"
+        raise
+    except BaseException as error:
+        ending["reason"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        run.update_info(status=status, ended=now(), **ending, **_progress_of(run))
+
+
+def _progress_of(run: Run) -> dict[str, Any]:
+    """Epochs done and the best of them, from metrics.csv."""
+    columns = run.metrics()
+    values = [value for value in columns[run.criterion.val] if value is not None]
+    return {
+        "epochs": len(columns["epoch"]),
+        "best_epoch": best_epoch(columns, run.criterion),
+        f"best_{run.criterion.name}": min(values, default=None),
+    }
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

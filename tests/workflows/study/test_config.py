@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixelbayes.workflows.baseline import PUBLISHED, TUNED, BaselineConfig
-from pixelbayes.workflows.configuration import RunError
+from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.runs import RunConfig
 from pixelbayes.workflows.study import StudyConfig, output_folder
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pixelbayes.inference import PixelBayes
+from pixelbayes.models import PixelBayes
 from pixelbayes.report.study import ModelResult, load_result
 from pixelbayes.training import DivergedError, RunStopped
-from pixelbayes.workflows.configuration import RunError
+from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.evaluate import evaluate_run
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study
@@ -36,7 +36,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
         calls.append((run_dir.parent.name, resume))
         return train(config, run_dir, resume=resume, progress=progress)
 
-    monkeypatch.setattr("pixelbayes.workflows.study.contenders.train", counting)
+    monkeypatch.setattr("pixelbayes.workflows.study.trial.train", counting)
     return calls
 
 
@@ -204,7 +204,7 @@ def test_a_training_that_the_time_limit_stops_is_shown_as_unfinished_and_goes_on
         raise RunStopped("max_time", 2)
 
     with monkeypatch.context() as patched:
-        patched.setattr("pixelbayes.workflows.study.contenders.train", one_epoch)
+        patched.setattr("pixelbayes.workflows.study.trial.train", one_epoch)
         outcome = run_study(config, only=["gated"], seconds=1e6)
     (gated,) = outcome.results
     assert (gated.reason, gated.epochs, gated.accuracy) == ("unfinished", 1, {})
@@ -248,7 +248,7 @@ def test_a_run_that_another_program_trains_is_left_alone(
 def test_a_run_of_a_study_that_was_killed_goes_on_at_once(
     command: str, config: StudyConfig, tmp_path: Path
 ) -> None:
-    from pixelbayes.workflows.study.contenders import contender
+    from pixelbayes.workflows.study.trial import contender
 
     one = contender("gated", 0, config.model("gated", 0), tmp_path)
     run = Run.create(one.path, one.config)
@@ -341,7 +341,7 @@ def test_a_training_that_diverges_does_not_stop_the_others(
             raise DivergedError(7, 0.002)
         return train(config, run_dir, resume=resume, progress=progress)
 
-    monkeypatch.setattr("pixelbayes.workflows.study.contenders.train", diverging)
+    monkeypatch.setattr("pixelbayes.workflows.study.trial.train", diverging)
     outcome = run_study(config.overridden(epochs=1), network=None)
     assert outcome.failed
     assert [result.name for result in outcome.results] == ["late"]

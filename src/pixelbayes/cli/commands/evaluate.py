@@ -57,7 +57,7 @@ def evaluate(
         json: Print the report as JSON instead of a table.
         quiet: Show no progress.
     """
-    from pixelbayes.inference.pretrained import find_model
+    from pixelbayes.models.hub import find_model
     from pixelbayes.report import to_json
     from pixelbayes.workflows.evaluate import evaluate_run
     from pixelbayes.workflows.evaluate_checkpoint import evaluate_checkpoint, is_checkpoint

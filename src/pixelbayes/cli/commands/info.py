@@ -47,7 +47,7 @@ def info(
         diagram: SVG file to write with the architecture of the model.
         json: Print JSON instead of a table or a card.
     """
-    from pixelbayes.inference.pretrained import find_model, is_model, model_card
+    from pixelbayes.models.hub import find_model, is_model, model_card
 
     folder = find_model(subject) if is_model(subject) or Path(subject).is_dir() else None
     if folder is None and diagram is not None:
@@ -91,7 +91,7 @@ def _show(described: dict[str, Any]) -> None:
 
 
 def _draw(folder: Path, file: Path) -> None:
-    from pixelbayes.inference import PixelBayes
+    from pixelbayes.models import PixelBayes
     from pixelbayes.report.architecture import architecture_svg
 
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _draw(folder: Path, file: Path) -> None:
 
 def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
     from pixelbayes.data import DatasetError, describe, load_dataset, open_source
-    from pixelbayes.inference.pretrained import shipped
+    from pixelbayes.models.hub import shipped
 
     try:
         open_source(subject, data_dir=data_dir)
@@ -117,7 +117,7 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from pixelbayes.inference import PixelBayes
+    from pixelbayes.models import PixelBayes
     from pixelbayes.workflows.evaluate import describe_model
     from pixelbayes.workflows.runs import Run
 

@@ -10,7 +10,7 @@ from pixelbayes.cli.commands.device import resolve
 from pixelbayes.cli.signatures import CommandParser, UsageError
 
 if TYPE_CHECKING:
-    from pixelbayes.inference import PixelBayes
+    from pixelbayes.models import PixelBayes
 
 __all__ = ["add_leading_model", "leading_model", "load_model"]
 
@@ -26,7 +26,7 @@ def load_model(model: str | None, device: str) -> PixelBayes:
         UsageError: If none was named and none is shipped.
         CheckpointError: If the model cannot be used.
     """
-    from pixelbayes.inference.pretrained import DEFAULT, load, shipped
+    from pixelbayes.models.hub import DEFAULT, load, shipped
 
     if model is None:
         if DEFAULT not in shipped():
@@ -50,7 +50,7 @@ def leading_model(model: str | None, rest: Sequence[str]) -> tuple[str | None, l
     Returns:
         The model and the arguments that are left.
     """
-    from pixelbayes.inference.pretrained import is_model
+    from pixelbayes.models.hub import is_model
 
     if model is None and rest and is_model(rest[0]):
         return rest[0], list(rest[1:])

@@ -106,7 +106,7 @@ def _table(output: Path) -> Iterator[TextIO]:
         with output.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             yield file
         return
-    from pixelbayes.core.files import replacing  # torch comes with it, which --help does without
+    from pixelbayes.io import replacing  # torch comes with it, which --help does without
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with (

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pixelbayes.core.files import write_whole
+from pixelbayes.io import write_whole
 from pixelbayes.evaluation.accuracy import McNemar
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pixelbayes.core.files import write_whole
+from pixelbayes.io import write_whole
 from pixelbayes.report.study.comparing import comparison_drawings
 from pixelbayes.report.study.marks import Drawing
 from pixelbayes.report.study.page import Content, index_page, samples_page, table_page

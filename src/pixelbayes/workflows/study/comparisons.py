@@ -14,7 +14,7 @@ from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import mcnemar, paired_difference
 from pixelbayes.report.study import Comparison, ModelResult
 from pixelbayes.workflows.study.measure import ANSWERS
-from pixelbayes.workflows.study.pieces import Pieces
+from pixelbayes.workflows.study.cache import Cache
 
 __all__ = ["compared"]
 
@@ -30,7 +30,7 @@ def compared(results: Sequence[ModelResult], folders: Mapping[str, Path]) -> lis
 
     Args:
         results: All results of the study.
-        folders: Where the pieces of each are, by `label`.
+        folders: Where the cache of each are, by `label`.
     """
     return [
         replace(result, comparisons=_comparisons(result, results, folders))
@@ -75,7 +75,7 @@ def _answers(result: ModelResult, folders: Mapping[str, Path]) -> dict[str, Any]
     key = result.provenance.get(ANSWERS_KEY)
     if key is None or label(result) not in folders:
         return {}
-    found: dict[str, Any] = Pieces(folders[label(result)]).known(ANSWERS, key) or {}
+    found: dict[str, Any] = Cache(folders[label(result)]).known(ANSWERS, key) or {}
     return found
 
 

@@ -8,12 +8,14 @@
     models:                                   # what each of them changes
       early: {network: {fusion: early}}
       gated-long: {network: {fusion: gated}, training: {epochs: 300}}
-      resnet18: {baseline: resnet18, optim: {lr: 0.001}}
+      resnet18: {model: resnet18, optim: {lr: 0.001}}
+      both: {ensemble: [early, resnet18]}
     published: cpen455
     samples_per_class: 25
     fid: {dims: [64, 192, 2048], reference_size: [64, 64]}
 
-A model is a configuration of its run: a `RunConfig`, or with `baseline` a `BaselineConfig`.
+A model is a configuration of its run, a `RunConfig`, or an `EnsembleConfig`, which names other
+models of the study.
 """
 
 from __future__ import annotations
@@ -26,25 +28,77 @@ from typing import Any
 
 import yaml
 
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.distances import RESAMPLES
+from pixelbayes.io import plain
 from pixelbayes.report.study import published_study
-from pixelbayes.workflows.baseline import BaselineConfig
-from pixelbayes.workflows.configuration import (
+from pixelbayes.workflows.config import (
     Configuration,
+    DataConfig,
+    RunConfig,
     RunError,
     read_configuration,
     require_seed,
 )
-from pixelbayes.workflows.runs import RunConfig
-from pixelbayes.workflows.study.fid_config import FIDConfig, require_count
 
-__all__ = ["FIDConfig", "ModelConfig", "StudyConfig", "output_folder"]
+__all__ = ["EnsembleConfig", "FIDConfig", "ModelConfig", "StudyConfig", "output_folder"]
 
-ModelConfig = RunConfig | BaselineConfig
-
-BASELINES = ("resnet18",)
 RESERVED = ("tables", "figures", "features")
 """Folders of the study directory that hold something else than a model."""
 STUDY_YAML = "study.yaml"
+PROTOCOLS = ("course", "matched")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FIDConfig(Configuration):
+    """How generated images are compared with real ones; see `pixelbayes.evaluation.fid`.
+
+    Raises:
+        RunError: On construction, if a field has a value that is not accepted.
+    """
+
+    protocols: tuple[str, ...] = PROTOCOLS
+    """course (samples_per_class images, 192 features) and matched (as many as real ones)."""
+    dims: tuple[int, ...] = (64, 192, 2048)
+    """Numbers of features of the matched protocol; those that the network lacks are left out."""
+    reference_size: tuple[int, int] | None = None
+    """Rows and columns of the course protocol's real images.  None: the model's own size."""
+    bootstrap: int = RESAMPLES
+    """Resamples of each interval."""
+
+    def __post_init__(self) -> None:
+        for name in ("protocols", "dims"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.reference_size is not None:
+            object.__setattr__(self, "reference_size", tuple(self.reference_size))
+        unknown = [name for name in self.protocols if name not in PROTOCOLS]
+        if unknown or not self.protocols:
+            raise RunError(
+                f"fid.protocols are any of: {', '.join(PROTOCOLS)}; got {list(self.protocols)}"
+            )
+        for name, values in (("dims", self.dims), ("bootstrap", (self.bootstrap,))):
+            for value in values or (None,):
+                require_count(f"fid.{name}", value, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig(Configuration):
+    """A model that is put together from others of the study, of the same seed.
+
+    Raises:
+        RunError: On construction, if there are fewer than two.
+    """
+
+    ensemble: tuple[str, ...]
+    """Names of the members."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ensemble", tuple(self.ensemble))
+        if len(self.ensemble) < 2:
+            raise RunError(f"an ensemble has two members or more, got {list(self.ensemble)}")
+
+
+ModelConfig = RunConfig | EnsembleConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +131,23 @@ class StudyConfig:
         require_count("samples_per_class", self.samples_per_class, 2)
         try:
             published_study(self.published)
-        except ValueError as error:
+        except PixelBayesError as error:
             raise RunError(f"published: {error}") from error
         for name, model in self.models.items():
-            _check_model(name, model)
+            _check_name(name)
+            if isinstance(model, EnsembleConfig):
+                self._check_members(name, model.ensemble)
+            else:
+                _check_run(name, model)
+
+    def _check_members(self, name: str, members: tuple[str, ...]) -> None:
+        runs = [other for other, config in self.models.items() if isinstance(config, RunConfig)]
+        strangers = [member for member in members if member not in runs]
+        if strangers:
+            raise RunError(
+                f"models.{name}: an ensemble is made of models of the study that are trained: "
+                f"{', '.join(runs)}; got {strangers[0]!r}"
+            )
 
     @classmethod
     def from_yaml(cls, text: str, origin: str = STUDY_YAML) -> StudyConfig:
@@ -96,7 +163,7 @@ class StudyConfig:
                 raise RunError(f"{name} in {origin} holds {what}, got {getattr(content, name)!r}")
         if "seed" in content.base:
             raise RunError(f"base in {origin} has no seed; list the seeds under the key seeds")
-        RunConfig.from_yaml(yaml.safe_dump(content.base), f"base in {origin}")
+        RunConfig.from_plain(content.base, f"base in {origin}")
         models = {
             str(name): _model(content.base, changes, f"models.{name} in {origin}")
             for name, changes in content.models.items()
@@ -109,9 +176,7 @@ class StudyConfig:
                 models=models,
                 published=content.published,
                 samples_per_class=content.samples_per_class,
-                fid=None
-                if fid is None
-                else FIDConfig.from_yaml(yaml.safe_dump(fid), f"fid in {origin}"),
+                fid=None if fid is None else FIDConfig.from_plain(fid, f"fid in {origin}"),
             )
         except RunError as error:
             raise RunError(str(error) if origin in str(error) else f"{origin}: {error}") from error
@@ -129,22 +194,29 @@ class StudyConfig:
         """Returns text, with everything resolved, that `from_yaml` reads back."""
         models = {}
         for name, model in self.models.items():
-            kind = {} if isinstance(model, RunConfig) else {"baseline": BASELINES[0]}
-            models[name] = {**kind, **_resolved(model)}
-            del models[name]["seed"]
+            models[name] = plain(model)
+            models[name].pop("seed", None)
         content = {
             "title": self.title,
             "seeds": list(self.seeds),
             "models": models,
             "published": self.published,
             "samples_per_class": self.samples_per_class,
-            "fid": None if self.fid is None else _resolved(self.fid),
+            "fid": plain(self.fid),
         }
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
     def model(self, name: str, seed: int) -> ModelConfig:
-        """Configuration of one run."""
-        return replace(self.models[name], seed=seed)
+        """Configuration of one model with a seed."""
+        config = self.models[name]
+        return replace(config, seed=seed) if isinstance(config, RunConfig) else config
+
+    def data_of(self, name: str) -> DataConfig:
+        """What a model is measured on; an ensemble, on the data of its first member."""
+        config = self.models[name]
+        if isinstance(config, EnsembleConfig):
+            return self.data_of(config.ensemble[0])
+        return config.data
 
     def chosen(self, names: Sequence[str] | None) -> tuple[str, ...]:
         """The models of these names in the order of the study; None: all of them.
@@ -184,10 +256,13 @@ class StudyConfig:
         settings = {name: value for name, value in given.items() if value is not None}
         models: dict[str, ModelConfig] = {}
         for name, model in self.models.items():
+            if isinstance(model, EnsembleConfig):
+                models[name] = model
+                continue
             cap = model.training.epochs if epochs is None else min(epochs, model.training.epochs)
             try:
                 training = replace(model.training, epochs=cap, **settings)  # type: ignore[arg-type]
-            except ValueError as error:
+            except PixelBayesError as error:
                 raise RunError(str(error)) from error
             data = model.data
             if data_dir is not None:
@@ -222,34 +297,32 @@ def _model(base: Mapping[str, Any], changes: Any, origin: str) -> ModelConfig:
     changes = dict(changes or {})
     if "seed" in changes:
         raise RunError(f"{origin} has no seed of its own; list the seeds under the key seeds")
-    baseline = changes.pop("baseline", None)
-    if baseline not in (None, *BASELINES):
-        raise RunError(f"{origin}: baseline is one of: {', '.join(BASELINES)}; got {baseline!r}")
+    if "ensemble" in changes:
+        return EnsembleConfig.from_plain(changes, origin)
+    if "baseline" in changes:  # what a kind of model was called before 0.1
+        changes["model"] = changes.pop("baseline")
+    other_kind = changes.get("model", base.get("model")) != base.get("model")
     merged = {
         name: section
         for name, section in base.items()
-        if baseline is None or name != "network"  # a ResNet-18 has no choice of its network
+        if not (name == "network" and other_kind)  # another kind has other settings
     }
     for name, section in changes.items():
         both = isinstance(section, dict) and isinstance(merged.get(name), dict)
         merged[name] = {**merged[name], **section} if both else section
-    kind = RunConfig if baseline is None else BaselineConfig
-    return kind.from_yaml(yaml.safe_dump(merged), origin)
+    return RunConfig.from_plain(merged, origin)
 
 
-def _resolved(config: Configuration) -> dict[str, Any]:
-    """A configuration in the plain types of YAML."""
-    content: dict[str, Any] = yaml.safe_load(config.to_yaml())
-    return content
-
-
-def _check_model(name: str, model: ModelConfig) -> None:
-    """Refuses what could not be trained or stored, before anything is."""
+def _check_name(name: str) -> None:
     if not re.fullmatch(r"\w[\w.-]*", name) or name in RESERVED:
         raise RunError(
             f"a model's name becomes a folder: letters, digits, - and _, and none of "
             f"{', '.join(RESERVED)}; got {name!r}"
         )
+
+
+def _check_run(name: str, model: RunConfig) -> None:
+    """Refuses what could not be trained, before anything is."""
     if model.training.max_time is not None:
         raise RunError(
             f"models.{name}: max_time belongs to a call, not to a study; leave it out and pass "
@@ -260,3 +333,13 @@ def _check_model(name: str, model: ModelConfig) -> None:
             f"models.{name}: a study trains on one device; train this model with 'pixelbayes train "
             f"--devices ... --output STUDY/{name}/seed-0', and the study takes the run over"
         )
+
+
+def require_count(name: str, value: Any, least: int) -> None:
+    """Refuses what is no whole number of at least so much.
+
+    Raises:
+        RunError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise RunError(f"{name} is a whole number, {least} or more, got {value!r}")

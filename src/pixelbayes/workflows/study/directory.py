@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pixelbayes.core.files import write_whole
+from pixelbayes.io import write_whole
 from pixelbayes.report.study import ModelResult
-from pixelbayes.workflows.configuration import RunError
+from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
-from pixelbayes.workflows.study.pieces import Pieces
+from pixelbayes.workflows.study.cache import Cache
 
 __all__ = ["StudyDirectory", "locked"]
 
@@ -39,9 +39,9 @@ class StudyDirectory:
         return sorted(int(name[5:]) for name in names if name[5:].isdecimal())
 
     @staticmethod
-    def pieces(run: Path) -> Pieces:
+    def cache(run: Path) -> Cache:
         """What has been computed for a run."""
-        return Pieces(run / MEASURED)
+        return Cache(run / MEASURED)
 
     @property
     def provenance(self) -> dict[str, Any]:

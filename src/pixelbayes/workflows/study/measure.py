@@ -1,6 +1,6 @@
 """Measuring one trained model of a study: the numbers and images that its result is made of.
 
-Everything that takes long is a piece on disk (`pixelbayes.workflows.study.pieces`), so a
+Everything that takes long is a piece on disk (`pixelbayes.workflows.study.cache`), so a
 measurement that was stopped goes on where it was.
 
 Shapes: N images, K classes, C channels, H x W pixels.
@@ -10,7 +10,7 @@ Units:  log-probabilities in nats per image.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelbayes.core.files import replacing
+from pixelbayes.io import replacing
 from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
 from pixelbayes.inference import class_posterior
+from pixelbayes.models import Model, load_model
 from pixelbayes.report import png_base64
 from pixelbayes.report.study import EpochScore
 from pixelbayes.training.seeds import derived_seed
-from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, ScoredSplit, temperature_of
-from pixelbayes.workflows.study.contenders import Contender
+from pixelbayes.workflows.generate import generate
+from pixelbayes.workflows.scoring import (
+    SMALLEST_SPLIT,
+    Progress,
+    ScoredSplit,
+    notes_on,
+    temperature_of,
+)
+from pixelbayes.workflows.study.trial import Trial
 from pixelbayes.workflows.study.judge import judge
-from pixelbayes.workflows.study.pieces import Pieces, levels_digest
+from pixelbayes.workflows.study.cache import Cache, levels_digest, weights_digest
 from pixelbayes.workflows.study.scores import Scorer
-from pixelbayes.workflows.study.trained import Trained, weights_digest
 
 __all__ = ["ANSWERS", "PREDICTIONS", "Measurement"]
 
@@ -45,38 +52,38 @@ class Measurement:
     """Measures the best checkpoint of a run, and those kept on the way.
 
     Args:
-        contender: Which run.
+        trial: Which run.
         dataset: The images, at the model's size and without a crop margin.
         scorer: Scores generated images; None: they are only shown.
         per_class: Images of each class to generate, at least.
         device: Where the models run.
-        pieces: Keeps what has been computed.
-        progress: See `Progress`; may raise to stop between two pieces or within one.
+        cache: Keeps what has been computed.
+        progress: See `Progress`; may raise to stop between two cache or within one.
     """
 
     def __init__(
         self,
-        contender: Contender,
+        trial: Trial,
         dataset: ImageDataset,
         *,
         scorer: Scorer | None,
         per_class: int,
         device: str,
-        pieces: Pieces,
+        cache: Cache,
         progress: Progress,
     ) -> None:
-        self.contender = contender
+        self.trial = trial
         self.dataset = dataset
         self.scorer = scorer
         self.per_class = per_class
         self.device = device
-        self.pieces = pieces
+        self.cache = cache
         self.progress = progress
-        self.best = contender.path / "best"
+        self.best = trial.path / "best"
         self.weights = weights_digest(self.best)
-        self.trained: Trained = contender.load(self.best, device)
+        self.model = load_model(self.best, device)
 
-    def run(self, kept: dict[int, Path]) -> dict[str, Any]:
+    def run(self, kept: Mapping[int, Path]) -> dict[str, Any]:
         """Measures everything.
 
         Args:
@@ -89,11 +96,11 @@ class Measurement:
         fields = self._judged(scored)
         fields |= self._generated()
         fields |= self._over_epochs(kept)
-        fields["parameters"] = self.trained.parameters
+        fields["parameters"] = self.model.parameters
         withheld = {
             name: split for name, split in scored.items() if len(split.labelled) < SMALLEST_SPLIT
         }
-        fields["notes"] = [*self.trained.notes(withheld, self.dataset), *fields.pop("remarks")]
+        fields["notes"] = [*notes_on(self.model, withheld, self.dataset.splits), *fields.pop("remarks")]
         return fields
 
     @property
@@ -116,14 +123,14 @@ class Measurement:
             self._tell(f"scoring {name}", start + count, len(images))
 
         def table() -> dict[str, Tensor]:
-            return {"table": self.trained.log_likelihoods(levels, done)}
+            return {"table": self.model.log_likelihoods(levels, progress=done)}
 
         key = {"weights": self.weights, "levels": levels_digest(levels)}
-        return self.pieces.tensors(f"table-{name}", key, table)["table"]
+        return self.cache.tensors(f"table-{name}", key, table)["table"]
 
     def _judged(self, scored: dict[str, ScoredSplit]) -> dict[str, Any]:
         """Accuracy, calibration and code length; predictions of all images."""
-        prior, remarks = self.trained.log_prior, []
+        prior, remarks = self.model.log_prior, []
         temperature = self._temperature(scored.get("validation"))
         if temperature is None:
             remarks.append("There are no labelled validation images to fit a temperature on.")
@@ -136,38 +143,38 @@ class Measurement:
                 "predicted": predicted.tolist(),
             }
             if name == "test":
-                write_predictions(self.contender.path / PREDICTIONS, split.images, predicted)
-        self.pieces.value(ANSWERS, self.answers_key, lambda: answers)
-        judged = judge(scored, prior, temperature, dims=self.trained.dims)
+                write_predictions(self.trial.path / PREDICTIONS, split.images, predicted)
+        self.cache.value(ANSWERS, self.answers_key, lambda: answers)
+        judged = judge(scored, prior, temperature, dims=self.model.dims)
         return {**judged, "temperature": temperature, "remarks": remarks}
 
     def _temperature(self, validation: ScoredSplit | None) -> float | None:
         """Fitted on validation, and stored with the model for later predictions."""
-        fitted = temperature_of(validation, self.trained.log_prior)
+        fitted = temperature_of(validation, self.model.log_prior)
         if fitted is not None:
-            self.trained.save_temperature(self.best, fitted)
+            self.model.with_temperature(fitted).save(self.best)
         return fitted
 
     def _generated(self) -> dict[str, Any]:
         """Images of the best checkpoint, and their scores."""
-        first = self._draw(self.trained, self.weights, 0)
+        first = self._draw(self.model, self.weights, 0)
         if first is None:
             return {}
         samples = {
             name: [png_base64(image) for image in images[:SHOWN]]
-            for name, images in zip(self.trained.classes, first, strict=True)
+            for name, images in zip(self.model.classes, first, strict=True)
         }
         scores = []
         if self.scorer is not None:
-            drawn = partial(self._first, self.trained, self.weights)
-            scores = self.scorer.score(drawn, self._key(self.weights), self.pieces)
+            drawn = partial(self._first, self.model, self.weights)
+            scores = self.scorer.score(drawn, self._key(self.weights), self.cache)
         return {"samples": samples, "scores": scores}
 
-    def _over_epochs(self, kept: dict[int, Path]) -> dict[str, Any]:
+    def _over_epochs(self, kept: Mapping[int, Path]) -> dict[str, Any]:
         """FID and images of the checkpoints kept on the way."""
         scores: list[EpochScore] = []
         pictures: dict[int, str] = {}
-        if self.trained.dims is None:
+        if not self.model.can_sample:
             return {}
         shown = spread(list(kept), SHOWN_EPOCHS)
         for number, (epoch, folder) in enumerate(kept.items()):
@@ -175,46 +182,53 @@ class Measurement:
                 continue
             self._tell("scoring epochs", number, len(kept))
             weights = weights_digest(folder)
-            trained = self.contender.load(folder, self.device)
+            model = load_model(folder, self.device)
             if self.scorer is not None:
-                drawn = partial(self._first, trained, weights)
-                fid = self.scorer.epoch(drawn, self._key(weights), self.pieces)
+                drawn = partial(self._first, model, weights)
+                fid = self.scorer.epoch(drawn, self._key(weights), self.cache)
                 if fid is not None:
                     scores.append(EpochScore(epoch=epoch, fid=fid))
-            images = self._draw(trained, weights, 0) if epoch in shown else None
+            images = self._draw(model, weights, 0) if epoch in shown else None
             if images is not None:
                 rows = images[:, :SHOWN]
                 pictures[epoch] = png_base64(grid(rows.flatten(0, 1), columns=rows.shape[1]))
         return {"epoch_scores": scores, "epoch_samples": pictures}
 
-    def _first(self, trained: Trained, weights: str, number: int) -> Tensor:
+    def _first(self, model: Model, weights: str, number: int) -> Tensor:
         """The first so many generated images of each class, (K, number, C, H, W)."""
         parts = []
         for part in range(-(-number // self.per_class)):
-            drawn = self._draw(trained, weights, part)
+            drawn = self._draw(model, weights, part)
             assert drawn is not None
             parts.append(drawn)
         return torch.cat(parts, dim=1)[:, :number]
 
-    def _draw(self, trained: Trained, weights: str, part: int) -> Tensor | None:
+    def _draw(self, model: Model, weights: str, part: int) -> Tensor | None:
         """`per_class` generated images of each class; each part has a seed of its own."""
-        if trained.dims is None:
+        if not model.can_sample:
             return None
 
         def draw() -> dict[str, Tensor]:
-            seed = derived_seed("study samples", self.contender.seed, part)
-            levels = trained.generate(self.per_class, seed, self._tell)
-            assert levels is not None
-            return {"levels": levels}
+            seed = derived_seed("study samples", self.trial.seed, part)
+            on_cpu = model.device.type == "cpu"
+            drawn = generate(
+                model,
+                count=self.per_class,
+                seed=seed,
+                # Drawing waits for one pixel after the other: an accelerator takes all at once.
+                batch_size=None if on_cpu else self.per_class * len(model.classes),
+                progress=self._tell,
+            )
+            return {"levels": drawn.levels.unflatten(0, (len(model.classes), self.per_class))}
 
-        return self.pieces.tensors("samples", {**self._key(weights), "part": part}, draw)["levels"]
+        return self.cache.tensors("samples", {**self._key(weights), "part": part}, draw)["levels"]
 
     def _key(self, weights: str) -> dict[str, Any]:
         """What generated images depend on."""
-        return {"weights": weights, "per_class": self.per_class, "seed": self.contender.seed}
+        return {"weights": weights, "per_class": self.per_class, "seed": self.trial.seed}
 
     def _tell(self, what: str, done: int, total: int) -> None:
-        self.progress(f"{self.contender}: {what}", done, total)
+        self.progress(f"{self.trial}: {what}", done, total)
 
 
 def write_predictions(path: Path, images: LabelledImages, predicted: Tensor) -> None:

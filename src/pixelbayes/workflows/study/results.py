@@ -7,22 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pixelbayes.core.storage import DESCRIPTION
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.report import ReportError
 from pixelbayes.report.study import ModelResult, load_result
 from pixelbayes.report.study.results import Reason
-from pixelbayes.workflows.configuration import RunError
+from pixelbayes.workflows.config import RunError
+from pixelbayes.models import load_model
+from pixelbayes.training.metrics import best_epoch
 from pixelbayes.workflows.provenance import commit, now
-from pixelbayes.workflows.runs import RunDirectory
 from pixelbayes.workflows.study.comparisons import ANSWERS_KEY, label
 from pixelbayes.workflows.study.config import StudyConfig
-from pixelbayes.workflows.study.contenders import Contender, contender
+from pixelbayes.workflows.study.trial import Trial, TrialState, trial_of
 from pixelbayes.workflows.study.directory import StudyDirectory
-from pixelbayes.workflows.study.pieces import digest
-from pixelbayes.workflows.study.trained import weights_digest
+from pixelbayes.workflows.study.cache import digest, weights_digest
 
 __all__ = ["RESULT", "Wanted", "collect", "complete_result", "is_up_to_date"]
 
@@ -43,16 +40,16 @@ class Wanted:
     """Digest of the feature network; None where there is none."""
 
     @classmethod
-    def of(cls, run: RunDirectory[Any], config: StudyConfig, features: Features | None) -> Wanted:
+    def of(cls, state: TrialState, config: StudyConfig, features: Features | None) -> Wanted:
         """What the result of a run must be made of."""
         settings = {
-            "kept": {str(epoch): weights_digest(path) for epoch, path in run.kept.items()},
-            "data": run.info.get("data_sha256"),
+            "kept": {str(epoch): weights_digest(path) for epoch, path in state.kept.items()},
+            "data": state.info.get("data_sha256"),
             "samples_per_class": config.samples_per_class,
             "fid": None if config.fid is None else asdict(config.fid),
         }
         network = None if features is None else features.network.digest
-        return cls(weights_digest(run.best), digest(settings), network)
+        return cls(weights_digest(state.best), digest(settings), network)
 
 
 def is_up_to_date(run: Path, wanted: Wanted) -> bool:
@@ -70,8 +67,8 @@ def is_up_to_date(run: Path, wanted: Wanted) -> bool:
 
 
 def complete_result(
-    one: Contender,
-    run: RunDirectory[Any],
+    one: Trial,
+    state: TrialState,
     fields: Mapping[str, Any],
     wanted: Wanted,
     *,
@@ -82,15 +79,15 @@ def complete_result(
     """The result of a run that was measured.
 
     Args:
-        one: The contender.
-        run: Its run.
+        one: The trial.
+        state: What it has on disk.
         fields: From `Measurement.run`.
         wanted: What it was made of.
         answers: Key of its predictions.
         device: Where it was measured.
         remarks: Notes on how, beside those of the measurement.
     """
-    result = replace(_unmeasured(one, run), **fields)
+    result = replace(_unmeasured(one, state), **fields)
     return replace(
         result,
         notes=[*result.notes, *remarks],
@@ -118,7 +115,7 @@ def collect(
     results, measured = [], {}
     for name in config.models:
         for seed in directory.seeds(name):
-            one = contender(name, seed, config.model(name, seed), directory.path)
+            one = trial_of(config, directory.path, name, seed)
             found = _found(one)
             if found is None:
                 continue
@@ -129,34 +126,30 @@ def collect(
     return results, measured
 
 
-def _found(one: Contender) -> tuple[ModelResult, bool] | None:
-    """The result of a run and whether it is complete; None where no epoch is done."""
+def _found(one: Trial) -> tuple[ModelResult, bool] | None:
+    """The result of a trial and whether it is complete; None where there is no model."""
     try:
-        run = one.directory.open(one.path)
-    except RunError:
-        return None
-    epochs = len(run.metrics()["epoch"])
-    if not epochs or not (run.best / DESCRIPTION).is_file():
+        state = one.find()
+    except RunError:  # other settings than the study's: shown as it is
+        state = None
+    if state is None or not state.has_model:
         return None
     if (one.path / RESULT).is_file():
         result = load_result(one.path / RESULT)
-        if result.epochs == epochs:  # else the training has gone on since
+        if result.epochs == state.epochs:  # else the training has gone on since
             return result, True
-    one = replace(one, config=run.config)
-    result = _unmeasured(one, run)
+    result = _unmeasured(one, state)
     stands = "is not measured yet" if result.finished else "is unfinished"
-    remark = f"The model {stands}: {epochs} of at most {one.config.training.epochs} epochs."
-    parameters = one.load(run.best, "cpu").parameters
-    return replace(result, parameters=parameters, notes=[remark]), False
+    remark = f"The model {stands}: {state.epochs} epochs are done."
+    return replace(result, parameters=load_model(state.best).parameters, notes=[remark]), False
 
 
-def _unmeasured(one: Contender, run: RunDirectory[Any]) -> ModelResult:
-    """What a run itself says."""
-    info, curves = run.info, run.metrics()
+def _unmeasured(one: Trial, state: TrialState) -> ModelResult:
+    """What a trial itself says."""
+    info, curves = state.info, state.curves
     reason: Reason = "unfinished"
     if info.get("status") == "finished":
         reason = "patience" if info.get("reason") == "patience" else "epochs"
-    best = [value for value in curves[run.objective.val] if value is not None]
     known = ("command", "commit", "versions", "machine")
     return ModelResult(
         name=one.name,
@@ -164,22 +157,15 @@ def _unmeasured(one: Contender, run: RunDirectory[Any]) -> ModelResult:
         seed=one.seed,
         fusion=one.fusion,
         parameters=0,
-        epochs=len(curves["epoch"]),
-        best_epoch=best.index(min(best)) + 1 if best else 0,
+        epochs=state.epochs,
+        best_epoch=best_epoch(curves, state.criterion),
         reason=reason,
         training_seconds=sum(seconds or 0.0 for seconds in curves["seconds"]),
-        curves=curves,
-        settings=_settings(one),
+        curves=dict(curves),
+        settings=one.settings(),
         provenance={
             **{name: info.get(name) for name in known},
             "date": info.get("ended"),
             "seed": one.seed,
         },
     )
-
-
-def _settings(one: Contender) -> dict[str, Any]:
-    """The configuration in plain types, without the place of the data on this machine."""
-    config = replace(one.config, data=replace(one.config.data, data_dir=None))
-    settings: dict[str, Any] = yaml.safe_load(config.to_yaml())
-    return settings

@@ -12,24 +12,203 @@ A call does what is missing and nothing else.  It can be stopped at any moment.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelbayes.evaluation.fid import Features
 from pixelbayes.evaluation.inception import FeatureNetwork
 from pixelbayes.report.study import ModelResult, save_result, write_study
-from pixelbayes.workflows.configuration import RunError
+from pixelbayes.training import DivergedError, RunStopped
+from pixelbayes.workflows.config import PIXELCNN, DataConfig, RunError
 from pixelbayes.workflows.provenance import provenance
 from pixelbayes.workflows.scoring import Progress
-from pixelbayes.workflows.study.call import Note, StudyCall
+from pixelbayes.workflows.study.cache import Deadline, TimeIsUp
 from pixelbayes.workflows.study.comparisons import compared
 from pixelbayes.workflows.study.config import StudyConfig
-from pixelbayes.workflows.study.contenders import contender
 from pixelbayes.workflows.study.directory import StudyDirectory, locked
-from pixelbayes.workflows.study.pieces import Deadline
-from pixelbayes.workflows.study.results import RESULT, collect
+from pixelbayes.workflows.study.measure import Measurement
+from pixelbayes.workflows.study.results import (
+    RESULT,
+    Wanted,
+    collect,
+    complete_result,
+    is_up_to_date,
+)
+from pixelbayes.workflows.study.scores import RealImages, Scorer
+from pixelbayes.workflows.study.trial import TrainingTrial, Trial, TrialState, trial_of
+from pixelbayes.workflows.train import data_digest, load_data
 
 __all__ = ["StudyOutcome", "report_study", "study"]
+
+
+Note = Callable[[str], None]
+
+NO_SCORES = (
+    "There are no FID and KID: the weights of the feature network were not at hand when this was "
+    "measured."
+)
+ON_VALIDATION = (
+    "FID and KID are against the validation images, which also chose the epoch: there are no test "
+    "images."
+)
+
+
+class _Call:
+    """One call of `pixelbayes.workflows.study.study`: what it has loaded, and its time.
+
+    Args:
+        config: The study.
+        directory: Its directory.
+        deadline: When to stop.
+        device: Where models are measured.
+        network: Gives the features of FID and KID; None leaves the scores out.
+        show_training: Whether to show the progress of training on stderr.
+        progress: See `Progress`.
+        note: Called with a line for the user now and then.
+
+    Attributes:
+        failed: Whether a training diverged.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        directory: StudyDirectory,
+        *,
+        deadline: Deadline,
+        device: str,
+        network: FeatureNetwork | None,
+        show_training: bool,
+        progress: Progress | None,
+        note: Note,
+    ) -> None:
+        self.config = config
+        self.directory = directory
+        self.deadline = deadline
+        self.device = device
+        self.show_training = show_training
+        self.progress = deadline.watching(progress)
+        self.note = note
+        self.failed = False
+        self._features: Features | None = None
+        if network is not None and config.fid is not None:
+            self._features = Features(network.to(device), folder=directory.path / "features")
+        self._images: dict[DataConfig, RealImages] = {}
+        self._scorers: dict[DataConfig, Scorer] = {}
+
+    def advance(self, trials: Sequence[Trial]) -> list[str]:
+        """Does what is missing, in order; returns what is missing still."""
+        missing: list[str] = []
+        for number, one in enumerate(trials):
+            reason = None
+            try:
+                self._train(one)
+                self._measure(one)
+            except TimeIsUp:
+                late = [later for later in trials[number:] if not self._is_done(later)]
+                return [*missing, *(f"{later}: the time is over" for later in late)]
+            except DivergedError as error:
+                self.failed, reason = True, str(error)
+            except _ElsewhereError as error:
+                reason = str(error)
+            if reason is not None:
+                self.note(f"{one}: {reason}")
+                missing.append(f"{one}: {reason}")
+        return missing
+
+    def _train(self, one: Trial) -> None:
+        """Trains until the end, unless that is done."""
+        state = one.find()
+        if state is not None and state.finished:
+            return
+        if one.is_elsewhere():
+            raise _ElsewhereError(
+                "another program seems to be training it, it is left alone; call again later"
+            )
+        self._begin(f"{one}: training")
+        try:
+            one.make(seconds=self.deadline.left, progress=self.show_training)
+        except RunStopped as stopped:
+            if stopped.reason == "max_time":
+                raise TimeIsUp from stopped
+            raise
+
+    def _measure(self, one: Trial) -> None:
+        """Writes the result of a finished run, unless it is there and what it should be."""
+        state = one.find()
+        assert state is not None
+        wanted = Wanted.of(state, self.config, self._features)
+        if is_up_to_date(one.path, wanted):
+            return
+        self._begin(f"{one}: measuring")
+        images = self._images.setdefault(one.data, RealImages(one.data))
+        self._require_same_data(one, state, images)
+        measurement = Measurement(
+            one,
+            images.dataset,
+            scorer=self._scorer(images),
+            per_class=self.config.samples_per_class,
+            device=self.device,
+            cache=self.directory.cache(one.path),
+            progress=self.progress,
+        )
+        fields = measurement.run(state.kept)
+        answers = measurement.answers_key
+        result = complete_result(
+            one,
+            state,
+            fields,
+            wanted,
+            answers=answers,
+            device=self.device,
+            remarks=self._remarks(one, images),
+        )
+        save_result(result, one.path / RESULT)
+
+    def _remarks(self, one: Trial, images: RealImages) -> list[str]:
+        """What is to be said of the scores of generated images."""
+        if self.config.fid is None or one.kind != PIXELCNN:
+            return []
+        if self._features is None:
+            return [NO_SCORES]
+        return [] if images.reference_split == "test" else [ON_VALIDATION]
+
+    def _is_done(self, one: Trial) -> bool:
+        state = one.find()
+        return (
+            state is not None
+            and state.finished
+            and is_up_to_date(one.path, Wanted.of(state, self.config, self._features))
+        )
+
+    def _begin(self, what: str) -> None:
+        """Says what is done next, and that this call is the one that does it."""
+        self.deadline.check()
+        self.directory.begin(provenance())
+        self.note(what)
+
+    def _scorer(self, images: RealImages) -> Scorer | None:
+        if self._features is None or self.config.fid is None:
+            return None
+        per_class = self.config.samples_per_class
+        scorer = Scorer(self.config.fid, self._features, images, per_class)
+        return self._scorers.setdefault(images.config, scorer)
+
+    @staticmethod
+    def _require_same_data(one: Trial, state: TrialState, images: RealImages) -> None:
+        margin = one.config.training.crop_margin if isinstance(one, TrainingTrial) else 0
+        trained_on = state.info.get("data_sha256")
+        dataset = load_data(one.data, crop_margin=margin) if margin else images.dataset
+        if trained_on not in (None, data_digest(dataset)):
+            raise RunError(
+                f"the data are not those that {one.path} was trained on: {one.data.data} "
+                "has changed since; restore it, or give another --output"
+            )
+
+
+class _ElsewhereError(Exception):
+    """Another program is at work on a run."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +262,13 @@ def study(
     _require_matplotlib()
     with locked(folder):
         directory = StudyDirectory(folder)
-        contenders = [
-            contender(name, seed, config.model(name, seed), folder)
-            for seed in config.seeds
-            for name in chosen
-        ]
-        for one in contenders:  # all mistakes before the first hour of training
-            run = one.find()
-            if run is None or not one.is_finished(run):
+        wanted = [trial_of(config, folder, name, seed) for seed in config.seeds for name in chosen]
+        for one in wanted:  # all mistakes before the first hour of training
+            state = one.find()
+            if state is None or not state.finished:
                 one.check()
         directory.write_config(config)
-        call = StudyCall(
+        call = _Call(
             config,
             directory,
             deadline=deadline,
@@ -103,7 +278,7 @@ def study(
             progress=progress,
             note=note,
         )
-        missing = call.advance(contenders)
+        missing = call.advance(wanted)
         return _written(config, directory, missing, failed=call.failed)
 
 
@@ -130,7 +305,7 @@ def _written(
 ) -> StudyOutcome:
     """Compares, and writes everything that is made from results."""
     found, measured = collect(config, directory)
-    folders = {name: directory.pieces(path).folder for name, path in measured.items()}
+    folders = {name: directory.cache(path).folder for name, path in measured.items()}
     results = compared(found, folders)
     for before, after in zip(found, results, strict=True):
         path = directory.run_path(after.name, after.seed)

@@ -22,9 +22,9 @@ from pixelbayes.evaluation import Estimate
 from pixelbayes.evaluation.fid import CourseProtocol, Features, FIDScore, MatchedProtocol, Protocol
 from pixelbayes.evaluation.fid import score as score_images
 from pixelbayes.training.seeds import derived_seed
-from pixelbayes.workflows.configuration import DataConfig
-from pixelbayes.workflows.study.fid_config import FIDConfig
-from pixelbayes.workflows.study.pieces import Pieces, levels_digest
+from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.study.config import FIDConfig
+from pixelbayes.workflows.study.cache import Cache, levels_digest
 from pixelbayes.workflows.train import load_data
 
 __all__ = ["RealImages", "Scorer", "balanced"]
@@ -115,28 +115,28 @@ class Scorer:
         return max(max(self._counts(protocol)) for protocol, _ in self._protocols())
 
     def score(
-        self, generated: Callable[[int], Tensor], key: dict[str, Any], pieces: Pieces
+        self, generated: Callable[[int], Tensor], key: dict[str, Any], cache: Cache
     ) -> list[FIDScore]:
         """Scores under each protocol.
 
         Args:
             generated: Gives the first so many images of each class, (K, n, C, H, W).
             key: What the generated images depend on.
-            pieces: Keeps what has been computed.
+            cache: Keeps what has been computed.
         """
         return [
             found
             for protocol, size in self._protocols()
-            for found in self._score(protocol, size, generated, key, pieces, floor=True)
+            for found in self._score(protocol, size, generated, key, cache, floor=True)
         ]
 
     def epoch(
-        self, generated: Callable[[int], Tensor], key: dict[str, Any], pieces: Pieces
+        self, generated: Callable[[int], Tensor], key: dict[str, Any], cache: Cache
     ) -> Estimate | None:
         """FID of a checkpoint on the way: course protocol, 192 features, no floor."""
         for protocol, size in self._protocols():
             if isinstance(protocol, CourseProtocol):
-                return self._score(protocol, size, generated, key, pieces, floor=False)[0].fid
+                return self._score(protocol, size, generated, key, cache, floor=False)[0].fid
         return None
 
     def _protocols(self) -> list[tuple[Protocol, tuple[int, int] | None]]:
@@ -167,7 +167,7 @@ class Scorer:
         size: tuple[int, int] | None,
         generated: Callable[[int], Tensor],
         key: dict[str, Any],
-        pieces: Pieces,
+        cache: Cache,
         *,
         floor: bool,
     ) -> list[FIDScore]:
@@ -202,7 +202,7 @@ class Scorer:
             )
             return [found.to_json() for found in scores]
 
-        found = pieces.value(f"scores-{protocol.name}", depends_on, compute)
+        found = cache.value(f"scores-{protocol.name}", depends_on, compute)
         return [FIDScore.from_json(described) for described in found]
 
 

@@ -1,0 +1,179 @@
+"""An ensemble: models of any kinds that answer together.
+
+The log-likelihoods are mean over members of log p_m(x | y) / T_m, the geometric mean of the members'
+calibrated posteriors up to normalisation; one temperature, refitted after, serves the whole.
+
+Shapes: N images, K classes, M members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.models.base import MODELS, Model, register
+from pixelbayes.models.storage import CheckpointError, Metadata, Stored, structured_config
+
+__all__ = ["Ensemble"]
+
+SEPARATOR = "/"  # between a member's number and the name of its weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberConfig:
+    """One member of a stored ensemble."""
+
+    kind: str
+    config: dict[str, Any]
+    temperature: float
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """What an ensemble is built from."""
+
+    members: tuple[MemberConfig, ...]
+
+
+@register
+class Ensemble(Model):
+    """Models that saw images the same way, and the mean of what they say.
+
+    Args:
+        members: Two or more models of the same classes, image size, channels and prior, of any
+            kinds; their temperatures weigh them.
+        metadata: Of the whole; None: that of the first member, at temperature 1.
+
+    Raises:
+        PixelBayesError: If the members do not fit each other.
+    """
+
+    kind = "ensemble"
+    noun = "ensemble"
+
+    def __init__(self, members: Sequence[Model], metadata: Metadata | None = None) -> None:
+        if len(members) < 2:
+            raise PixelBayesError(f"an ensemble has two members or more, got {len(members)}")
+        first = members[0]
+        for member in members[1:]:
+            for what in ("classes", "resize", "channels"):
+                ours, theirs = getattr(first, what), getattr(member, what)
+                if ours != theirs:
+                    raise PixelBayesError(
+                        f"members of an ensemble have the same {what}, got {ours} and {theirs}"
+                    )
+            if not torch.allclose(first.log_prior, member.log_prior):
+                raise PixelBayesError("members of an ensemble have the same prior")
+        self.members = tuple(members)
+        self.metadata = metadata or replace(
+            first.metadata,
+            temperature=1.0,
+            provenance={"members": [member.metadata.provenance for member in members]},
+        )
+
+    @property
+    def channels(self) -> int:
+        """See `Model.channels`."""
+        return self.members[0].channels
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.members[0].device
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights of all members."""
+        return sum(member.parameters for member in self.members)
+
+    @property
+    def title(self) -> str:
+        """The members in a few words."""
+        return f"ensemble of {', '.join(member.title for member in self.members)}"
+
+    def log_likelihoods(
+        self, levels: Tensor, *, progress: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """Mean over members of log p_m(x | y) / T_m; see `Model.log_likelihoods`."""
+        total = torch.zeros(len(levels), len(self.classes), dtype=torch.float64)
+        for number, member in enumerate(self.members):
+
+            def done(count: int, number: int = number) -> None:
+                if progress is not None:
+                    progress((number * len(levels) + count) // len(self.members))
+
+            total += member.log_likelihoods(levels, progress=done) / member.temperature
+        return total / len(self.members)
+
+    def describe(self) -> dict[str, Any]:
+        """The members' architectures and the number of weights."""
+        members = [{"kind": member.kind, **member.describe()} for member in self.members]
+        return {"members": members, "parameters": self.parameters}
+
+    def to(self, device: str | torch.device) -> Ensemble:
+        """The same ensemble on another device."""
+        return Ensemble([member.to(device) for member in self.members], self.metadata)
+
+    def with_metadata(self, metadata: Metadata) -> Ensemble:
+        """The same members with other metadata of the whole."""
+        return Ensemble(self.members, metadata)
+
+    def to_stored(self) -> Stored:
+        """One file of weights, in which a member's number stands before each name."""
+        stored = [member.to_stored() for member in self.members]
+        return Stored(
+            kind=self.kind,
+            config={
+                "members": [
+                    {
+                        "kind": one.kind,
+                        "config": dict(one.config),
+                        "temperature": one.metadata.temperature,
+                        "provenance": one.metadata.provenance,
+                    }
+                    for one in stored
+                ]
+            },
+            metadata=self.metadata,
+            weights={
+                f"{number}{SEPARATOR}{name}": tensor
+                for number, one in enumerate(stored)
+                for name, tensor in one.weights.items()
+            },
+        )
+
+    @classmethod
+    def from_stored(cls, stored: Stored) -> Ensemble:
+        """See `Model.from_stored`."""
+        members = []
+        for number, member in enumerate(structured_config(EnsembleConfig, stored).members):
+            if member.kind not in MODELS:
+                raise CheckpointError(
+                    f"member {number} of {stored.origin} is a model of the kind {member.kind!r}; "
+                    f"this pixelbayes knows: {', '.join(MODELS)}"
+                )
+            mark = f"{number}{SEPARATOR}"
+            weights = {
+                name.removeprefix(mark): tensor
+                for name, tensor in stored.weights.items()
+                if name.startswith(mark)
+            }
+            metadata = replace(
+                stored.metadata, temperature=member.temperature, provenance=member.provenance
+            )
+            one = replace(
+                stored,
+                kind=member.kind,
+                config=member.config,
+                metadata=metadata,
+                weights=weights,
+                origin=f"member {number} of {stored.origin}",
+            )
+            members.append(MODELS[member.kind].from_stored(one))
+        return cls(members, stored.metadata)

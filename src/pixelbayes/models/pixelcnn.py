@@ -1,0 +1,279 @@
+"""A trained `PixelCNN` and its four verbs: classify, sample, score, complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelbayes.core import PixelCNN, PixelCNNConfig
+from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.initialisation import initialise_from_data
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference.cached import complete_cached, sample_cached
+from pixelbayes.inference.classification import BayesClassifier
+from pixelbayes.inference.memory import feature_budget
+from pixelbayes.inference.sampling import RowCallback, first_rows
+from pixelbayes.models.base import TrainedNetwork, register
+from pixelbayes.models.storage import CheckpointError, Stored, structured_config
+
+__all__ = ["NetworkConfig", "PixelBayes"]
+
+ROWS_PER_BLOCK = 10
+"""Rows of F channels that the cached sampler keeps for one image in each gated block."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """`PixelCNNConfig` without what the data decide; the defaults suit one processor.
+
+    The values are checked when the network is built.
+    """
+
+    features: int = 40
+    """Channels of both streams."""
+    blocks_per_stage: int = 1
+    """Gated blocks between two changes of resolution."""
+    mixtures: int = 5
+    """Logistic components per pixel."""
+    dropout: float = 0.5
+    """Probability of dropping a feature inside a gated block, in [0, 1)."""
+    fusion: str = "gated"
+    """Where the label enters: none, early, gated, late, joint, film, gated-preact or
+    gated-gates."""
+    embedding: int = 32
+    """Size of the label embedding."""
+
+
+@register
+class PixelBayes(TrainedNetwork[PixelCNN]):
+    """A `PixelCNN` together with what its user must know: class names, resizing, prior.
+
+    Args:
+        network: The network.
+        metadata: Class names, resizing, prior, temperature, provenance.
+    """
+
+    kind = "pixelcnn"
+    noun = "PixelCNN"
+    settings = NetworkConfig
+    is_density = True
+
+    @classmethod
+    def build(
+        cls,
+        settings: NetworkConfig,
+        *,
+        classes: int,
+        channels: int = 3,
+        image_size: tuple[int, int] = (32, 32),
+    ) -> PixelCNN:
+        """See `TrainedNetwork.build`."""
+        return PixelCNN(
+            PixelCNNConfig(
+                classes=classes, image_size=image_size, channels=channels, **asdict(settings)
+            )
+        )
+
+    @staticmethod
+    def initialise(network: PixelCNN, levels: Tensor, labels: Tensor) -> None:
+        """Standardises every layer on these images (`pixelbayes.core.initialisation`)."""
+        initialise_from_data(network, levels, labels)
+
+    @property
+    def channels(self) -> int:
+        """See `Model.channels`."""
+        return self.network.config.channels
+
+    @property
+    def dims(self) -> int:
+        """Numbers in an image, C H W."""
+        return self.network.config.dims
+
+    @property
+    def uses_labels(self) -> bool:
+        """False with the fusion none."""
+        return self.network.config.fusion != "none"
+
+    @property
+    def title(self) -> str:
+        """The model in a few words, for headings."""
+        return f"{self.network.config.fusion} fusion"
+
+    @property
+    def summary(self) -> str:
+        """See `Model.summary`."""
+        fusion = self.network.config.fusion
+        return f"Class-conditional PixelCNN++ with {fusion} fusion: exact p(image | class)"
+
+    @property
+    def can_sample(self) -> bool:
+        """True."""
+        return True
+
+    def to_stored(self) -> Stored:
+        """See `Model.to_stored`."""
+        return Stored(
+            kind=self.kind,
+            config=asdict(self.network.config),
+            metadata=self.metadata,
+            weights=_named_weights(self.network),
+        )
+
+    @classmethod
+    def from_stored(cls, stored: Stored) -> PixelBayes:
+        """See `Model.from_stored`; an older version becomes the same function in this one's."""
+        network = PixelCNN(structured_config(PixelCNNConfig, stored))
+        weights = dict(stored.weights)
+        network.to(next(iter(weights.values())).dtype)
+        different = sorted(set(_named_weights(network)) ^ set(weights))
+        if different:
+            raise CheckpointError(
+                f"{stored.origin} holds other weights than this version's network: "
+                f"{', '.join(different[:5])} ({len(different)} names differ); it was written by "
+                f"{stored.written_by}"
+            )
+        if stored.version == 1:
+            _multiply_label_channels(weights, network.config)
+        try:
+            network.load_state_dict(weights, strict=False)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the weights of {stored.origin} do not fit its description: {error}"
+            ) from error
+        return cls(network, stored.metadata)
+
+    def classifier(
+        self, temperature: float | None = None, *, autocast: torch.dtype | None = None
+    ) -> BayesClassifier:
+        """Bayes' rule with this model's prior and, by default, its fitted temperature.
+
+        For `autocast` see `BayesClassifier`.
+        """
+        return BayesClassifier(
+            self.network,
+            log_prior=self.log_prior,
+            temperature=self.temperature if temperature is None else temperature,
+            autocast=autocast,
+        )
+
+    def log_likelihoods(
+        self, levels: Tensor, *, progress: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """log p(x | y), exact; see `Model.log_likelihoods`."""
+        return self.classifier().log_likelihoods(levels, progress=progress)
+
+    def log_prob(self, levels: Tensor) -> Tensor:
+        """log p(x) = log-sum over classes of p(x | y) p(y), (N,), nats, float64."""
+        return torch.logsumexp(self.log_likelihoods(levels) + self.log_prior, dim=1)
+
+    @ieee_float32()
+    @torch.no_grad()
+    def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
+        """-log p(x | y) in one pass over all the images; see `Model.nats`."""
+        levels = levels.to(self.device)
+        log_prob = self.network(levels, labels.to(self.device)).log_prob(levels)
+        return -log_prob.double().cpu()
+
+    def draw(
+        self, labels: Tensor, generator: torch.Generator, on_row: RowCallback | None = None
+    ) -> Tensor:
+        """See `Model.draw`."""
+        there = labels.to(self.device)
+        return sample_cached(self.network, there, generator=generator, on_row=on_row).cpu()
+
+    def images_at_a_time(self) -> int:
+        """Images whose cache of rows fits the memory of the device.
+
+        >>> from pixelbayes.models.base import Metadata
+        >>> network = PixelBayes.build(NetworkConfig(features=160, blocks_per_stage=5), classes=2)
+        >>> about = Metadata(classes=("a", "b"), resize={}, log_prior=(0.0, 0.0))
+        >>> PixelBayes(network, about).images_at_a_time()
+        21
+        """
+        config = self.network.config
+        height, width = config.image_size
+        features = ROWS_PER_BLOCK * config.gated_blocks * config.features * width
+        noise = height * width * (config.mixtures + config.channels)
+        float32, float64 = 4, 8
+        return max(1, feature_budget(self.device) // (features * float32 + noise * float64))
+
+    def sample(
+        self,
+        labels: Tensor | Sequence[str | int],
+        *,
+        seed: int = 0,
+        on_row: RowCallback | None = None,
+    ) -> Tensor:
+        """Draws one image per label; the same seed draws the same images.
+
+        Returns:
+            Levels, uint8, (N, C, H, W), on the CPU.
+        """
+        return self.draw(self._labels(labels), torch.Generator().manual_seed(seed), on_row)
+
+    def complete(
+        self,
+        labels: Tensor | Sequence[str | int],
+        levels: Tensor,
+        known: Tensor | int,
+        *,
+        seed: int = 0,
+        on_row: RowCallback | None = None,
+    ) -> Tensor:
+        """Keeps the known pixels of each image and draws the others, given what precedes them.
+
+        Args:
+            labels: One class for each image.
+            levels: uint8, (N, C, H, W).
+            known: How many rows are known, or a mask, bool (H, W).  Known pixels that come after
+                a drawn one did not decide it: `complete_weighted` makes up for that.
+            seed: The same seed draws the same pixels.
+            on_row: Called after each drawn row.
+
+        Returns:
+            Levels, uint8, (N, C, H, W), on the CPU.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        mask = first_rows(self.network, known) if isinstance(known, int) else known
+        return complete_cached(
+            self.network,
+            self._labels(labels),
+            levels.to(self.device),
+            mask,
+            generator=generator,
+            on_row=on_row,
+        ).cpu()
+
+    def _labels(self, labels: Tensor | Sequence[str | int]) -> Tensor:
+        if isinstance(labels, str):
+            raise PixelBayesError(
+                f"labels are a list with one class for each image, got the text {labels!r}; "
+                f"write [{labels!r}]"
+            )
+        if not isinstance(labels, Tensor):
+            labels = torch.tensor([self.class_index(label) for label in labels])
+        return labels.to(self.device, torch.int64)
+
+
+def _multiply_label_channels(weights: dict[str, Tensor], config: PixelCNNConfig) -> None:
+    """Makes up, in weights of version 1, for the division of e_y by d in `EarlyFusion`."""
+    for layer in ("input_u", "input_row", "input_left"):
+        direction = weights[f"{layer}.direction"]
+        before = direction.flatten(1).norm(dim=1)
+        direction[:, config.channels + 1 :] *= config.embedding
+        weights[f"{layer}.gain"] *= direction.flatten(1).norm(dim=1) / before
+
+
+def _named_weights(network: PixelCNN) -> dict[str, Any]:
+    """State under its shortest names; an embedding that several fusions share appears once."""
+    seen: set[int] = set()
+    named = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            named[name] = tensor
+    return named

@@ -1,0 +1,250 @@
+"""A trained model on disk: `model.safetensors` (weights) beside `model.json` (everything else).
+
+Neither file can run code.  The JSON says which kind of model it is and names the digest of the
+weights, so that no kind is taken for another and two halves of different checkpoints are never
+mixed.  A format is written exactly and read tolerantly: a field that an older version did not
+know has its default, and what a later one has added is named in a warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.io import FormatError, Reading, plain, read_json, structure, to_json, write_whole
+
+__all__ = [
+    "BEST",
+    "DESCRIPTION",
+    "VERSION",
+    "WEIGHTS",
+    "CheckpointError",
+    "Metadata",
+    "Stored",
+    "checkpoint_folder",
+    "read",
+    "read_description",
+    "structured_config",
+    "write",
+]
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+BEST = "best"  # where a run directory keeps the checkpoint of its best epoch
+FAMILY = "pixelbayes"
+"""The format of a PixelCNN; that of another kind is pixelbayes-KIND."""
+FIRST_KIND = "pixelcnn"
+VERSION = 3
+"""Of the format.  2: a PixelCNN reads the label's input channels divided by their number.  3: the
+options of the network may grow; every kind of model has the same number."""
+
+Config = TypeVar("Config")
+
+
+class CheckpointError(PixelBayesError):
+    """A checkpoint that cannot be used, with the reason and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a user of the weights must know besides the architecture.
+
+    Attributes:
+        classes: Name of each label, in the order of the indices.
+        resize: How images are brought to the model's size, as `dataclasses.asdict` of
+            `pixelbayes.data.Resize`.
+        log_prior: log p(y) in nats, normalised, one per class.
+        temperature: Divides log-likelihoods before Bayes' rule; fitted on validation data, 1
+            where it was not.
+        provenance: Data, training settings, seed, versions, commit, results so far.
+    """
+
+    classes: tuple[str, ...]
+    resize: dict[str, Any]
+    log_prior: tuple[float, ...]
+    temperature: float = 1.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "log_prior", tuple(self.log_prior))
+        if len(self.classes) != len(self.log_prior):
+            raise PixelBayesError(
+                f"got {len(self.classes)} class names but a prior over {len(self.log_prior)}"
+            )
+        if not self.temperature > 0.0:
+            raise PixelBayesError(f"the temperature is positive, got {self.temperature}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stored:
+    """What a checkpoint holds.
+
+    Attributes:
+        kind: Of the model, as in `pixelbayes.models.MODELS`.
+        config: Everything needed to build the model, in plain values.
+        metadata: What a user of the weights must know.
+        weights: By name.
+        version: Of the format it was read from.
+        origin: Where it was read from, for messages.
+    """
+
+    kind: str
+    config: Mapping[str, Any]
+    metadata: Metadata
+    weights: Mapping[str, Tensor]
+    version: int = VERSION
+    origin: str = "the checkpoint"
+
+    @property
+    def written_by(self) -> str:
+        """The version of pixelbayes that trained the model, as far as it says."""
+        versions = self.metadata.provenance.get("versions", {})
+        return f"pixelbayes {versions.get('pixelbayes', 'of unknown version')}"
+
+
+def write(folder: Path, stored: Stored) -> None:
+    """Writes both files into `folder`, replacing an earlier checkpoint there.
+
+    Each file appears whole or not at all; if the process dies between the two, reading reports
+    that they do not belong together.
+
+    Raises:
+        CheckpointError: If a weight is not a number: such a model answers nothing.
+    """
+    for name, tensor in stored.weights.items():
+        _require_finite(tensor, f"the weight {name}")
+    data = tensors_to_bytes(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in stored.weights.items()}
+    )
+    description = {
+        "format": FAMILY if stored.kind == FIRST_KIND else f"{FAMILY}-{stored.kind}",
+        "version": VERSION,
+        "config": plain(stored.config),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        **plain(stored.metadata),
+    }
+    text = to_json(description)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / WEIGHTS, data)
+    write_whole(folder / DESCRIPTION, text)
+
+
+def read(folder: Path) -> Stored:
+    """Reads both files.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged, of a later version, of another program, or
+            not of the same checkpoint as the other.
+    """
+    description = read_description(folder)
+    version, path = description["version"], folder / DESCRIPTION
+    known = {name: description[name] for name in _METADATA if name in description}
+    digest, config = description.get("weights_sha256"), description.get("config")
+    if not isinstance(config, dict) or not isinstance(digest, str):
+        raise CheckpointError(f"{path} is damaged: config or weights_sha256 is missing")
+    reading = Reading.CURRENT if version == VERSION else Reading.OLDER
+    try:
+        metadata = structure(Metadata, known, str(path), reading)
+    except FormatError as error:
+        raise CheckpointError(str(error)) from error
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+        weights = read_tensors(data)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read the weights {path}: {error}") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise CheckpointError(
+            f"{path} is not the file that {DESCRIPTION} was written with: one of the two was "
+            "replaced or damaged. Copy both from the same checkpoint."
+        )
+    for name, tensor in weights.items():
+        _require_finite(tensor, f"the weight {name} in {path}")
+    return Stored(
+        kind=kind_of(description),
+        config=config,
+        metadata=metadata,
+        weights=weights,
+        version=version,
+        origin=str(folder),
+    )
+
+
+_METADATA = tuple(item.name for item in fields(Metadata))
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Content of the JSON, of a version that can be read.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or of another program.
+    """
+    path = folder / DESCRIPTION
+    try:
+        description = read_json(path, "a model of pixelbayes")
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"no model in {folder}: expected {DESCRIPTION} and {WEIGHTS} there. Give a "
+            "checkpoint folder or a run directory that has finished an epoch."
+        ) from error
+    except FormatError as error:
+        raise CheckpointError(str(error)) from error
+    if not str(description.get("format")).startswith(FAMILY):
+        raise CheckpointError(f"{path} does not describe a model of pixelbayes")
+    version = description.get("version")
+    if version not in range(1, VERSION + 1):
+        raise CheckpointError(
+            f"{path} has format version {version}, this pixelbayes reads versions 1 to {VERSION}; "
+            "install a newer pixelbayes"
+        )
+    return description
+
+
+def kind_of(description: Mapping[str, Any]) -> str:
+    """The kind of model that a JSON describes, as in `pixelbayes.models.MODELS`."""
+    mark: str = description["format"]
+    return mark.removeprefix(f"{FAMILY}-") if mark != FAMILY else FIRST_KIND
+
+
+def structured_config(cls: type[Config], stored: Stored) -> Config:
+    """The configuration of a stored network as a dataclass.
+
+    Raises:
+        CheckpointError: If a value is missing that was written, or is not accepted.
+    """
+    reading = Reading.CURRENT if stored.version == VERSION else Reading.OLDER
+    try:
+        return structure(cls, stored.config, f"config of {stored.origin}", reading)
+    except FormatError as error:
+        raise CheckpointError(f"{stored.origin} describes no such network: {error}") from error
+
+
+def checkpoint_folder(path: str | Path) -> Path:
+    """The folder itself, or that of the best checkpoint of a run directory.
+
+    Raises:
+        CheckpointError: If there is no such folder.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise CheckpointError(f"no such folder: {folder}; give a run directory or a checkpoint")
+    if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
+        return folder / BEST
+    return folder
+
+
+def _require_finite(tensor: Tensor, what: str) -> None:
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        raise CheckpointError(
+            f"{what} is not finite, so every answer would be no number; use a checkpoint of an "
+            "earlier epoch, or train with a lower --lr or --gradient-clip"
+        )

@@ -1,0 +1,235 @@
+"""Configurations: frozen dataclasses of sections, read from YAML and written to it.
+
+What a file does not mention has its default; a key that is unknown is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.io import FormatError, Reading, plain, structure
+from pixelbayes.models import MODELS, TrainedNetwork
+from pixelbayes.models.pixelcnn import NetworkConfig
+from pixelbayes.training.config import OptimConfig, TrainingConfig
+
+__all__ = [
+    "SECTIONS",
+    "trainable",
+    "Configuration",
+    "DataConfig",
+    "NetworkConfig",
+    "RunConfig",
+    "RunError",
+    "read_configuration",
+    "require_seed",
+]
+
+Config = TypeVar("Config", bound="Configuration")
+
+PIXELCNN = "pixelcnn"
+
+
+class RunError(PixelBayesError):
+    """A run directory, or a configuration, cannot be used as it is."""
+
+
+class Configuration:
+    """Everything that decides something, as a dataclass: its sections are dataclasses too."""
+
+    def to_yaml(self) -> str:
+        """Returns text that `from_yaml` turns back into an equal configuration."""
+        return yaml.safe_dump(plain(self), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls: type[Config], text: str, origin: str = "config.yaml") -> Config:
+        """Reads a configuration; what it does not mention has its default.
+
+        Args:
+            text: YAML with the names of the fields.
+            origin: Where the text is from, for error messages.
+
+        Raises:
+            RunError: If it is no such YAML, has unknown keys or values that are not accepted.
+        """
+        try:
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RunError(f"{origin} is not YAML: {error}") from error
+        return cls.from_plain({} if content is None else content, origin)
+
+    @classmethod
+    def from_plain(
+        cls: type[Config], content: Any, origin: str, reading: Reading = Reading.CONFIGURATION
+    ) -> Config:
+        """Reads a configuration from the plain values of YAML.
+
+        Raises:
+            RunError: As for `from_yaml`.
+        """
+        try:
+            return structure(cls, content, origin, reading)
+        except FormatError as error:
+            raise RunError(str(error)) from error
+
+    @classmethod
+    def read(cls: type[Config], path: str | Path) -> Config:
+        """Reads a configuration file.
+
+        Raises:
+            RunError: If it cannot be read, or as for `from_yaml`.
+        """
+        return cls.from_yaml(read_configuration(path), str(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Configuration):
+    """Which images, and how they get their size.  Checked when they are loaded."""
+
+    data: str = "digits"
+    """digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH."""
+    data_dir: str | None = None
+    """Folder of cpen455 or cifar10.  None: downloaded."""
+    image_size: tuple[int, int] | None = None
+    """Rows and columns in pixels.  None: the source's own."""
+    channels: int | None = None
+    """1 (grey) or 3 (RGB).  None: the source's own."""
+    filter: str = "bilinear"
+    """Filter of the resizing: box, bilinear, bicubic or lanczos."""
+    geometry: str = "crop"
+    """crop (the largest centred part with the right aspect) or stretch."""
+    allow_upscaling: bool = False
+    """Accepts originals that are smaller than the image size."""
+    split_seed: int = 0
+    """Decides which image goes into which split, and which ones --limit keeps."""
+    skip_bad_files: bool = False
+    """Goes on without image files that cannot be read."""
+    limit: int | None = None
+    """At most this many images of each split."""
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", tuple(self.image_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Configuration):
+    """Everything that decides a run of one model, of any kind.
+
+    Raises:
+        RunError: On construction, if the seed is no whole number of 0 or more, the kind of model
+            is unknown, or the network's settings are not those of the kind.
+    """
+
+    model: str = PIXELCNN
+    """Kind of the model, as in `pixelbayes.models.MODELS`."""
+    data: DataConfig = field(default_factory=DataConfig)
+    network: Any = None
+    """Settings of the network, of the class that its kind names; None: their defaults."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seed: int = 0
+    """Decides first weights, order of the images, augmentation and dropout."""
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        settings = self.kind.settings
+        if self.network is None:
+            object.__setattr__(self, "network", settings())
+        elif not isinstance(self.network, settings):
+            raise RunError(
+                f"the network of a {self.kind.noun} is set by a {settings.__name__}, got "
+                f"{self.network!r}"
+            )
+
+    @property
+    def kind(self) -> type[TrainedNetwork[Any]]:
+        """The class of the model.
+
+        Raises:
+            RunError: If there is no such kind, or it is not trained but put together.
+        """
+        kinds = trainable()
+        if self.model not in kinds:
+            raise RunError(f"model is one of: {', '.join(kinds)}; got {self.model!r}")
+        return kinds[self.model]
+
+    @property
+    def fusion(self) -> str | None:
+        """Where the label enters; None where the kind of model has no such choice."""
+        return getattr(self.network, "fusion", None)
+
+    @classmethod
+    def from_plain(
+        cls, content: Any, origin: str, reading: Reading = Reading.CONFIGURATION
+    ) -> RunConfig:
+        """See `Configuration.from_plain`; the section `network` is that of the kind of model."""
+        if not isinstance(content, Mapping):
+            names = ", ".join(item.name for item in fields(cls))
+            raise RunError(f"{origin} holds names and values ({names}), got {content!r}")
+        content = _from_baseline(dict(content))
+        network = content.pop("network", None)
+        config = super().from_plain(
+            {**content, "network": None} if reading is Reading.CURRENT else content, origin, reading
+        )
+        if network is None:
+            return config
+        try:
+            settings = structure(
+                config.kind.settings, network, f"{origin}.network", reading
+            )
+        except FormatError as error:
+            raise RunError(str(error)) from error
+        object.__setattr__(config, "network", settings)
+        return config
+
+
+def trainable() -> dict[str, type[TrainedNetwork[Any]]]:
+    """The kinds of models that are one network, which can be trained."""
+    return {name: kind for name, kind in MODELS.items() if issubclass(kind, TrainedNetwork)}
+
+
+SECTIONS: Mapping[str, type] = {
+    "data": DataConfig,
+    "network": NetworkConfig,
+    "optim": OptimConfig,
+    "training": TrainingConfig,
+}
+"""The sections of a PixelCNN's run, whose fields are options of the command line."""
+
+
+def read_configuration(path: str | Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        RunError: If it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read the configuration {path}: {error}") from error
+
+
+def require_seed(seed: Any) -> None:
+    """Refuses what is no seed.
+
+    Raises:
+        RunError: If it is no whole number of 0 or more.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise RunError(f"--seed is a whole number, 0 or more, got {seed!r}")
+
+
+def _from_baseline(content: dict[str, Any]) -> dict[str, Any]:
+    """What versions before 0.1 called a baseline is a kind of model like the others."""
+    if "baseline" in content:
+        content["model"] = content.pop("baseline")
+    if "label_smoothing" in content:
+        smoothing = content.pop("label_smoothing")
+        content["training"] = {**(content.get("training") or {}), "label_smoothing": smoothing}
+    return content

@@ -1,0 +1,313 @@
+"""The trials of a study: one model with one seed, how it is made, continued and found again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.io import plain
+from pixelbayes.models import Ensemble, load_model
+from pixelbayes.models.storage import BEST, DESCRIPTION
+from pixelbayes.training.metrics import Criterion, columns, criterion_of
+from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
+from pixelbayes.workflows.provenance import now, provenance
+from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.study.cache import weights_digest
+from pixelbayes.workflows.study.config import EnsembleConfig, ModelConfig, StudyConfig
+from pixelbayes.workflows.train import require_same_settings, require_unfinished, train
+
+__all__ = ["EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
+
+BEFORE_RUN_JSON = ("config.yaml", "config.yaml.partial", "run.json.partial", "tensorboard")
+"""What is in a run directory before run.json is."""
+QUIET_FACTOR = 3.0  # a live training writes once an epoch; three times that long is silence
+QUIET_SECONDS = 60.0  # before the first epoch is done, and for epochs of seconds
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What a trial has on disk.
+
+    Attributes:
+        best: Its checkpoint, which may not be there yet.
+        kept: Checkpoints kept on the way, by the number of epochs done.
+        info: How it was made, as run.json says.
+        curves: Columns of metrics.csv; none where nothing is trained.
+        criterion: What decided which epoch is best.
+        finished: Whether nothing is left to do.
+    """
+
+    best: Path
+    kept: Mapping[int, Path]
+    info: Mapping[str, Any]
+    curves: Mapping[str, list[float | None]]
+    criterion: Criterion
+    finished: bool
+
+    @property
+    def epochs(self) -> int:
+        """Epochs done."""
+        return len(self.curves["epoch"])
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a checkpoint to measure."""
+        return (self.best / DESCRIPTION).is_file()
+
+
+@dataclass(frozen=True)
+class Trial(ABC):
+    """One model of a study with one seed, and its directory.
+
+    Attributes:
+        name: Of the model.
+        seed: Of the run.
+        path: Its directory.
+        data: What it is measured on.
+    """
+
+    name: str
+    seed: int
+    path: Path
+    data: DataConfig
+
+    def __str__(self) -> str:
+        return f"{self.name}, seed {self.seed}"
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """Kind of the model, as in `pixelbayes.models.MODELS`."""
+
+    @property
+    def fusion(self) -> str | None:
+        """Where the label enters; None where the kind of model has no such choice."""
+        return None
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What was asked for, in plain values, without the place of the data on this machine."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuses what would only be found out after hours.
+
+        Raises:
+            PixelBayesError: If a setting is not accepted, or a package is missing.
+        """
+
+    @abstractmethod
+    def find(self) -> TrialState | None:
+        """The trial as it is on disk, None where it has not begun.
+
+        Raises:
+            RunError: If there is something else, or a run with other settings or of other length.
+        """
+
+    @abstractmethod
+    def make(self, *, seconds: float | None, progress: bool) -> None:
+        """Makes the model, from where the trial is.
+
+        Args:
+            seconds: Time limit; None: there is none.
+            progress: Whether to show progress on stderr.
+
+        Raises:
+            RunError: If it cannot be made yet.
+            RunStopped, DivergedError, DatasetError: As `pixelbayes.workflows.train.train`.
+        """
+
+    def is_elsewhere(self) -> bool:
+        """Whether another program seems to be at work on it at this moment."""
+        return False
+
+
+@dataclass(frozen=True)
+class TrainingTrial(Trial):
+    """A model that is trained, in a run directory."""
+
+    config: RunConfig
+
+    @property
+    def kind(self) -> str:
+        """See `Trial.kind`."""
+        return self.config.model
+
+    @property
+    def fusion(self) -> str | None:
+        """See `Trial.fusion`."""
+        return self.config.fusion
+
+    def settings(self) -> dict[str, Any]:
+        """See `Trial.settings`."""
+        return without_place(self._found_config() or self.config)
+
+    def check(self) -> None:
+        """Builds the network once, which says what it needs."""
+        try:
+            self.config.kind.build(self.config.network, classes=2, channels=3, image_size=(32, 32))
+        except PixelBayesError as error:
+            raise RunError(f"models.{self.name}: {error}") from error
+
+    def find(self) -> TrialState | None:
+        """See `Trial.find`."""
+        if not self._has_begun():
+            return None
+        try:
+            run = Run.open(self.path)
+        except RunError as error:
+            raise RunError(f"{error}; remove {self.path} to train {self.name} anew") from error
+        if run.kind != self.kind:
+            raise RunError(
+                f"{self.path} holds a run of a {run.kind}, a {self.kind} is asked for; remove it, "
+                "or give another --output"
+            )
+        require_same_settings(run, self.config)
+        curves = run.metrics()
+        self._require_same_length(run, len(curves["epoch"]))
+        return TrialState(
+            best=run.best,
+            kept=run.kept,
+            info=run.info,
+            curves=curves,
+            criterion=run.criterion,
+            finished=self._is_finished(run),
+        )
+
+    def is_elsewhere(self) -> bool:
+        """A guess: the run says that it is running, and it was written to lately.
+
+        A study's own runs are never elsewhere, because a study directory is locked.
+        """
+        if not self._has_begun():
+            return False
+        run = Run.open(self.path)
+        info = run.info
+        if info.get("status") != "running" or " study " in f" {info.get('command', '')} ":
+            return False
+        longest = max((s or 0.0 for s in run.metrics()["seconds"]), default=0.0)
+        written = max(file.stat().st_mtime for file in self.path.iterdir())
+        return time.time() - written < max(QUIET_SECONDS, QUIET_FACTOR * longest)
+
+    def make(self, *, seconds: float | None, progress: bool) -> None:
+        """Trains."""
+        config, begun = self.config, self._has_begun()
+        if seconds is not None:
+            limit = f"{max(seconds, 1.0):.0f}s"
+            config = replace(config, training=replace(config.training, max_time=limit))
+        if not begun and self.path.exists():
+            shutil.rmtree(self.path)  # only `BEFORE_RUN_JSON` are in it
+        train(config, self.path, resume=begun, progress=progress)
+
+    def _has_begun(self) -> bool:
+        return self.path.exists() and any(
+            entry.name not in BEFORE_RUN_JSON for entry in self.path.iterdir()
+        )
+
+    def _found_config(self) -> RunConfig | None:
+        return Run.open(self.path).config if self._has_begun() else None
+
+    def _is_finished(self, run: Run) -> bool:
+        try:
+            require_unfinished(run, self.config.training)
+        except RunError:
+            return True
+        return False
+
+    def _require_same_length(self, run: Run, done: int) -> None:
+        wanted, before = self.config.training.epochs, run.config.training.epochs
+        remedy = "ask for as many epochs as before, or give another --output"
+        if done > wanted:
+            raise RunError(
+                f"{self.path} has trained {done} epochs, more than the {wanted} asked for; {remedy}"
+            )
+        if done and before != wanted and self.config.optim.schedule == "cosine":
+            raise RunError(
+                f"{self.path} is on a cosine schedule that ends at epoch {before}, but {wanted} "
+                f"epochs are asked for; {remedy}"
+            )
+
+
+@dataclass(frozen=True)
+class EnsembleTrial(Trial):
+    """An ensemble of other models of the study, put together from their best checkpoints."""
+
+    members: tuple[Path, ...]
+    """Run directories."""
+    names: tuple[str, ...]
+
+    kind = Ensemble.kind
+
+    def settings(self) -> dict[str, Any]:
+        """See `Trial.settings`."""
+        return {"ensemble": list(self.names)}
+
+    def check(self) -> None:
+        """Its members are checked by themselves."""
+
+    def find(self) -> TrialState | None:
+        """See `Trial.find`; one that was made of other weights is to be made again."""
+        if not (self.path / BEST / DESCRIPTION).is_file():
+            return None
+        made_of = load_model(self.path / BEST).metadata.provenance
+        criterion = criterion_of(None)
+        return TrialState(
+            best=self.path / BEST,
+            kept={},
+            info=made_of,
+            curves={name: [] for name in columns(criterion)},
+            criterion=criterion,
+            finished=made_of.get("weights") == self._weights(),
+        )
+
+    def make(self, *, seconds: float | None, progress: bool) -> None:
+        """Puts the members' best checkpoints together."""
+        missing = [str(path) for path in self.members if not (path / BEST / DESCRIPTION).is_file()]
+        if missing:
+            raise RunError(f"members are not trained yet: {', '.join(missing)}")
+        ensemble = Ensemble([load_model(path / BEST) for path in self.members])
+        origin = {
+            **provenance(),
+            **ensemble.metadata.provenance,
+            "weights": self._weights(),
+            "status": "finished",
+            "ended": now(),
+        }
+        ensemble.with_metadata(replace(ensemble.metadata, provenance=origin)).save(self.path / BEST)
+
+    def _weights(self) -> list[str | None]:
+        folders = [path / BEST for path in self.members]
+        return [weights_digest(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+
+
+def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
+    """The trial of one model of a study with one seed.
+
+    Args:
+        study: The study.
+        folder: Its directory.
+        name: Of the model.
+        seed: Of the run.
+    """
+
+    def place(model: str) -> Path:
+        return folder / model / f"seed-{seed}"
+
+    config: ModelConfig = study.model(name, seed)
+    if isinstance(config, EnsembleConfig):
+        members = tuple(place(member) for member in config.ensemble)
+        data = study.data_of(name)
+        return EnsembleTrial(name, seed, place(name), data, members, config.ensemble)
+    return TrainingTrial(name, seed, place(name), config.data, config)
+
+
+def without_place(config: RunConfig) -> dict[str, Any]:
+    """A run's configuration in plain values, without the folder of its data."""
+    content: dict[str, Any] = plain(replace(config, data=replace(config.data, data_dir=None)))
+    return content

@@ -1,0 +1,64 @@
+"""What has been computed is not computed again, unless what it depends on has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixelbayes.workflows.study.cache import Deadline, Pieces, TimeIsUp, levels_digest
+
+
+def test_tensors_are_made_once_and_come_back_equal(tmp_path: Path) -> None:
+    made = []
+
+    def compute() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"a": torch.arange(6, dtype=torch.float64).view(2, 3).T}
+
+    pieces = Pieces(tmp_path / "new")
+    first, again = (pieces.tensors("x", {"k": 1}, compute)["a"] for _ in range(2))
+    assert torch.equal(first, again)
+    assert len(made) == 1
+
+
+def test_another_key_is_another_piece(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path)
+    assert pieces.value("x", {"k": 1}, lambda: "one") == "one"
+    assert pieces.value("x", {"k": 2}, lambda: "two") == "two"
+    assert pieces.known("x", {"k": 1}) == "one"
+    assert pieces.known("x", {"k": 3}) is None
+
+
+def test_a_damaged_piece_is_made_again(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path)
+    pieces.value("v", {}, lambda: 1)
+    pieces.tensors("t", {}, lambda: {"a": torch.ones(2)})
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes()[:0])
+    assert pieces.value("v", {}, lambda: 2) == 2
+    assert pieces.tensors("t", {}, lambda: {"a": torch.zeros(2)})["a"].sum() == 0
+
+
+def test_a_piece_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> int:
+        raise TimeIsUp
+
+    with pytest.raises(TimeIsUp):
+        Pieces(tmp_path).value("v", {}, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_digest_sees_shape_type_and_values() -> None:
+    base = torch.zeros(2, 3, dtype=torch.uint8)
+    others = [base.T, base.long(), base + 1]
+    assert len({levels_digest(tensor) for tensor in (base, *others)}) == 4
+
+
+def test_a_deadline_stops_the_progress_it_watches() -> None:
+    seen: list[int] = []
+    Deadline(None).watching(lambda _, done, __: seen.append(done))("x", 1, 2)
+    assert seen == [1]
+    with pytest.raises(TimeIsUp):
+        Deadline(0.0).watching(None)("x", 1, 2)
