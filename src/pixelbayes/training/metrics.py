@@ -63,6 +63,8 @@ def columns(objective: Objective) -> tuple[str, ...]:
         "lr",  # of the epoch's last step
         "images_per_s",  # training images per second, without the validation
         "seconds",  # of the epoch, with the validation
+        "train/loss",  # of a hybrid, what is minimised: bits/dim and a share of the next column
+        "train/cross_entropy",  # of a hybrid, nats per image at its temperature
     )
 
 

@@ -40,8 +40,8 @@ BASELINES = ("resnet18",)
 class BaselineConfig(Configuration):
     """Everything that decides a run of a baseline.
 
-    Of `training`, the fields `initialisation` and `init_images` are the PixelCNN's and have no
-    effect; the first weights are He's.
+    Of `training`, the initialisation and the objective with its settings are the PixelCNN's and
+    have no effect; the first weights are He's.
 
     Raises:
         RunError: On construction, if a field of its own has a value that is not accepted.

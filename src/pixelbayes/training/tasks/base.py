@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.ema import MovingAverage
 from pixelbayes.training.errors import DivergedError
 from pixelbayes.training.metrics import Objective
+from pixelbayes.training.objectives import Hybrid, Loss, TrainingObjective
 from pixelbayes.training.schedule import learning_rate_factor
 from pixelbayes.training.seeds import derived_seed
 
@@ -35,13 +37,14 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
     Args:
         model: The network with its first weights; trained in place.
+        criterion: What is minimised.
         optim: Optimiser, schedule, moving average.
         training: Length, batch size, how often accuracy is measured.
         images: Training images of one epoch.
         seed: The run's seed.
 
     Attributes:
-        objective: What is minimised.
+        objective: What the run is judged by.
         metrics: Results of the last epoch, by column of metrics.csv; the same on all processes.
     """
 
@@ -50,6 +53,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
     def __init__(
         self,
         model: Network,
+        criterion: TrainingObjective,
         optim: OptimConfig,
         training: TrainingConfig,
         *,
@@ -58,6 +62,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
     ) -> None:
         super().__init__()
         self.model = model.train()
+        self.criterion = criterion
         self.ema = MovingAverage(model, optim.ema_decay) if optim.ema_decay is not None else None
         self.optim = optim
         self.training_config = training
@@ -65,19 +70,17 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         self.steps_per_epoch = steps_per_epoch(images, training.batch_size)
         self.seed = seed
         self.metrics: dict[str, float | None] = {}
-        # Nats and images of the unfinished epoch.  Not a buffer: each process has its own.
-        self._train_sums = torch.zeros(2, dtype=torch.float64)
+        # Nats, images, cross-entropy and loss of the unfinished epoch.  Not a buffer: each process
+        # has its own.
+        self._train_sums = torch.zeros(4, dtype=torch.float64)
         self._validation_sums = torch.zeros(2, dtype=torch.float64)
         self._correct = torch.zeros(2, 2, dtype=torch.float64)  # (validation, train), (right, all)
 
-    @abstractmethod
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What a step minimises, over this process's share of a batch.
-
-        Returns:
-            The weighted sum over images of their losses, a scalar, and without gradient that of
-            their nats, which is summed up over the epoch.
-        """
+    def loss(self, batch: Batch, step: int) -> Loss:
+        """What optimiser step `step`, counted from 0, minimises over this process's share."""
+        progress = step / (self.epochs * self.steps_per_epoch)
+        judged: Loss = self.criterion(self.model, batch, progress)
+        return judged
 
     @abstractmethod
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -117,7 +120,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
         NaN at its start.
         """
-        nats, images = self._train_sums.tolist()
+        nats, images = self._train_sums[:2].tolist()
         return self.mean(nats, images) if images else float("nan")
 
     def require_finite(self) -> None:
@@ -126,7 +129,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         Raises:
             DivergedError: If not; on all processes.
         """
-        finite = bool(torch.isfinite(self._train_sums[0]))
+        finite = bool(torch.isfinite(self._train_sums).all())
         if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             step = self.trainer.global_step
             raise DivergedError(step, self.learning_rate(step))
@@ -135,7 +138,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser over the network's weights, and its schedule."""
-        optimizer = _optimizer(self.optim, self.model)
+        optimizer = _optimizer(self.optim, self.model, self.criterion)
         # Lightning takes a fused optimiser to unscale gradients by itself and refuses to clip
         # them; nothing is scaled here, not in bfloat16 either.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -157,12 +160,14 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         torch.manual_seed(
             derived_seed("dropout", self.seed, self.trainer.global_step, self.global_rank)
         )
-        loss, nats = self.loss(batch)
-        self._train_sums += torch.stack([nats, batch.weights.sum()])
+        loss = self.loss(batch, self.trainer.global_step)
+        beside = torch.zeros_like(loss.nats) if loss.cross_entropy is None else loss.cross_entropy
+        sums = [loss.nats, batch.weights.sum(), beside, loss.total.detach()]
+        self._train_sums += torch.stack(sums)
         if self.device.type == "cpu" and self.trainer.world_size == 1:
             # Elsewhere looking at the loss would make the device, or the others, wait.
             self.require_finite()
-        return loss * self.trainer.world_size / batch.global_count
+        return loss.total * self.trainer.world_size / batch.global_count
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step of the optimiser; the moving average follows."""
@@ -199,8 +204,11 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
     def on_train_epoch_end(self) -> None:
         """The objective over the epoch's training images, as the weights went by."""
-        nats, images = self._total(self._train_sums).tolist()
+        nats, images, cross_entropy, loss = self._total(self._train_sums).tolist()
         self.metrics[self.objective.train] = self.mean(nats, images)
+        if isinstance(self.criterion, Hybrid):
+            self.metrics["train/loss"] = loss / images
+            self.metrics["train/cross_entropy"] = cross_entropy / images
         self.metrics["lr"] = self.learning_rate(self.trainer.global_step - 1)
         self._train_sums = torch.zeros_like(self._train_sums)
 
@@ -225,6 +233,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         steps.ready = steps.completed = step
         sums = checkpoint[SUMS]
+        sums = F.pad(sums, (0, len(self._train_sums) - len(sums)))  # versions that knew only two
         self._train_sums = sums if self.global_rank == 0 else torch.zeros_like(sums)
 
     def _total(self, tensor: Tensor) -> Tensor:
@@ -235,9 +244,13 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         return total
 
 
-def _optimizer(optim: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(
+    optim: OptimConfig, model: nn.Module, criterion: TrainingObjective
+) -> torch.optim.Optimizer:
     common: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay, "fused": True}
-    weights = model.parameters()
+    weights: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    if learned := list(criterion.parameters()):  # a temperature is not to shrink towards 1
+        weights.append({"params": learned, "weight_decay": 0.0})
     if optim.optimizer == "sgd":
         nesterov = optim.momentum > 0.0  # torch refuses it without momentum
         return torch.optim.SGD(weights, momentum=optim.momentum, nesterov=nesterov, **common)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from pixelbayes.baselines.checkpoint import save_checkpoint
@@ -13,6 +12,7 @@ from pixelbayes.core.checkpoint import Metadata
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import LOG_LOSS
+from pixelbayes.training.objectives import CrossEntropy
 from pixelbayes.training.tasks.base import TrainingTask
 
 __all__ = ["ClassifierTask"]
@@ -46,16 +46,8 @@ class ClassifierTask(TrainingTask[ResNet18]):
         seed: int,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(model, optim, training, images=images, seed=seed)
-        self.label_smoothing = label_smoothing
-
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of the smoothed labels, and -log p(y | x)."""
-        log_proba = self.model(batch.levels)
-        truth = -log_proba.gather(1, batch.labels[:, None])[:, 0]
-        smoothed = torch.lerp(truth, -log_proba.mean(dim=1), self.label_smoothing)
-        nats = (truth.detach() * batch.weights).sum()
-        return (smoothed * batch.weights).sum(), nats
+        criterion = CrossEntropy(label_smoothing)
+        super().__init__(model, criterion, optim, training, images=images, seed=seed)
 
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """-log p(y | x) of each image, and whether y was the most probable class."""

@@ -1,4 +1,4 @@
-"""Maximum likelihood; the mathematics stays in `pixelbayes.core`, Bayes' rule in `inference`."""
+"""A likelihood model's task; what is minimised stands in `pixelbayes.training.objectives`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from pixelbayes.core.checkpoint import Metadata, save_checkpoint
 from pixelbayes.core.precision import ieee_float32
 from pixelbayes.inference import BayesClassifier
 from pixelbayes.training.batches import Batch
+from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import BITS_PER_DIM
+from pixelbayes.training.objectives import make_objective
 from pixelbayes.training.tasks.base import TrainingTask
 
 __all__ = ["PixelCNNTask"]
 
 
 class PixelCNNTask(TrainingTask[PixelCNN]):
-    """Maximum-likelihood training of a `PixelCNN`, measured in bits/dim and Bayes accuracy."""
+    """Training of a `PixelCNN`, measured in bits/dim and Bayes accuracy."""
 
     objective = BITS_PER_DIM
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Bits/dim of the images, and their -log p(x | y)."""
-        log_prob = self.model(batch.levels, batch.labels).log_prob(batch.levels)
-        weighted = log_prob * batch.weights
-        return bits_per_dim(weighted, self.model.config.dims).sum(), -weighted.detach().sum()
+    def __init__(
+        self,
+        model: PixelCNN,
+        optim: OptimConfig,
+        training: TrainingConfig,
+        *,
+        images: int,
+        seed: int,
+    ) -> None:
+        criterion = make_objective(training, model.config.classes)
+        super().__init__(model, criterion, optim, training, images=images, seed=seed)
 
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """-log p(x | y) of each image; all classes at once where accuracy is wanted.
