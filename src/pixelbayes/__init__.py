@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
-    from pixelbayes.inference import BayesClassifier, PixelBayes
+    from pixelbayes.inference import BayesClassifier
+    from pixelbayes.models import PixelBayes
     from pixelbayes.models.hub import load
 
 __version__ = "0.1.0.dev0"
@@ -29,7 +30,7 @@ __all__ = [
 HOMES = {
     "BayesClassifier": "pixelbayes.inference",
     "DiscretizedLogisticMixture": "pixelbayes.core",
-    "PixelBayes": "pixelbayes.inference",
+    "PixelBayes": "pixelbayes.models",
     "PixelCNN": "pixelbayes.core",
     "PixelCNNConfig": "pixelbayes.core",
     "bits_per_dim": "pixelbayes.core",

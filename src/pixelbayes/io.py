@@ -170,14 +170,16 @@ def _converter(reading: Reading) -> cattrs.Converter:
         converter.register_structure_hook(kind, _scalar_hook(kind, accepted))
 
     def hook_of(cls: type) -> Callable[[Any, Any], Any]:
-        inner = make_dict_structure_fn(
+        inner: Callable[[Any, Any], Any] = make_dict_structure_fn(
             cls, converter, _cattrs_forbid_extra_keys=reading is Reading.CONFIGURATION
         )
         names = [field.name for field in fields(cls)]
 
         def hook(content: Any, kind: Any) -> Any:
             if not isinstance(content, Mapping):
-                raise TypeError(f"names and values ({', '.join(names)}) are wanted, got {content!r}")
+                raise TypeError(
+                    f"names and values ({', '.join(names)}) are wanted, got {content!r}"
+                )
             missing = [name for name in names if name not in content]
             if missing and reading is Reading.CURRENT:
                 raise TypeError(f"{', '.join(missing)} missing: the file is damaged")

@@ -72,13 +72,13 @@ def whole_batch() -> Batch:
 def test_smoothed_cross_entropy_is_that_of_torch() -> None:
     smoothed = task(smoothing=0.1)
 
-    loss, nats = smoothed.loss(whole_batch())
+    loss = smoothed.loss(whole_batch(), 0)
 
     logits = smoothed.model(TRAIN.levels)
     expected = F.cross_entropy(logits, TRAIN.labels, reduction="sum", label_smoothing=0.1)
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(nats, F.cross_entropy(logits, TRAIN.labels, reduction="sum"))
-    assert not nats.requires_grad
+    torch.testing.assert_close(loss.total, expected)
+    torch.testing.assert_close(loss.nats, F.cross_entropy(logits, TRAIN.labels, reduction="sum"))
+    assert not loss.nats.requires_grad
 
 
 def test_images_that_fill_up_a_share_do_not_count() -> None:
@@ -87,12 +87,12 @@ def test_images_that_fill_up_a_share_do_not_count() -> None:
     weights = batch.weights.clone()
     weights[0] = 0.0
 
-    everything, all_nats = plain.loss(batch)
-    rest, rest_nats = plain.loss(batch._replace(weights=weights))
+    everything = plain.loss(batch, 0)
+    rest = plain.loss(batch._replace(weights=weights), 0)
 
     first = -plain.model(TRAIN.levels)[0, TRAIN.labels[0]]
-    torch.testing.assert_close(everything - rest, first)
-    torch.testing.assert_close(all_nats - rest_nats, first)
+    torch.testing.assert_close(everything.total - rest.total, first)
+    torch.testing.assert_close(everything.nats - rest.nats, first)
 
 
 def test_what_is_measured_is_what_the_checkpoint_gives(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from pixelbayes.training.config import OPTIMIZERS, PRECISIONS
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.engine import Outcome, fit
 from pixelbayes.training.metrics import Row, read_metrics
-from pixelbayes.training.pixelcnn_task import PixelCNNTask
+from pixelbayes.training.objectives import Hybrid
+from pixelbayes.training.task import TrainingTask
 
 CLASSES = 3
 
@@ -143,6 +145,42 @@ def test_a_batch_larger_than_the_data_is_the_data(tmp_path: Path) -> None:
     _, rows = run(tmp_path, batch_size=100, epochs=1)
 
     assert rows[0]["step"] == 1
+
+
+@pytest.mark.parametrize("fusion", ["late", "gated"])
+def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusion: str) -> None:
+    task = PixelCNNTask(
+        network(fusion=fusion, dropout=0.0),
+        OptimConfig(lr=0.01),
+        TrainingConfig(
+            batch_size=16,
+            epochs=2,
+            objective="hybrid",
+            strength=20.0,
+            strength_rise=(0.0, 0.5),
+            negatives=1 if fusion == "gated" else None,
+            learn_temperature=True,
+        ),
+        images=len(TRAIN),
+        seed=0,
+    )
+    metadata = Metadata(
+        classes=("dark", "grey", "bright"),
+        resize=asdict(Resize(size=(8, 8))),
+        log_prior=(-log(3.0),) * 3,
+    )
+    fit(task, TRAIN, VALIDATION, folder=tmp_path, metadata=metadata, progress=False)
+
+    first, last = read_metrics(tmp_path / "metrics.csv")
+    assert isinstance(task.criterion, Hybrid)
+    assert torch.as_tensor(task.criterion.temperature).item() != 10.0
+    for row in (first, last):
+        loss, bits, nats = row["train/loss"], row["train/bits_per_dim"], row["train/cross_entropy"]
+        assert loss is not None
+        assert bits is not None
+        assert nats is not None
+        assert loss > bits
+        assert nats > 0.0
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -8,12 +8,10 @@ from pixelbayes.inference.cached import complete_cached as complete
 from pixelbayes.inference.cached import sample_cached as sample
 from pixelbayes.inference.classification import BayesClassifier, class_posterior
 from pixelbayes.inference.completion import complete_weighted
-from pixelbayes.models.pixelcnn import PixelBayes
 from pixelbayes.inference.sampling import first_rows
 
 __all__ = [
     "BayesClassifier",
-    "PixelBayes",
     "class_posterior",
     "complete",
     "complete_weighted",

@@ -50,7 +50,7 @@ def register(cls: type[Self]) -> type[Self]:
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Loads a model of any kind from a checkpoint folder, or the best checkpoint of a run directory.
+    """Loads a model of any kind from a checkpoint folder, or the best of a run directory.
 
     Raises:
         CheckpointError: If there is none or it cannot be used, with what to do.

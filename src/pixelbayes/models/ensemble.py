@@ -1,7 +1,8 @@
 """An ensemble: models of any kinds that answer together.
 
-The log-likelihoods are mean over members of log p_m(x | y) / T_m, the geometric mean of the members'
-calibrated posteriors up to normalisation; one temperature, refitted after, serves the whole.
+Its log-likelihoods are the mean over members of log p_m(x | y) / T_m: up to normalisation, the
+geometric mean of the members' calibrated posteriors.  One temperature, refitted after, serves the
+whole.
 
 Shapes: N images, K classes, M members.
 """

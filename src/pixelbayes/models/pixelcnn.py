@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.core.precision import ieee_float32
 from pixelbayes.core.initialisation import initialise_from_data
+from pixelbayes.core.precision import ieee_float32
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import complete_cached, sample_cached
 from pixelbayes.inference.classification import BayesClassifier
@@ -175,8 +175,9 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
     def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
         """-log p(x | y) in one pass over all the images; see `Model.nats`."""
         levels = levels.to(self.device)
-        log_prob = self.network(levels, labels.to(self.device)).log_prob(levels)
-        return -log_prob.double().cpu()
+        described = self.network(levels, labels.to(self.device))
+        nats: Tensor = -described.log_prob(levels).double().cpu()
+        return nats
 
     def draw(
         self, labels: Tensor, generator: torch.Generator, on_row: RowCallback | None = None

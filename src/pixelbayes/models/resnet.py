@@ -136,7 +136,12 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
 
     @classmethod
     def build(
-        cls, settings: Any, *, classes: int, channels: int = 3, image_size: tuple[int, int] = (32, 32)
+        cls,
+        settings: Any,
+        *,
+        classes: int,
+        channels: int = 3,
+        image_size: tuple[int, int] = (32, 32),
     ) -> ResNet18:
         """See `TrainedNetwork.build`; the first weights are He's."""
         return ResNet18(classes, channels)

@@ -65,8 +65,9 @@ def _header(report: Report) -> str:
     raw, calibrated = (split.ece.get(key) for key in ("raw", "calibrated"))
     cards = [
         card("Accuracy", *_value_and_interval(report.accuracy.brief)),
-        card("Code length", *_value_and_interval(split.bits_per_dim.brief)),
     ]
+    if split.bits_per_dim is not None:
+        cards.append(card("Code length", *_value_and_interval(split.bits_per_dim.brief)))
     if raw is not None and calibrated is not None:
         cards.append(
             card(

@@ -40,7 +40,7 @@ def markdown(report: Report) -> str:
     parts = [
         f"# {escape(report.title)}",
         f"**{report.accuracy}** on {escape(report.headline_split)}, "
-        f"{headline.bits_per_dim.brief}, {len(report.classes)} classes.",
+        f"{_brief(headline.bits_per_dim)}, {len(report.classes)} classes.",
         "## Results",
         table(*results(report)),
         "Intervals are 95 %. ECE: expected calibration error of the top label. "
@@ -78,7 +78,7 @@ def results(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     rows = [
         ("images", *(str(split.n) for split in splits)),
         ("accuracy", *(split.accuracy.brief for split in splits)),
-        ("code length", *(split.bits_per_dim.brief for split in splits)),
+        ("code length", *(_brief(split.bits_per_dim) for split in splits)),
     ]
     for key in _keys(split.log_loss for split in splits):
         losses = (split.log_loss.get(key) for split in splits)
@@ -205,3 +205,7 @@ def escape(text: str) -> str:
     """
     text = re.sub(r"[\\`*<>|#]|(?<!\w)_|_(?!\w)", lambda found: f"\\{found[0]}", text)
     return " ".join(text.replace("](", r"]\(").split())
+
+
+def _brief(value: Estimate | None) -> str:
+    return MISSING if value is None else value.brief

@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelbayes.io import write_whole
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
+from pixelbayes.io import write_whole
 from pixelbayes.report.plain import finite, plain
 
 __all__ = [
@@ -69,7 +69,8 @@ class SplitResult:
     split: str
     n: int
     accuracy: Estimate
-    bits_per_dim: Estimate
+    bits_per_dim: Estimate | None
+    """None where the model is no density."""
     confusion: list[list[int]]
     """Counts (true, predicted)."""
     per_class: list[Estimate]

@@ -30,12 +30,14 @@ class Batch(NamedTuple):
         labels: int64, (b,).
         weights: 1, or 0 where an image only fills up the share, (b,).
         global_count: Images of the global batch, all processes together, without the filling.
+        soft_labels: Probabilities of the classes, such as a teacher's, (b, K); None: the labels.
     """
 
     levels: Tensor
     labels: Tensor
     weights: Tensor
     global_count: int
+    soft_labels: Tensor | None = None
 
 
 class Share(NamedTuple):

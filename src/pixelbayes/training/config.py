@@ -15,6 +15,7 @@ from typing import Any
 __all__ = [
     "ACCELERATORS",
     "INITIALISATIONS",
+    "OBJECTIVES",
     "OPTIMIZERS",
     "PRECISIONS",
     "SCHEDULES",
@@ -28,6 +29,7 @@ SCHEDULES = ("constant", "exponential", "cosine")
 PRECISIONS = ("32", "bf16-mixed", "64")
 ACCELERATORS = ("auto", "cpu", "gpu")
 INITIALISATIONS = ("data", "random")
+OBJECTIVES = ("likelihood", "hybrid")
 SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -122,6 +124,22 @@ class TrainingConfig:
     """data (layers standardised on training images) or random."""
     init_images: int = 64
     """Training images for the initialisation from data."""
+    objective: str = "likelihood"
+    """likelihood, or hybrid: the cross-entropy of Bayes' rule is added to it."""
+    strength: float = 4.0
+    """Pull of the cross-entropy against that of the likelihood; 4 is mild, 40 strong; hybrid
+    only."""
+    strength_rise: tuple[float, float] = (0.0, 0.0)
+    """Shares of the training between which the strength rises from 0; hybrid only."""
+    negatives: int | None = None
+    """Wrong classes that an image is compared with, half of them the most probable ones; hybrid
+    only.  None: all."""
+    temperature: float = 10.0
+    """Divides log-likelihoods before the cross-entropy; hybrid only."""
+    learn_temperature: bool = False
+    """Learns the temperature, from the one given; hybrid only."""
+    label_smoothing: float = 0.0
+    """Share of the target that goes to all classes alike, in [0, 1); hybrid only."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "devices", "num_nodes", "accuracy_every"):
@@ -138,6 +156,22 @@ class TrainingConfig:
         _require_choice("--precision", self.precision, PRECISIONS)
         _require_choice("--accelerator", self.accelerator, ACCELERATORS)
         _require_choice("--initialisation", self.initialisation, INITIALISATIONS)
+        _require_choice("--objective", self.objective, OBJECTIVES)
+        object.__setattr__(self, "strength_rise", tuple(self.strength_rise))
+        _require_number("--strength", self.strength, least=0.0)
+        if len(self.strength_rise) != 2:
+            raise ValueError(f"--strength-rise takes two numbers, got {self.strength_rise!r}")
+        _require_number("--strength-rise", self.strength_rise[0], least=0.0)
+        _require_number("--strength-rise", self.strength_rise[1], least=self.strength_rise[0])
+        _require_number("--strength-rise", self.strength_rise[1], most=1.0)
+        if self.negatives is not None:
+            _require_count("--negatives", self.negatives, 1)
+        _require_number("--temperature", self.temperature, above=0.0)
+        if not isinstance(self.learn_temperature, bool):
+            raise ValueError(
+                f"--learn-temperature is true or false, got {self.learn_temperature!r}"
+            )
+        _require_number("--label-smoothing", self.label_smoothing, least=0.0, below=1.0)
         if self.max_time is not None:
             parse_duration(self.max_time)
         world = self.devices * self.num_nodes

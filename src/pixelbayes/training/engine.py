@@ -23,14 +23,13 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import LabelledImages
 from pixelbayes.inference.memory import keep_freed_memory
-from pixelbayes.training.config import OptimConfig, TrainingConfig
-from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.callbacks.display import RunDisplay
 from pixelbayes.training.callbacks.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.callbacks.stopping import GracefulStop, signals_restored
+from pixelbayes.training.config import OptimConfig, TrainingConfig
+from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.task import TrainingTask
 
 __all__ = ["Outcome", "fit", "is_first_process"]
@@ -55,7 +54,7 @@ class Outcome:
     Attributes:
         epochs: Epochs done.
         best_epoch: The one with the lowest validation loss, counted from 1.
-        best: That loss, in the unit of the objective.
+        best: That loss, in the unit of the criterion.
         reason: "epochs" (all are done) or "patience" (no more improvement).
     """
 
@@ -66,12 +65,11 @@ class Outcome:
 
 
 def fit(
-    task: TrainingTask[Any],
+    task: TrainingTask,
     train: LabelledImages,
     validation: LabelledImages,
     *,
     folder: Path,
-    metadata: Metadata,
     resume: bool = False,
     progress: bool = True,
 ) -> Outcome:
@@ -82,7 +80,6 @@ def fit(
         train: Training images, larger than the model's by the crop margin.
         validation: Validation images.
         folder: An existing folder.
-        metadata: What the checkpoints say beside the weights.
         resume: Goes on from `folder / "resume.ckpt"`, where there is one.
         progress: Whether to show progress on stderr.
 
@@ -94,15 +91,15 @@ def fit(
     training = task.training_config
     data = LevelsDataModule(train, validation, training, task.seed)
     display = RunDisplay(
-        task.objective,
+        task.criterion,
         epochs=training.epochs,
         steps_per_epoch=data.steps_per_epoch,
         enabled=progress and is_first_process(),
     )
     recorder = RunRecorder(
         folder,
-        task.objective,
-        metadata,
+        task.criterion,
+        task.start.metadata,
         images=len(train),
         patience=training.patience,
         checkpoint_every=training.checkpoint_every,

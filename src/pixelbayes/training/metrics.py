@@ -14,9 +14,9 @@ from pixelbayes.models.base import TrainedNetwork
 __all__ = [
     "BITS_PER_DIM",
     "COLUMNS",
-    "Criterion",
     "LOG_LOSS",
-        "Row",
+    "Criterion",
+    "Row",
     "best_epoch",
     "columns",
     "criterion_of",
@@ -86,6 +86,8 @@ def columns(criterion: Criterion) -> tuple[str, ...]:
         "lr",  # of the epoch's last step
         "images_per_s",  # training images per second, without the validation
         "seconds",  # of the epoch, with the validation
+        "train/loss",  # of a hybrid, what is minimised: bits/dim and a share of the next column
+        "train/cross_entropy",  # of a hybrid, nats per image at its temperature
     )
 
 

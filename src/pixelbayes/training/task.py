@@ -1,22 +1,24 @@
-"""What every training has in common: optimiser, averages over images, resuming at a step."""
+"""What a training step does, whatever is trained: objective, optimiser, averages, resuming."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from pixelbayes.models.checkpoint import Metadata
+from pixelbayes.core import bits_per_dim
+from pixelbayes.models import Metadata, TrainedNetwork
 from pixelbayes.training.batches import Batch, steps_per_epoch
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.ema import MovingAverage
 from pixelbayes.training.errors import DivergedError
-from pixelbayes.training.metrics import Objective
+from pixelbayes.training.metrics import criterion_of
+from pixelbayes.training.objectives import Hybrid, Loss, TrainingObjective, make_objective
 from pixelbayes.training.schedule import learning_rate_factor
 from pixelbayes.training.seeds import derived_seed
 
@@ -24,32 +26,30 @@ __all__ = ["TrainingTask"]
 
 SUMS = "train_sums"  # key in resume.ckpt
 
-Network = TypeVar("Network", bound=nn.Module)
 
-
-class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
-    """Training of a network, measured in its objective and in accuracy.
+class TrainingTask(pl.LightningModule):
+    """Training of a network, measured in its criterion and in accuracy.
 
     Averages are taken over images, not over batches, in float64.  The sums of an unfinished
     epoch are part of the saved state.
 
     Args:
-        model: The network with its first weights; trained in place.
+        start: The model with its first weights; its network is trained in place.
         optim: Optimiser, schedule, moving average.
-        training: Length, batch size, how often accuracy is measured.
+        training: Length, batch size, objective, how often accuracy is measured.
         images: Training images of one epoch.
         seed: The run's seed.
 
     Attributes:
+        model: The network.
         objective: What is minimised.
+        criterion: What the run is judged by.
         metrics: Results of the last epoch, by column of metrics.csv; the same on all processes.
     """
 
-    objective: ClassVar[Objective]
-
     def __init__(
         self,
-        model: Network,
+        start: TrainedNetwork[Any],
         optim: OptimConfig,
         training: TrainingConfig,
         *,
@@ -57,49 +57,68 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         seed: int,
     ) -> None:
         super().__init__()
-        self.model = model.train()
-        self.ema = MovingAverage(model, optim.ema_decay) if optim.ema_decay is not None else None
+        self.start = start
+        self.model: nn.Module = start.network.train()
+        self.objective: TrainingObjective = make_objective(
+            training, classes=len(start.classes), is_density=start.is_density
+        )
+        self.criterion = criterion_of(type(start))
+        self.ema: MovingAverage | None = None
+        if optim.ema_decay is not None:
+            self.ema = MovingAverage(self.model, optim.ema_decay)
         self.optim = optim
         self.training_config = training
         self.epochs = training.epochs
         self.steps_per_epoch = steps_per_epoch(images, training.batch_size)
         self.seed = seed
         self.metrics: dict[str, float | None] = {}
-        # Nats and images of the unfinished epoch.  Not a buffer: each process has its own.
-        self._train_sums = torch.zeros(2, dtype=torch.float64)
+        # Nats, images, cross-entropy and loss of the unfinished epoch.  Not a buffer: each process
+        # has its own.
+        self._train_sums = torch.zeros(4, dtype=torch.float64)
         self._validation_sums = torch.zeros(2, dtype=torch.float64)
         self._correct = torch.zeros(2, 2, dtype=torch.float64)  # (validation, train), (right, all)
 
-    @abstractmethod
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What a step minimises, over this process's share of a batch.
+    def loss(self, batch: Batch, step: int) -> Loss:
+        """What optimiser step `step`, counted from 0, minimises over this process's share."""
+        progress = step / (self.epochs * self.steps_per_epoch)
+        loss: Loss = self.objective(self.model, batch, progress)
+        return loss
 
-        Returns:
-            The weighted sum over images of their losses, a scalar, and without gradient that of
-            their nats, which is summed up over the epoch.
-        """
-
-    @abstractmethod
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """What the evaluated network makes of images.
 
+        In float32 also where training is in bfloat16, whose rounding moves the difference between
+        two classes by some nats.
+
         Returns:
-            Nats of each image, float64 (b,), on the device, and whether its class was found,
-            bool (b,), on the CPU; None in its place where `accuracy_is_due` is false.
+            Nats of each image, float64 (b,), and whether its class was found, bool (b,), on the
+            CPU; None in its place where `accuracy_is_due` is false.
         """
+        model, labels = self.evaluated(self.start.metadata), batch.labels.cpu()
+        with torch.autocast(self.device.type, enabled=False):
+            if not self.accuracy_is_due:
+                return model.nats(batch.levels, batch.labels).cpu(), None
+            table = model.log_likelihoods(batch.levels)
+        log_posterior = table + model.log_prior
+        of_truth = table if model.is_density else torch.log_softmax(log_posterior, dim=1)
+        nats = -of_truth.gather(1, labels[:, None])[:, 0]
+        return nats, log_posterior.argmax(dim=1) == labels
 
-    @abstractmethod
     def mean(self, nats: float, images: float) -> float:
-        """The value of the objective for a sum of nats over images."""
+        """The value of the criterion for a sum of nats over images."""
+        if self.start.dims is None:
+            return nats / images
+        mean = torch.tensor(-nats / images, dtype=torch.float64)
+        return bits_per_dim(mean, self.start.dims).item()
 
-    @abstractmethod
+    def evaluated(self, metadata: Metadata) -> TrainedNetwork[Any]:
+        """The model that is measured and kept: the moving average, where there is one."""
+        network = self.model if self.ema is None else self.ema.module
+        return type(self.start)(network, metadata)
+
     def save(self, folder: Path, metadata: Metadata) -> None:
-        """Writes the evaluated network as a checkpoint."""
-
-    @property
-    def evaluated(self) -> Network:
-        """The network that is measured and kept: the moving average, where there is one."""
-        return self.model if self.ema is None else cast(Network, self.ema.module)
+        """Writes the evaluated model as a checkpoint."""
+        self.evaluated(metadata).save(folder)
 
     @property
     def accuracy_is_due(self) -> bool:
@@ -117,7 +136,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
         NaN at its start.
         """
-        nats, images = self._train_sums.tolist()
+        nats, images = self._train_sums[:2].tolist()
         return self.mean(nats, images) if images else float("nan")
 
     def require_finite(self) -> None:
@@ -126,7 +145,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         Raises:
             DivergedError: If not; on all processes.
         """
-        finite = bool(torch.isfinite(self._train_sums[0]))
+        finite = bool(torch.isfinite(self._train_sums).all())
         if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             step = self.trainer.global_step
             raise DivergedError(step, self.learning_rate(step))
@@ -135,7 +154,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser over the network's weights, and its schedule."""
-        optimizer = _optimizer(self.optim, self.model)
+        optimizer = _optimizer(self.optim, self.model, self.objective)
         # Lightning takes a fused optimiser to unscale gradients by itself and refuses to clip
         # them; nothing is scaled here, not in bfloat16 either.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -157,12 +176,14 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         torch.manual_seed(
             derived_seed("dropout", self.seed, self.trainer.global_step, self.global_rank)
         )
-        loss, nats = self.loss(batch)
-        self._train_sums += torch.stack([nats, batch.weights.sum()])
+        loss = self.loss(batch, self.trainer.global_step)
+        beside = torch.zeros_like(loss.nats) if loss.cross_entropy is None else loss.cross_entropy
+        sums = [loss.nats, batch.weights.sum(), beside, loss.total.detach()]
+        self._train_sums += torch.stack(sums)
         if self.device.type == "cpu" and self.trainer.world_size == 1:
             # Elsewhere looking at the loss would make the device, or the others, wait.
             self.require_finite()
-        return loss * self.trainer.world_size / batch.global_count
+        return loss.total * self.trainer.world_size / batch.global_count
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """One step of the optimiser; the moving average follows."""
@@ -186,21 +207,25 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
             counts = torch.stack([(right.double() * weights).sum(), weights.sum()])
             self._correct[dataloader_idx] += counts
         if dataloader_idx == 0:
-            total = (nats * batch.weights).sum()
-            self._validation_sums += torch.stack([total, batch.weights.sum().double()])
+            weights = batch.weights.double()
+            total = (nats * weights.cpu()).sum().to(self.device)
+            self._validation_sums += torch.stack([total, weights.sum()])
 
     def on_validation_epoch_end(self) -> None:
         """The objective and accuracies over the images of all processes."""
         nats, images = self._total(self._validation_sums).tolist()
-        self.metrics[self.objective.val] = self.mean(nats, images)
+        self.metrics[self.criterion.val] = self.mean(nats, images)
         accuracies = self._total(self._correct).tolist()
         for name, (right, count) in zip(("val", "train"), accuracies, strict=True):
             self.metrics[f"{name}/accuracy"] = right / count if count else None
 
     def on_train_epoch_end(self) -> None:
         """The objective over the epoch's training images, as the weights went by."""
-        nats, images = self._total(self._train_sums).tolist()
-        self.metrics[self.objective.train] = self.mean(nats, images)
+        nats, images, cross_entropy, loss = self._total(self._train_sums).tolist()
+        self.metrics[self.criterion.train] = self.mean(nats, images)
+        if isinstance(self.objective, Hybrid):
+            self.metrics["train/loss"] = loss / images
+            self.metrics["train/cross_entropy"] = cross_entropy / images
         self.metrics["lr"] = self.learning_rate(self.trainer.global_step - 1)
         self._train_sums = torch.zeros_like(self._train_sums)
 
@@ -225,6 +250,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         steps = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
         steps.ready = steps.completed = step
         sums = checkpoint[SUMS]
+        sums = F.pad(sums, (0, len(self._train_sums) - len(sums)))  # versions that knew only two
         self._train_sums = sums if self.global_rank == 0 else torch.zeros_like(sums)
 
     def _total(self, tensor: Tensor) -> Tensor:
@@ -235,9 +261,13 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         return total
 
 
-def _optimizer(optim: OptimConfig, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(
+    optim: OptimConfig, model: nn.Module, objective: TrainingObjective
+) -> torch.optim.Optimizer:
     common: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay, "fused": True}
-    weights = model.parameters()
+    weights: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    if learned := list(objective.parameters()):  # a temperature is not to shrink towards 1
+        weights.append({"params": learned, "weight_decay": 0.0})
     if optim.optimizer == "sgd":
         nesterov = optim.momentum > 0.0  # torch refuses it without momentum
         return torch.optim.SGD(weights, momentum=optim.momentum, nesterov=nesterov, **common)

@@ -20,7 +20,6 @@ from pixelbayes.training.config import OptimConfig, TrainingConfig
 
 __all__ = [
     "SECTIONS",
-    "trainable",
     "Configuration",
     "DataConfig",
     "NetworkConfig",
@@ -28,6 +27,7 @@ __all__ = [
     "RunError",
     "read_configuration",
     "require_seed",
+    "trainable",
 ]
 
 Config = TypeVar("Config", bound="Configuration")
@@ -180,9 +180,7 @@ class RunConfig(Configuration):
         if network is None:
             return config
         try:
-            settings = structure(
-                config.kind.settings, network, f"{origin}.network", reading
-            )
+            settings: Any = structure(config.kind.settings, network, f"{origin}.network", reading)
         except FormatError as error:
             raise RunError(str(error)) from error
         object.__setattr__(config, "network", settings)

@@ -20,12 +20,12 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from pixelbayes.io import plain, write_whole
-from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation import Estimate
+from pixelbayes.io import plain, write_whole
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.hub import MODEL_CARD, PRETRAINED
+from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.report import Report
 from pixelbayes.report import load as load_report
 from pixelbayes.report.markdown import MISSING, percent

@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
-from pixelbayes.io import write_whole
 from pixelbayes.data import grid, write_png
+from pixelbayes.io import write_whole
 from pixelbayes.models import Model
 
 __all__ = ["OutputExistsError", "Samples", "check_output", "save_samples"]

@@ -59,8 +59,7 @@ def evaluate(
     """
     from pixelbayes.models.hub import find_model
     from pixelbayes.report import to_json
-    from pixelbayes.workflows.evaluate import evaluate_run
-    from pixelbayes.workflows.evaluate_checkpoint import evaluate_checkpoint, is_checkpoint
+    from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run, is_checkpoint
 
     if samples_per_class < 0:
         raise ValueError(f"--samples-per-class is 0 or more, got {samples_per_class}")

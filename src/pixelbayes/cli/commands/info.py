@@ -95,7 +95,7 @@ def _draw(folder: Path, file: Path) -> None:
     from pixelbayes.report.architecture import architecture_svg
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(architecture_svg(PixelBayes.load(folder).model), encoding="utf-8")
+    file.write_text(architecture_svg(PixelBayes.load(folder).network), encoding="utf-8")
     terminal.note(f"written: {file}")
 
 
@@ -117,16 +117,16 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from pixelbayes.models import PixelBayes
-    from pixelbayes.workflows.evaluate import describe_model
+    from pixelbayes.io import plain
+    from pixelbayes.models import load_model
     from pixelbayes.workflows.runs import Run
 
-    model = PixelBayes.load(path)
+    model = load_model(path)
     described: dict[str, Any] = {
         "classes": list(model.classes),
         "prior": [math.exp(value) for value in model.metadata.log_prior],
         "temperature": model.temperature,
-        "network": describe_model(model),
+        "network": plain(model.describe()),
         "resize": dict(model.metadata.resize),
         "provenance": dict(model.metadata.provenance) or None,
     }

@@ -10,12 +10,12 @@ from pixelbayes.cli.commands.device import resolve
 from pixelbayes.cli.signatures import CommandParser, UsageError
 
 if TYPE_CHECKING:
-    from pixelbayes.models import PixelBayes
+    from pixelbayes.models import Model
 
 __all__ = ["add_leading_model", "leading_model", "load_model"]
 
 
-def load_model(model: str | None, device: str) -> PixelBayes:
+def load_model(model: str | None, device: str) -> Model:
     """Loads the model that was named; the shipped one, with a note on stderr, if none was.
 
     Args:

@@ -85,7 +85,7 @@ def train(
 
 def main(argv: Sequence[str]) -> int:
     """Parses and runs; returns the exit status."""
-    from pixelbayes.workflows.runs import SECTIONS
+    from pixelbayes.workflows.config import SECTIONS
 
     parser = CommandParser("pixelbayes train", summary(train), EPILOG)
     parser.add_function(train)
@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
 def _override(base: RunConfig, seed: int | None, settings: dict[str, Any]) -> RunConfig:
     """The configuration with the options of the command line put in."""
     from pixelbayes.core import PixelCNNConfig
-    from pixelbayes.workflows.runs import SECTIONS
+    from pixelbayes.workflows.config import SECTIONS
 
     sections = {}
     for section in SECTIONS:

@@ -15,18 +15,17 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pixelbayes.io import write_whole
 from pixelbayes.evaluation.accuracy import McNemar
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.fid import FIDScore
+from pixelbayes.io import write_whole
 from pixelbayes.report.plain import finite, plain
 from pixelbayes.report.report import ReportError
 
 __all__ = [
     "Comparison",
     "EpochScore",
-    "Kind",
     "ModelResult",
     "Reason",
     "load_result",
@@ -35,7 +34,6 @@ __all__ = [
 
 FORMAT = 1  # raised when a reader of the old result.json would misread the new one
 
-Kind = Literal["pixelcnn", "resnet18"]
 Reason = Literal["epochs", "patience", "unfinished"]
 
 
@@ -67,7 +65,7 @@ class ModelResult:
 
     name: str
     """Name of the model in the study, e.g. "gated-long"."""
-    kind: Kind
+    kind: str
     """"pixelcnn": classifies by Bayes' rule; "resnet18": the discriminative opponent."""
     seed: int
     fusion: str | None = None
@@ -113,11 +111,10 @@ class ModelResult:
     """Command, commit, versions, machine, date, as `workflows.provenance` describes them."""
 
     def __post_init__(self) -> None:
-        for name, given, accepted in (("kind", self.kind, Kind), ("reason", self.reason, Reason)):
-            if given not in get_args(accepted):
-                raise ReportError(
-                    f"{name} of a result is one of {', '.join(get_args(accepted))}, got {given!r}"
-                )
+        if self.reason not in get_args(Reason):
+            raise ReportError(
+                f"reason of a result is one of {', '.join(get_args(Reason))}, got {self.reason!r}"
+            )
 
     @property
     def finished(self) -> bool:

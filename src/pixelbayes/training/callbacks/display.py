@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pixelbayes.training.metrics import Objective, Row
+from pixelbayes.training.metrics import Criterion, Row
 from pixelbayes.training.task import TrainingTask
 
 __all__ = ["RunDisplay"]
@@ -24,16 +24,16 @@ class RunDisplay(pl.Callback):
     Use it as a context manager around the run; the terminal is restored at the end.
 
     Args:
-        objective: What is shown of the loss.
+        criterion: What is shown of the loss.
         epochs: Epochs of the whole run.
         steps_per_epoch: Optimiser steps of one epoch.
         enabled: Whether anything is shown.
     """
 
     def __init__(
-        self, objective: Objective, *, epochs: int, steps_per_epoch: int, enabled: bool
+        self, criterion: Criterion, *, epochs: int, steps_per_epoch: int, enabled: bool
     ) -> None:
-        self.objective = objective
+        self.criterion = criterion
         self.epochs = epochs
         self.total = epochs * steps_per_epoch
         self.enabled = enabled
@@ -47,7 +47,7 @@ class RunDisplay(pl.Callback):
             self._progress = Progress(
                 TextColumn("epoch {task.fields[epoch]}"),
                 BarColumn(),
-                TextColumn(f"{{task.fields[loss]}} {self.objective.unit}"),
+                TextColumn(f"{{task.fields[loss]}} {self.criterion.unit}"),
                 TimeRemainingColumn(),
                 console=self.console,
                 speed_estimate_period=SPEED_WINDOW,
@@ -97,8 +97,8 @@ class RunDisplay(pl.Callback):
     def show(self, row: Row) -> None:
         """One line per epoch."""
         parts = [f"epoch {row['epoch']}/{self.epochs}"]
-        for name, column in (("train", self.objective.train), ("val", self.objective.val)):
-            parts.append(f"{name} {row[column]:.3f} {self.objective.unit}")
+        for name, column in (("train", self.criterion.train), ("val", self.criterion.val)):
+            parts.append(f"{name} {row[column]:.3f} {self.criterion.unit}")
         for name in ("train", "val"):
             if (share := row[f"{name}/accuracy"]) is not None:
                 parts.append(f"{name} accuracy {100 * share:.1f} %")

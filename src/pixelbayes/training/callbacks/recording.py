@@ -21,9 +21,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from pixelbayes.models.checkpoint import CheckpointError, Metadata
 from pixelbayes.io import replacing
-from pixelbayes.training.metrics import Objective, Row, columns, read_metrics, write_metrics
+from pixelbayes.models import CheckpointError, Metadata
+from pixelbayes.training.metrics import Criterion, Row, columns, read_metrics, write_metrics
 from pixelbayes.training.task import TrainingTask
 
 __all__ = ["BEST", "EPOCHS", "LAST", "METRICS", "RESUME", "RunRecorder", "SafeCheckpointIO"]
@@ -39,7 +39,7 @@ class RunRecorder(Checkpoint):
 
     Args:
         folder: The run directory.
-        objective: What decides which epoch is best.
+        criterion: What decides which epoch is best.
         metadata: Goes into all checkpoints, with the epoch and its results added.
         images: Training images of one epoch.
         patience: Epochs without a lower validation loss before the run ends; None: never.
@@ -54,7 +54,7 @@ class RunRecorder(Checkpoint):
     def __init__(
         self,
         folder: Path,
-        objective: Objective,
+        criterion: Criterion,
         metadata: Metadata,
         *,
         images: int,
@@ -63,7 +63,7 @@ class RunRecorder(Checkpoint):
         on_row: Callable[[Row], None] = lambda _: None,
     ) -> None:
         self.folder = folder
-        self.objective = objective
+        self.criterion = criterion
         self.metadata = metadata
         self.images = images
         self.patience = patience
@@ -100,7 +100,7 @@ class RunRecorder(Checkpoint):
         assert isinstance(pl_module, TrainingTask)
         row = self._row(trainer, pl_module)
         self._rows.append(row)
-        value = row[self.objective.val]
+        value = row[self.criterion.val]
         assert value is not None
         improved = value < self.best
         if improved:
@@ -112,7 +112,7 @@ class RunRecorder(Checkpoint):
         self._seconds_before, self._began = 0.0, time.monotonic()
         trainer.save_checkpoint(self.folder / RESUME)  # all processes, the first one writes
 
-    def _row(self, trainer: pl.Trainer, task: TrainingTask[Any]) -> Row:
+    def _row(self, trainer: pl.Trainer, task: TrainingTask) -> Row:
         training = self._seconds_before + self._trained - self._began
         return {
             "epoch": trainer.current_epoch + 1,
@@ -122,13 +122,11 @@ class RunRecorder(Checkpoint):
             "seconds": self._seconds_before + time.monotonic() - self._began,
         }
 
-    def _write(
-        self, trainer: pl.Trainer, task: TrainingTask[Any], row: Row, *, improved: bool
-    ) -> None:
+    def _write(self, trainer: pl.Trainer, task: TrainingTask, row: Row, *, improved: bool) -> None:
         results = {
             "epoch": row["epoch"],
             "step": row["step"],
-            f"validation_{self.objective.name}": row[self.objective.val],
+            f"validation_{self.criterion.name}": row[self.criterion.val],
         }
         metadata = replace(self.metadata, provenance={**self.metadata.provenance, **results})
         names = [LAST, BEST] if improved else [LAST]
@@ -137,7 +135,7 @@ class RunRecorder(Checkpoint):
             names.append(f"{EPOCHS}/{epoch:04}")
         for name in names:
             task.save(self.folder / name, metadata)
-        write_metrics(self.folder / METRICS, self._rows, columns(self.objective))
+        write_metrics(self.folder / METRICS, self._rows, columns(self.criterion))
         measured = {name: value for name, value in row.items() if value is not None}
         for logger in trainer.loggers:
             logger.log_metrics(measured, step=trainer.global_step)

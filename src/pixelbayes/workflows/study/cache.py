@@ -21,7 +21,7 @@ from pixelbayes.io import write_whole
 from pixelbayes.models.storage import read_description
 from pixelbayes.workflows.scoring import Progress
 
-__all__ = ["Deadline", "Cache", "TimeIsUp", "digest", "levels_digest", "weights_digest"]
+__all__ = ["Cache", "Deadline", "TimeIsUp", "digest", "levels_digest", "weights_digest"]
 
 DIGITS = 16  # of a digest in a file name
 

@@ -11,8 +11,8 @@ from typing import Any
 from pixelbayes.io import write_whole
 from pixelbayes.report.study import ModelResult
 from pixelbayes.workflows.config import RunError
-from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 from pixelbayes.workflows.study.cache import Cache
+from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 
 __all__ = ["StudyDirectory", "locked"]
 

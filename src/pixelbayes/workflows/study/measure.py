@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelbayes.io import replacing
 from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
 from pixelbayes.inference import class_posterior
+from pixelbayes.io import replacing
 from pixelbayes.models import Model, load_model
 from pixelbayes.report import png_base64
 from pixelbayes.report.study import EpochScore
@@ -33,10 +33,10 @@ from pixelbayes.workflows.scoring import (
     notes_on,
     temperature_of,
 )
-from pixelbayes.workflows.study.trial import Trial
-from pixelbayes.workflows.study.judge import judge
 from pixelbayes.workflows.study.cache import Cache, levels_digest, weights_digest
+from pixelbayes.workflows.study.judge import judge
 from pixelbayes.workflows.study.scores import Scorer
+from pixelbayes.workflows.study.trial import Trial
 
 __all__ = ["ANSWERS", "PREDICTIONS", "Measurement"]
 
@@ -100,7 +100,10 @@ class Measurement:
         withheld = {
             name: split for name, split in scored.items() if len(split.labelled) < SMALLEST_SPLIT
         }
-        fields["notes"] = [*notes_on(self.model, withheld, self.dataset.splits), *fields.pop("remarks")]
+        fields["notes"] = [
+            *notes_on(self.model, withheld, self.dataset.splits),
+            *fields.pop("remarks"),
+        ]
         return fields
 
     @property

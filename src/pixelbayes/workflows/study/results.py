@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pixelbayes.evaluation.fid import Features
+from pixelbayes.models import load_model
 from pixelbayes.report import ReportError
 from pixelbayes.report.study import ModelResult, load_result
 from pixelbayes.report.study.results import Reason
-from pixelbayes.workflows.config import RunError
-from pixelbayes.models import load_model
 from pixelbayes.training.metrics import best_epoch
+from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.provenance import commit, now
+from pixelbayes.workflows.study.cache import digest, weights_digest
 from pixelbayes.workflows.study.comparisons import ANSWERS_KEY, label
 from pixelbayes.workflows.study.config import StudyConfig
-from pixelbayes.workflows.study.trial import Trial, TrialState, trial_of
 from pixelbayes.workflows.study.directory import StudyDirectory
-from pixelbayes.workflows.study.cache import digest, weights_digest
+from pixelbayes.workflows.study.trial import Trial, TrialState, trial_of
 
 __all__ = ["RESULT", "Wanted", "collect", "complete_result", "is_up_to_date"]
 

@@ -1,0 +1,1 @@
+"""What Lightning calls beside the steps: progress, records, an orderly stop."""
