@@ -120,10 +120,17 @@ def network_likelihoods(fusion: str, channels: int) -> dict[str, Any]:
     }
 
 
+def stored_config(folder: Path) -> pixelbayes.PixelCNNConfig:
+    """Of a checkpoint folder, or of the best checkpoint of a run directory."""
+    best = folder / "best"
+    description = read_json((best if best.is_dir() else folder) / "model.json")
+    return pixelbayes.PixelCNNConfig(**description["config"])
+
+
 def checkpoint_likelihoods(folder: Path) -> dict[str, Any]:
     """What a stored network says of random levels, and what is stored with it."""
     model = pixelbayes.load(folder)
-    config = model.model.config
+    config = stored_config(folder)
     levels = random_levels((3, config.channels, *config.image_size), seed=3)
     return {
         "classes": list(model.classes),
