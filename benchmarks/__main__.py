@@ -31,8 +31,8 @@ from benchmarks import (
 )
 from benchmarks.records import write
 from benchmarks.subjects import trained
-from pixelbayes.models.checkpoint import CheckpointError
 from pixelbayes.data import DatasetError
+from pixelbayes.models import CheckpointError
 from pixelbayes.workflows.runs import RunError
 
 __all__ = ["main"]

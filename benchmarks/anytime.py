@@ -24,7 +24,7 @@ from benchmarks.records import Column, Record, Table, origin
 from benchmarks.subjects import describe
 from pixelbayes.data import ImageDataset, stratified_split
 from pixelbayes.evaluation import accuracy
-from pixelbayes.inference import BayesClassifier, PixelBayes
+from pixelbayes.inference import BayesClassifier
 from pixelbayes.inference.anytime import (
     AnytimeClassifier,
     AnytimeRule,
@@ -32,6 +32,7 @@ from pixelbayes.inference.anytime import (
     fit_anytime,
     replay,
 )
+from pixelbayes.models import PixelBayes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

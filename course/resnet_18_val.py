@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from course_data import MODES, classify, find_course_data, positive, run, write_predictions
+from pixelbayes.workflows.baseline import SETTINGS, train_baseline
 
-from pixelbayes.models import Classifier
 from pixelbayes.data import UNLABELLED, load_dataset
 from pixelbayes.evaluation import accuracy
-from pixelbayes.workflows.baseline import SETTINGS, train_baseline
+from pixelbayes.models import Classifier
 from pixelbayes.workflows.config import DataConfig
 
 EVALUATED_AT_A_TIME = 32

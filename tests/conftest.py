@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize, write_png
-from pixelbayes.models import PixelBayes
+from pixelbayes.models import Metadata, PixelBayes
 
 CLASSES = ("koala", "pizza", "sea lion")
 

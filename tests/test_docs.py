@@ -184,7 +184,7 @@ def test_the_errors_of_tails_are_as_stated(log_scale: float, error: float, ours:
 
 
 def test_the_documents_name_every_fusion_and_every_key_of_a_checkpoint() -> None:
-    from pixelbayes.models.checkpoint import Metadata
+    from pixelbayes.models import Metadata
 
     mathematics = (ROOT / "docs/mathematics.md").read_text(encoding="utf-8")
     assert not [name for name in pixelbayes.core.FUSIONS if f"| `{name}` |" not in mathematics]

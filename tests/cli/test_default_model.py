@@ -13,7 +13,7 @@ import torch
 
 from pixelbayes.cli.main import main
 from pixelbayes.data import write_png
-from pixelbayes.inference import PixelBayes, pretrained
+from pixelbayes.models import PixelBayes, hub
 
 MakeFolder = Callable[[int], Path]
 Capture = pytest.CaptureFixture[str]
@@ -23,9 +23,9 @@ CARD = "# cpen455-gated\n\nA card.\n"
 @pytest.fixture
 def shelf(tiny_model: PixelBayes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "pretrained"
-    tiny_model.save(folder / pretrained.DEFAULT)
-    (folder / pretrained.DEFAULT / "README.md").write_text(CARD)
-    monkeypatch.setattr(pretrained, "PRETRAINED", folder)
+    tiny_model.save(folder / hub.DEFAULT)
+    (folder / hub.DEFAULT / "README.md").write_text(CARD)
+    monkeypatch.setattr(hub, "PRETRAINED", folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -95,7 +95,7 @@ def test_two_different_models_are_a_mistake(run_dir: str, capsys: Capture) -> No
 def test_without_a_shipped_model_the_error_says_what_to_name(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(pretrained, "PRETRAINED", tmp_path / "none")
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "none")
     assert main(command) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -107,7 +107,7 @@ def test_without_a_shipped_model_the_error_says_what_to_name(
 def test_the_error_lists_other_shipped_models(
     shelf: Path, tiny_model: PixelBayes, capsys: Capture
 ) -> None:
-    (shelf / pretrained.DEFAULT / "model.json").unlink()
+    (shelf / hub.DEFAULT / "model.json").unlink()
     tiny_model.save(shelf / "digits")
     assert main(["sample"]) == 2
     assert "(shipped are: digits)" in capsys.readouterr().err
@@ -139,10 +139,10 @@ def test_evaluate_measures_a_shipped_model_and_leaves_it_alone(
         for name in tiny_model.classes:
             levels = torch.randint(0, 256, (3, 8, 8), generator=generator).to(torch.uint8)
             write_png(levels, tmp_path / "images" / split / name / "0.png")
-    before = (shelf / pretrained.DEFAULT / "model.json").read_bytes()
+    before = (shelf / hub.DEFAULT / "model.json").read_bytes()
     assert main(["evaluate", "cpen455-gated"]) == 2
     assert "does not say which data it was trained on" in capsys.readouterr().err
     arguments = ["--data", "folder:images", "--split", "validation", "--samples-per-class", "0"]
     assert main(["evaluate", "cpen455-gated", *arguments]) == 0
     assert (tmp_path / "evaluation" / "cpen455-gated" / "report.json").is_file()
-    assert (shelf / pretrained.DEFAULT / "model.json").read_bytes() == before
+    assert (shelf / hub.DEFAULT / "model.json").read_bytes() == before

@@ -13,9 +13,8 @@ import pytest
 
 from pixelbayes.cli.main import main
 from pixelbayes.core import PixelCNN
-from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize
-from pixelbayes.models import PixelBayes
+from pixelbayes.models import Metadata, PixelBayes
 from pixelbayes.report import load
 from pixelbayes.training import RunStopped
 from pixelbayes.workflows.demo import DEMO

@@ -17,10 +17,9 @@ from torch import Tensor
 
 import pixelbayes
 from pixelbayes.core import PixelCNN
-from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize, write_png
 from pixelbayes.evaluation.inception import FeatureNetwork, FIDInception, FIDWeightsError
-from pixelbayes.inference import PixelBayes, pretrained
+from pixelbayes.models import Metadata, PixelBayes, hub
 
 COURSE = Path(pixelbayes.__file__).parents[2] / "course"
 CLASSES = ("cheeseburger", "giant panda", "koala", "pizza")
@@ -70,8 +69,8 @@ def shelf(
         classes=CLASSES, resize=asdict(Resize(size=(32, 32))), log_prior=(log(0.25),) * 4
     )
     network = tiny_network(classes=4, image_size=(32, 32), features=2, embedding=2, mixtures=1)
-    PixelBayes(network.float(), metadata).save(tmp_path / "shelf" / pretrained.DEFAULT)
-    monkeypatch.setattr(pretrained, "PRETRAINED", tmp_path / "shelf")
+    PixelBayes(network.float(), metadata).save(tmp_path / "shelf" / hub.DEFAULT)
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "shelf")
     monkeypatch.chdir(tmp_path)
 
 

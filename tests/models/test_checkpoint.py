@@ -8,15 +8,8 @@ import pytest
 import torch
 
 from pixelbayes.core import FUSIONS
-from pixelbayes.models.checkpoint import (
-    KIND,
-    CheckpointError,
-    Metadata,
-    load_checkpoint,
-    read_version,
-    save_checkpoint,
-)
 from pixelbayes.core.fusion import EarlyFusion
+from pixelbayes.models import CheckpointError, Metadata
 
 METADATA = Metadata(
     classes=("a", "b", "c"),

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import pixelbayes
-from pixelbayes.models.checkpoint import CheckpointError
-from pixelbayes.inference import PixelBayes, pretrained
+from pixelbayes.models import CheckpointError, PixelBayes, hub
 
 BUDGET = 8_000_000  # bytes
 
@@ -20,31 +19,31 @@ BUDGET = 8_000_000  # bytes
 def shelf(tiny_model: PixelBayes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation that ships one model, of the default name."""
     folder = tmp_path / "pretrained"
-    tiny_model.save(folder / pretrained.DEFAULT)
-    (folder / pretrained.DEFAULT / "README.md").write_text("# A card\n")
-    monkeypatch.setattr(pretrained, "PRETRAINED", folder)
+    tiny_model.save(folder / hub.DEFAULT)
+    (folder / hub.DEFAULT / "README.md").write_text("# A card\n")
+    monkeypatch.setattr(hub, "PRETRAINED", folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
 
 def test_a_shipped_model_loads_by_its_name_bit_for_bit(shelf: Path, tiny_model: PixelBayes) -> None:
-    loaded = pixelbayes.load(pretrained.DEFAULT)
+    loaded = pixelbayes.load(hub.DEFAULT)
     for name, weight in tiny_model.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], weight)
     assert loaded.temperature == tiny_model.temperature
     assert loaded.resize == tiny_model.resize
-    assert pretrained.shipped() == (pretrained.DEFAULT,)
-    assert pretrained.model_card() == "# A card\n"
+    assert hub.shipped() == (hub.DEFAULT,)
+    assert hub.model_card() == "# A card\n"
 
 
 def test_a_name_is_the_shipped_model_and_a_path_is_the_folder(
     shelf: Path, tiny_model: PixelBayes, tmp_path: Path
 ) -> None:
-    mine = tmp_path / pretrained.DEFAULT
+    mine = tmp_path / hub.DEFAULT
     tiny_model.save(mine)
-    assert pretrained.find_model(pretrained.DEFAULT) == shelf / pretrained.DEFAULT
-    for path in (Path(pretrained.DEFAULT), f"./{pretrained.DEFAULT}", str(mine)):
-        assert pretrained.find_model(path).resolve() == mine
+    assert hub.find_model(hub.DEFAULT) == shelf / hub.DEFAULT
+    for path in (Path(hub.DEFAULT), f"./{hub.DEFAULT}", str(mine)):
+        assert hub.find_model(path).resolve() == mine
 
 
 def test_load_takes_a_run_directory_or_a_checkpoint_folder(
@@ -66,8 +65,8 @@ def test_an_unknown_name_is_answered_with_the_models_there_are(shelf: Path) -> N
 def test_an_installation_without_models_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrained, "PRETRAINED", tmp_path / "nowhere")
-    assert pretrained.shipped() == ()
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "nowhere")
+    assert hub.shipped() == ()
     with pytest.raises(CheckpointError, match="no trained model is shipped with this installation"):
         pixelbayes.load("cpen455-gated")
 
@@ -79,15 +78,15 @@ def test_an_installation_without_models_says_so(
 def test_a_folder_is_a_model_by_what_it_holds(tmp_path: Path, file: str, counts: bool) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
-    assert pretrained.is_model(str(tmp_path)) is counts
+    assert hub.is_model(str(tmp_path)) is counts
 
 
 def test_what_is_shipped_fits_the_budget_and_has_a_card() -> None:
-    folder = pretrained.PRETRAINED
+    folder = hub.PRETRAINED
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     assert sum(path.stat().st_size for path in files) <= BUDGET
-    for name in pretrained.shipped():
-        card = pretrained.model_card(name)
+    for name in hub.shipped():
+        card = hub.model_card(name)
         assert card is not None
         assert "## Limits" in card
         assert pixelbayes.load(name).classes

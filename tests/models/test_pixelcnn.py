@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import pixelbayes
-from pixelbayes.models.checkpoint import CheckpointError, Metadata
-from pixelbayes.models import PixelBayes
+from pixelbayes.models import CheckpointError, Metadata, PixelBayes
 
 CLASSES = ("cheeseburger", "koala", "7")
 

@@ -10,11 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelbayes.models import Classifier, ResNet18, classifier
-from pixelbayes.models.checkpoint import CheckpointError, Metadata
 from pixelbayes.data import Resize
 from pixelbayes.evaluation.calibration import log_loss
-from pixelbayes.inference import PixelBayes, class_posterior
+from pixelbayes.inference import class_posterior
+from pixelbayes.models import (
+    CheckpointError,
+    Classifier,
+    Metadata,
+    PixelBayes,
+    ResNet18,
+    classifier,
+)
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

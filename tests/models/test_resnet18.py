@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
+from pixelbayes.models.resnet18 import smallest_batch
 from torch import Tensor
 
 from pixelbayes.models import BaselineError, ResNet18
-from pixelbayes.models.resnet18 import smallest_batch
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from pixelbayes.training.classifier_task import ClassifierTask
 
-from pixelbayes.models import Classifier, ResNet18
-from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.evaluation.calibration import log_loss
+from pixelbayes.models import Classifier, Metadata, ResNet18
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.engine import fit
 from pixelbayes.training.metrics import Row, read_metrics
-from pixelbayes.training.classifier_task import ClassifierTask
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

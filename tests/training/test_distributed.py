@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pixelbayes.models.checkpoint import load_checkpoint
+from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig
 from pixelbayes.workflows.train import train
@@ -81,7 +81,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run, str]:
 
 
 def test_two_processes_end_with_the_weights_of_one(runs: tuple[Run, Run, str]) -> None:
-    alone, together = (load_checkpoint(run.last)[0].state_dict() for run in runs[:2])
+    alone, together = (PixelBayes.load(run.last).network.state_dict() for run in runs[:2])
 
     for name, tensor in alone.items():
         assert tensor.dtype == torch.float64

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig, bits_per_dim
-from pixelbayes.models.checkpoint import Metadata, load_checkpoint
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.inference import BayesClassifier
+from pixelbayes.models import Metadata
+from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.config import OPTIMIZERS, PRECISIONS
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.engine import Outcome, fit
 from pixelbayes.training.metrics import Row, read_metrics
 from pixelbayes.training.objectives import Hybrid
-from pixelbayes.training.task import TrainingTask
 
 CLASSES = 3
 
@@ -108,7 +108,7 @@ def test_accuracy_is_measured_as_often_as_asked_and_at_the_end(tmp_path: Path) -
 def test_the_checkpoint_holds_the_moving_average_where_there_is_one(tmp_path: Path) -> None:
     run(tmp_path, epochs=1, optim=OptimConfig(lr=0.01, ema_decay=0.999))
 
-    saved = load_checkpoint(tmp_path / "last")[0].state_dict()
+    saved = PixelBayes.load(tmp_path / "last").network.state_dict()
     state = torch.load(tmp_path / "resume.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(saved["output.bias"], state["ema.module.output.bias"])
     assert not torch.equal(saved["output.bias"], state["model.output.bias"])
@@ -119,8 +119,8 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path: Path) -> None:
 
     assert outcome.best == min(row["val/bits_per_dim"] for row in rows)
     assert outcome.best_epoch == 1, "nothing is learned, so no later epoch is better"
-    assert load_checkpoint(tmp_path / "best")[1].provenance["epoch"] == 1
-    assert load_checkpoint(tmp_path / "last")[1].provenance["epoch"] == 3
+    assert PixelBayes.load(tmp_path / "best").metadata.provenance["epoch"] == 1
+    assert PixelBayes.load(tmp_path / "last").metadata.provenance["epoch"] == 3
 
 
 def test_checkpoints_are_kept_as_often_as_asked(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_checkpoints_are_kept_as_often_as_asked(tmp_path: Path) -> None:
     kept = sorted(path.name for path in (tmp_path / "epochs").iterdir())
     assert kept == ["0002", "0004"]
     for name in kept:
-        assert load_checkpoint(tmp_path / "epochs" / name)[1].provenance["epoch"] == int(name)
+        assert PixelBayes.load(tmp_path / "epochs" / name).metadata.provenance["epoch"] == int(name)
 
 
 def test_the_learning_rate_follows_the_step(tmp_path: Path) -> None:

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-
-from pixelbayes.models import Classifier
-from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
-from pixelbayes.training.schedule import learning_rate_factor
 from pixelbayes.training.classifier_task import ClassifierTask
-from pixelbayes.workflows import DataConfig, Run, RunError
 from pixelbayes.workflows.baseline import (
     PUBLISHED,
     SETTINGS,
@@ -24,6 +19,11 @@ from pixelbayes.workflows.baseline import (
     train_baseline,
 )
 from pixelbayes.workflows.recorded import load_data
+
+from pixelbayes.models import Classifier
+from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
+from pixelbayes.training.schedule import learning_rate_factor
+from pixelbayes.workflows import DataConfig, Run, RunError
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from pixelbayes.core import PixelCNN, bits_per_dim
-from pixelbayes.models.checkpoint import CheckpointError, Metadata
 from pixelbayes.data import ImageDataset, LabelledImages, Resize, load_dataset
 from pixelbayes.evaluation import fit_temperature
-from pixelbayes.models import PixelBayes
+from pixelbayes.models import CheckpointError, Metadata, PixelBayes
 from pixelbayes.report import Report, load, to_json
 from pixelbayes.workflows.evaluate import EvaluationError, evaluate, evaluate_run
 from pixelbayes.workflows.runs import DataConfig, Run, RunConfig

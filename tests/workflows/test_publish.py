@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from pixelbayes.core import PixelCNN
-from pixelbayes.models.checkpoint import Metadata
 from pixelbayes.data import Resize
-from pixelbayes.inference import PixelBayes, pretrained
+from pixelbayes.models import Metadata, PixelBayes, hub
 from pixelbayes.workflows import ship as module
 from pixelbayes.workflows.evaluate import evaluate_run
-from pixelbayes.workflows.runs import DataConfig, Run, RunConfig
 from pixelbayes.workflows.publish import ShippingError, ship
+from pixelbayes.workflows.runs import DataConfig, Run, RunConfig
 
 HOME = "/home/somebody/data"
 
@@ -59,13 +58,13 @@ def test_a_shipped_model_is_the_best_of_its_run_bit_for_bit(
     evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = ship(evaluated, "digits-gated", folder=tmp_path / "shelf")
-    monkeypatch.setattr(pretrained, "PRETRAINED", tmp_path / "shelf")
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "shelf")
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",
         "model.json",
         "model.safetensors",
     ]
-    best, shipped = PixelBayes.load(evaluated), pretrained.load("digits-gated")
+    best, shipped = PixelBayes.load(evaluated), hub.load("digits-gated")
     for name, weight in best.model.state_dict().items():
         assert torch.equal(shipped.model.state_dict()[name], weight)
     assert shipped.temperature == best.temperature != 1.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelbayes.models.checkpoint import load_checkpoint
 from pixelbayes.data import load_dataset
+from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError, recorded
 from pixelbayes.workflows.train import train
@@ -32,7 +32,9 @@ def test_a_longer_run_may_begin_to_keep_checkpoints(tmp_path: Path) -> None:
     )
 
     assert list(longer.kept) == [2, 3]
-    kept, last = (load_checkpoint(folder)[0].state_dict() for folder in (run.kept[3], run.last))
+    kept, last = (
+        PixelBayes.load(folder).network.state_dict() for folder in (run.kept[3], run.last)
+    )
     assert all(torch.equal(tensor, last[name]) for name, tensor in kept.items())
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-
-from pixelbayes.models.checkpoint import CheckpointError, load_checkpoint
-from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.training.pixelcnn_task import PixelCNNTask
+
+from pixelbayes.models import CheckpointError
+from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
+from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.train import build_model, load_data, train
 
@@ -154,7 +155,7 @@ def test_a_stopped_run_says_so_and_keeps_what_it_has(
     run = Run.open(tmp_path / "run")
     assert stopped.value.reason == "signal"
     assert (run.info["status"], run.info["reason"], run.info["epochs"]) == ("stopped", "signal", 1)
-    assert load_checkpoint(run.best)[1].provenance["epoch"] == 1
+    assert PixelBayes.load(run.best).metadata.provenance["epoch"] == 1
 
 
 def test_a_second_ctrl_c_interrupts_at_once(

@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = [
     "FUSIONS",
     "BlockConditioning",
@@ -295,5 +297,5 @@ def make_fusion(name: str, *, classes: int, embedding: int, features: int, block
         ValueError: If there is none of that name.
     """
     if name not in FUSIONS:
-        raise ValueError(f"unknown fusion {name!r}; choose one of: {', '.join(FUSIONS)}")
+        raise PixelBayesError(f"unknown fusion {name!r}; choose one of: {', '.join(FUSIONS)}")
     return FUSIONS[name](nn.Embedding(classes, embedding), features, blocks)

@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = [
     "LEVELS",
     "DiscretizedLogisticMixture",
@@ -56,7 +58,7 @@ def require_levels(levels: Tensor, channels: int) -> None:
             "as loaded; the rescaling to [-1, 1] happens inside."
         )
     if levels.ndim != 4 or levels.shape[1] != channels:
-        raise ValueError(
+        raise PixelBayesError(
             f"expected images of shape (batch, {channels}, height, width), "
             f"got {tuple(levels.shape)}"
         )

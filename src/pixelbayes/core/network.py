@@ -37,6 +37,7 @@ from pixelbayes.core.likelihood import (
     require_levels,
     to_axis,
 )
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["STAGES", "PixelCNN", "PixelCNNConfig", "ResolutionChange"]
 
@@ -77,20 +78,24 @@ class PixelCNNConfig:
         for name in counts:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is a positive whole number, got {value!r}")
+                raise PixelBayesError(f"{name} is a positive whole number, got {value!r}")
         if self.channels not in (1, 3):
-            raise ValueError(f"channels is 1 (grey) or 3 (red, green, blue), got {self.channels!r}")
+            raise PixelBayesError(
+                f"channels is 1 (grey) or 3 (red, green, blue), got {self.channels!r}"
+            )
         if len(self.image_size) != 2 or min(self.image_size) < SMALLEST_SIDE:
-            raise ValueError(
+            raise PixelBayesError(
                 f"image_size is (rows, columns), each at least {SMALLEST_SIDE}, "
                 f"got {self.image_size!r}"
             )
         if not 0.0 <= self.dropout < 1.0:
             percent = 1.0 <= self.dropout < 100.0
             hint = f"; did you mean {self.dropout / 100:g} (a percentage)?" if percent else ""
-            raise ValueError(f"dropout is a probability in [0, 1), got {self.dropout:g}{hint}")
+            raise PixelBayesError(f"dropout is a probability in [0, 1), got {self.dropout:g}{hint}")
         if self.fusion not in FUSIONS:
-            raise ValueError(f"unknown fusion {self.fusion!r}; choose one of: {', '.join(FUSIONS)}")
+            raise PixelBayesError(
+                f"unknown fusion {self.fusion!r}; choose one of: {', '.join(FUSIONS)}"
+            )
 
     @property
     def dims(self) -> int:
@@ -195,7 +200,7 @@ class PixelCNN(nn.Module):
         """
         self._check(levels, labels)
         if len(levels) != len(labels):
-            raise ValueError(f"got {len(levels)} images but {len(labels)} labels")
+            raise PixelBayesError(f"got {len(levels)} images but {len(labels)} labels")
         return self.describe(self._on_axis(levels), self.conditioning(labels))
 
     def for_each_label(self, levels: Tensor, labels: Tensor) -> DiscretizedLogisticMixture:
@@ -238,7 +243,7 @@ class PixelCNN(nn.Module):
     def _check(self, levels: Tensor, labels: Tensor) -> None:
         require_levels(levels, self.config.channels)
         if tuple(levels.shape[2:]) != self.config.image_size:
-            raise ValueError(
+            raise PixelBayesError(
                 f"this model describes images of {self.config.image_size} pixels, got "
                 f"{tuple(levels.shape[2:])}; resize the images or rebuild the model"
             )
@@ -270,7 +275,9 @@ class PixelCNN(nn.Module):
         self._check(levels, labels)
         alignment = 1 << (STAGES - 1)
         if rows.start % alignment:
-            raise ValueError(f"a slice of rows starts at a multiple of {alignment}, got {rows}")
+            raise PixelBayesError(
+                f"a slice of rows starts at a multiple of {alignment}, got {rows}"
+            )
         # The first layers read two rows above; all others find theirs in the carry.
         context = min(rows.start, 2)
         x = self._on_axis(levels[:, :, rows.start - context : rows.stop])

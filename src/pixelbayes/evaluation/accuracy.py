@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.estimate import Z_95, Estimate, bootstrap
 
 __all__ = [
@@ -42,9 +43,9 @@ def accuracy(correct: int, total: int, z: float = Z_95) -> Estimate:
         ValueError: If `total` is not positive or `correct` is not in 0..total.
     """
     if total < 1:
-        raise ValueError(f"an accuracy needs at least one labelled image, got total = {total}")
+        raise PixelBayesError(f"an accuracy needs at least one labelled image, got total = {total}")
     if not 0 <= correct <= total:
-        raise ValueError(f"correct must lie in 0..{total} (the total), got {correct}")
+        raise PixelBayesError(f"correct must lie in 0..{total} (the total), got {correct}")
     p, zz = correct / total, z * z / total
     centre = (p + zz / 2) / (1 + zz)
     half = z * math.sqrt(p * (1 - p) / total + zz / (4 * total)) / (1 + zz)
@@ -72,14 +73,14 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
         ValueError: If the shapes differ or an index is not in 0..K-1.
     """
     if predicted.ndim != 1 or predicted.shape != labels.shape:
-        raise ValueError(
+        raise PixelBayesError(
             "predicted and labels must both have shape (N,), got "
             f"{tuple(predicted.shape)} and {tuple(labels.shape)}"
         )
     for name, indices in (("predicted", predicted), ("labels", labels)):
         outside = indices[(indices < 0) | (indices >= classes)]
         if len(outside):
-            raise ValueError(
+            raise PixelBayesError(
                 f"{name} must lie in 0..{classes - 1}, got {int(outside[0])}; "
                 "leave unlabelled images (-1) out"
             )
@@ -105,7 +106,7 @@ def per_class_accuracy(confusion: Tensor) -> list[Estimate]:
         ValueError: If `confusion` is not square.
     """
     if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
-        raise ValueError(f"a confusion matrix is square, (K, K), got {tuple(confusion.shape)}")
+        raise PixelBayesError(f"a confusion matrix is square, (K, K), got {tuple(confusion.shape)}")
     pairs = zip(confusion.diagonal().tolist(), confusion.sum(dim=1).tolist(), strict=True)
     unknown = Estimate(math.nan, 0.0, 100.0, 0, "%")
     return [accuracy(correct, total) if total else unknown for correct, total in pairs]
@@ -178,7 +179,7 @@ def _check_paired(correct_a: Tensor, correct_b: Tensor) -> None:
                 "compare predictions with labels first: predicted == labels"
             )
     if correct_a.ndim != 1 or correct_a.shape != correct_b.shape or not len(correct_a):
-        raise ValueError(
+        raise PixelBayesError(
             "both classifiers must be judged on the same images, (N,) with N >= 1, got shapes "
             f"{tuple(correct_a.shape)} and {tuple(correct_b.shape)}"
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.estimate import Estimate, mean_estimate
 
 __all__ = [
@@ -138,7 +139,7 @@ def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> Re
 def _top_label(log_proba: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Confidence (float64) and correctness (bool) of the most probable class, (N,) each."""
     if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
+        raise PixelBayesError(f"bins must be at least 1, got {bins}")
     log_proba, labels = _checked(log_proba, labels)
     top, predicted = log_proba.max(dim=1)
     # Bins are closed on the left: a confidence of exactly 1 would open a bin of its own, and
@@ -151,13 +152,13 @@ def _checked(log_proba: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     log_proba = log_proba.detach().to("cpu", torch.float64)
     bad = int(log_proba.isnan().any(dim=1).sum())
     if bad:
-        raise ValueError(
+        raise PixelBayesError(
             f"log_proba is NaN for {bad} of {len(labels)} images; "
             "check the model (did the training diverge?)"
         )
     worst = float(log_proba.logsumexp(dim=1).abs().max())
     if worst > SUM_TOLERANCE:
-        raise ValueError(
+        raise PixelBayesError(
             "log_proba must hold log-probabilities that sum to one over the classes, but the "
             f"log of a sum is {worst:.4g} away from 0; apply log_softmax to logits first"
         )
@@ -171,13 +172,13 @@ def check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:
         ValueError: With `name`, what the scores are called.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.numel():
-        raise ValueError(
+        raise PixelBayesError(
             f"{name} must have shape (N, classes) and labels (N,) with N >= 1, got "
             f"{tuple(scores.shape)} and {tuple(labels.shape)}"
         )
     outside = labels[(labels < 0) | (labels >= scores.shape[1])]
     if len(outside):
-        raise ValueError(
+        raise PixelBayesError(
             f"labels must lie in 0..{scores.shape[1] - 1}, got {int(outside[0])}; "
             "leave unlabelled images (-1) out"
         )

@@ -26,6 +26,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Estimate
 
 __all__ = ["RESAMPLES", "fid", "fid_estimate", "fid_reference", "kid", "kid_estimate"]
@@ -225,7 +226,7 @@ def _bootstrap(
 ) -> tuple[Estimate, float]:
     """Percentile interval of a statistic of two sets, moved back by the mean rise; the rise."""
     if resamples < 1:
-        raise ValueError(f"resamples is a number of draws, at least 1, got {resamples}")
+        raise PixelBayesError(f"resamples is a number of draws, at least 1, got {resamples}")
     generator = torch.Generator().manual_seed(seed)
 
     def draw(n: int) -> Tensor:
@@ -242,15 +243,17 @@ def _bootstrap(
 
 def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or a.shape[1] == 0:
-        raise ValueError(
+        raise PixelBayesError(
             "features are (N, d) and (M, d) of the same network and d, got "
             f"{tuple(a.shape)} and {tuple(b.shape)}"
         )
     if min(len(a), len(b)) < 2:
-        raise ValueError(
+        raise PixelBayesError(
             f"a covariance needs at least two images in each set, got {len(a)} and {len(b)}"
         )
     a, b = a.detach().to("cpu", torch.float64), b.detach().to("cpu", torch.float64)
     if not math.isfinite(float(a.sum() + b.sum())):
-        raise ValueError("features must be finite, got infinity or NaN; check the feature network")
+        raise PixelBayesError(
+            "features must be finite, got infinity or NaN; check the feature network"
+        )
     return a, b

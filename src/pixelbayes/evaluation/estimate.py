@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = ["Z_95", "Estimate", "bootstrap", "mean_estimate"]
 
 Z_95 = 1.96  # the normal quantile that leaves 2.5 % on either side
@@ -86,7 +88,7 @@ class Estimate:
             )
             return cls(value, low, high, int(described["n"]), str(described["unit"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
+            raise PixelBayesError(
                 "an estimate needs the numbers value, low, high and n, and a unit, "
                 f"got {dict(described)}"
             ) from error
@@ -111,10 +113,12 @@ def mean_estimate(values: Tensor, unit: str, z: float = Z_95) -> Estimate:
             `values` is not one-dimensional.
     """
     if values.ndim != 1:
-        raise ValueError(f"values must be one-dimensional, (N,), got shape {tuple(values.shape)}")
+        raise PixelBayesError(
+            f"values must be one-dimensional, (N,), got shape {tuple(values.shape)}"
+        )
     n = len(values)
     if n < 2:
-        raise ValueError(
+        raise PixelBayesError(
             f"a mean needs at least two values for an interval, got {n}; "
             "with one value the standard error is unknown"
         )
@@ -147,7 +151,7 @@ def bootstrap(
         ValueError: If `n` or `resamples` is less than 1.
     """
     if n < 1 or resamples < 1:
-        raise ValueError(
+        raise PixelBayesError(
             f"the bootstrap needs examples and resamples, got n = {n}, resamples = {resamples}"
         )
     generator = torch.Generator().manual_seed(seed)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.distances import RESAMPLES, fid_estimate, kid_estimate
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.inception import FeatureNetwork
@@ -53,7 +54,7 @@ class Features:
         self, network: FeatureNetwork, *, batch_size: int = 32, folder: Path | None = None
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size is a number of images, at least 1, got {batch_size}")
+            raise PixelBayesError(f"batch_size is a number of images, at least 1, got {batch_size}")
         self.network = network
         self.batch_size = batch_size
         self.folder = folder
@@ -134,7 +135,7 @@ class Protocol:
         """
         expected = self.number(len(reference))
         if len(images) != expected:
-            raise ValueError(
+            raise PixelBayesError(
                 f"the {self.name} protocol takes {expected} {role} images, got {len(images)}"
             )
 
@@ -174,7 +175,7 @@ class CourseProtocol(Protocol):
         )
         for what, levels, size in expected:
             if _size(levels) != size:
-                raise ValueError(
+                raise PixelBayesError(
                     f"the {self.name} protocol takes {what} images of {_by(size)}, "
                     f"got {_by(_size(levels))}"
                 )
@@ -196,7 +197,7 @@ class MatchedProtocol(Protocol):
         """As `Protocol.check`, and both sets must have one size."""
         super().check(images, reference, role)
         if _size(images) != _size(reference):
-            raise ValueError(
+            raise PixelBayesError(
                 f"the {self.name} protocol takes {role} and reference images of one size, got "
                 f"{_by(_size(images))} and {_by(_size(reference))}; resize the reference images "
                 "as the training images were"
@@ -269,7 +270,7 @@ class FIDScore:
                 fields[name] = (int(rows), int(columns))
             return cls(**fields)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a FID score: {dict(described)} ({error!r})") from error
+            raise PixelBayesError(f"not a FID score: {dict(described)} ({error!r})") from error
 
 
 def score(

@@ -34,6 +34,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = [
     "STEM_SHA256",
     "WEIGHTS_VARIABLE",
@@ -80,7 +82,7 @@ HOW_TO_GET_IT = (
 )
 
 
-class FIDWeightsError(ValueError):
+class FIDWeightsError(PixelBayesError):
     """The weights of the feature network are missing, not the right ones, or not enough."""
 
 
@@ -273,7 +275,7 @@ def prepare(levels: Tensor) -> Tensor:
             "pass the images as sampled or loaded, the rescaling happens inside"
         )
     if levels.ndim != 4 or levels.shape[1] not in (1, 3) or 0 in levels.shape:
-        raise ValueError(
+        raise PixelBayesError(
             f"levels are (N, C, H, W) with N >= 1 and C = 1 or 3, got {tuple(levels.shape)}"
         )
     x = levels.to(torch.float32)

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import check_shapes
 
 __all__ = ["fit_temperature", "held_out_temperatures"]
@@ -48,13 +49,13 @@ def fit_temperature(log_likelihood: Tensor, log_prior: Tensor, labels: Tensor) -
 
     check_shapes("log_likelihood", log_likelihood, labels)
     if log_prior.shape != log_likelihood.shape[1:]:
-        raise ValueError(
+        raise PixelBayesError(
             f"log_prior must have one entry per class, {tuple(log_likelihood.shape[1:])}, "
             f"got shape {tuple(log_prior.shape)}"
         )
     if not log_likelihood.isfinite().all():
         bad = int((~log_likelihood.isfinite()).any(dim=1).sum())
-        raise ValueError(
+        raise PixelBayesError(
             f"log_likelihood is not finite for {bad} of {len(labels)} images; "
             "no temperature can repair that, check the model (did the training diverge?)"
         )
@@ -95,7 +96,7 @@ def held_out_temperatures(
     """
     check_shapes("log_likelihood", log_likelihood, labels)
     if len(labels) < 2:
-        raise ValueError("an image can be left out of two or more, got 1")
+        raise PixelBayesError("an image can be left out of two or more, got 1")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     temperatures = torch.empty(len(labels), 1, dtype=torch.float64)
     for left_out in order.tensor_split(min(folds, len(labels))):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import BayesClassifier
 
 __all__ = ["AnytimeClassifier", "AnytimeResult", "AnytimeRule", "accumulate", "fit_anytime"]
@@ -115,7 +116,7 @@ def fit_anytime(cumulative: Tensor, log_prior: Tensor, *, agreement: float = 0.9
         ValueError: If there are fewer than two images, or the agreement is out of range.
     """
     if len(cumulative) < 2 or not 0.0 < agreement <= 1.0:
-        raise ValueError(
+        raise PixelBayesError(
             f"a rule needs at least two images and an agreement in (0, 1], got {len(cumulative)} "
             f"images and {agreement}"
         )
@@ -168,7 +169,7 @@ class AnytimeClassifier:
     def __init__(self, classifier: BayesClassifier, rule: AnytimeRule) -> None:
         slices = len(slices_of(classifier.model.config.image_size[0]))
         if len(rule.deviations) != slices - 1:
-            raise ValueError(
+            raise PixelBayesError(
                 f"the rule is for {len(rule.deviations) + 1} slices of rows, this model's images "
                 f"have {slices}; fit one on its own validation data"
             )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import feature_budget
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
@@ -86,12 +87,12 @@ class BayesClassifier:
         if prior.shape != (classes,) or not math.isclose(
             prior.exp().sum().item(), 1.0, rel_tol=1e-6
         ):
-            raise ValueError(
+            raise PixelBayesError(
                 f"the prior is {classes} log-probabilities whose exponentials sum to one, "
                 f"got shape {tuple(prior.shape)} with sum {prior.exp().sum().item():.6g}"
             )
         if not temperature > 0.0:
-            raise ValueError(f"the temperature is positive, got {temperature}")
+            raise PixelBayesError(f"the temperature is positive, got {temperature}")
         self.model = model.eval()
         self.log_prior = prior
         self.temperature = temperature

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import complete_cached
 from pixelbayes.inference.sampling import check_given
 
@@ -101,7 +102,7 @@ def complete_weighted(
         ValueError: If a number is less than 1 or a shape does not fit.
     """
     if draws < 1 or batch_size < 1:
-        raise ValueError(f"draws and batch_size are at least 1, got {draws} and {batch_size}")
+        raise PixelBayesError(f"draws and batch_size are at least 1, got {draws} and {batch_size}")
     device = model.output.bias.device
     completed, weights = [], []
     for labels in torch.full((draws,), label, device=device).split(batch_size):

@@ -16,6 +16,7 @@ from torch import Tensor
 from pixelbayes.core.likelihood import require_levels, standard_noise
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.errors import PixelBayesError
 
 __all__ = [
     "RowCallback",
@@ -46,7 +47,7 @@ def first_rows(model: PixelCNN, rows: int) -> Tensor:
     """
     height, width = model.config.image_size
     if not 0 <= rows <= height:
-        raise ValueError(f"rows is in 0..{height}, got {rows}")
+        raise PixelBayesError(f"rows is in 0..{height}, got {rows}")
     return (torch.arange(height) < rows)[:, None].expand(height, width)
 
 
@@ -149,14 +150,14 @@ def check_given(model: PixelCNN, labels: Tensor, levels: Tensor, known: Tensor) 
         raise RuntimeError("sampling needs model.eval(): in training mode dropout is active")
     require_levels(levels, model.config.channels)
     if tuple(levels.shape[2:]) != model.config.image_size or len(levels) != len(labels):
-        raise ValueError(
+        raise PixelBayesError(
             f"got images {tuple(levels.shape)} for {len(labels)} labels and a model of "
             f"{model.config.image_size} pixels"
         )
     if known.dtype != torch.bool:
         raise TypeError(f"the mask of known pixels is bool, got {known.dtype}")
     if tuple(known.shape) != model.config.image_size:
-        raise ValueError(
+        raise PixelBayesError(
             f"the mask of known pixels is {model.config.image_size} (rows, columns) like the "
             f"images, got {tuple(known.shape)}"
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib import resources
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.report.report import ReportError
 
 __all__ = ["NO_MATPLOTLIB", "card", "document", "figure", "image", "plot", "table"]
@@ -82,10 +83,10 @@ def _png_size(png: str) -> tuple[int, int]:
     try:
         head = base64.b64decode(png[:32], validate=True)  # 24 bytes: signature and IHDR
         if not head.startswith(b"\x89PNG\r\n\x1a\n"):
-            raise ValueError("no PNG signature")
+            raise PixelBayesError("no PNG signature")
         width, height = struct.unpack(">II", head[16:24])
         if not (width and height):
-            raise ValueError("an empty image")
+            raise PixelBayesError("an empty image")
     except (ValueError, struct.error) as error:
         raise ReportError(
             f"an image of the report is not a PNG in base64 ({error}); make it with png_base64"

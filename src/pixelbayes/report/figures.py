@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.report.drawing import (
     BLUE,
@@ -82,7 +83,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str])
     """
     count = len(classes)
     if len(confusion) != count or any(len(row) != count for row in confusion):
-        raise ValueError(
+        raise PixelBayesError(
             f"{count} classes need a confusion matrix of {count} x {count}, got rows of "
             f"{[len(row) for row in confusion]}"
         )

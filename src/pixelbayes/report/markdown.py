@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pixelbayes.evaluation import Estimate
 from pixelbayes.report.report import Report, SplitResult
 
 __all__ = [

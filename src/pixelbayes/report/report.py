@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.io import write_whole
@@ -42,7 +43,7 @@ __all__ = [
 FORMAT = 1  # raised when a reader of the old report.json would misread the new one
 
 
-class ReportError(ValueError):
+class ReportError(PixelBayesError):
     """A report.json that cannot be read, or was written by another version."""
 
 
@@ -212,7 +213,7 @@ def png_base64(levels: Tensor) -> str:
     if levels.dtype != torch.uint8:
         raise TypeError(f"an image is made of levels (torch.uint8, 0..255), got {levels.dtype}")
     if levels.ndim != 3 or levels.shape[0] not in (1, 3):
-        raise ValueError(
+        raise PixelBayesError(
             f"expected one image, (1, H, W) or (3, H, W), got shape {tuple(levels.shape)}"
         )
     pixels = levels.detach().cpu().permute(1, 2, 0).numpy()

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = [
     "ACCELERATORS",
     "INITIALISATIONS",
@@ -76,7 +78,7 @@ class OptimConfig:
         _require_number("--lr-decay-per-step", self.lr_decay_per_step, above=0.0, most=1.0)
         _require_count("--warmup-steps", self.warmup_steps, 0)
         if len(self.betas) != 2:
-            raise ValueError(f"--betas takes two numbers, got {self.betas!r}")
+            raise PixelBayesError(f"--betas takes two numbers, got {self.betas!r}")
         for beta in self.betas:
             _require_number("--betas", beta, least=0.0, below=1.0)
         if self.gradient_clip is not None:
@@ -152,7 +154,7 @@ class TrainingConfig:
         if self.checkpoint_every is not None:
             _require_count("--checkpoint-every", self.checkpoint_every, 1)
         if not isinstance(self.flip, bool):
-            raise ValueError(f"--flip is true or false, got {self.flip!r}")
+            raise PixelBayesError(f"--flip is true or false, got {self.flip!r}")
         _require_choice("--precision", self.precision, PRECISIONS)
         _require_choice("--accelerator", self.accelerator, ACCELERATORS)
         _require_choice("--initialisation", self.initialisation, INITIALISATIONS)
@@ -160,7 +162,7 @@ class TrainingConfig:
         object.__setattr__(self, "strength_rise", tuple(self.strength_rise))
         _require_number("--strength", self.strength, least=0.0)
         if len(self.strength_rise) != 2:
-            raise ValueError(f"--strength-rise takes two numbers, got {self.strength_rise!r}")
+            raise PixelBayesError(f"--strength-rise takes two numbers, got {self.strength_rise!r}")
         _require_number("--strength-rise", self.strength_rise[0], least=0.0)
         _require_number("--strength-rise", self.strength_rise[1], least=self.strength_rise[0])
         _require_number("--strength-rise", self.strength_rise[1], most=1.0)
@@ -168,7 +170,7 @@ class TrainingConfig:
             _require_count("--negatives", self.negatives, 1)
         _require_number("--temperature", self.temperature, above=0.0)
         if not isinstance(self.learn_temperature, bool):
-            raise ValueError(
+            raise PixelBayesError(
                 f"--learn-temperature is true or false, got {self.learn_temperature!r}"
             )
         _require_number("--label-smoothing", self.label_smoothing, least=0.0, below=1.0)
@@ -176,7 +178,7 @@ class TrainingConfig:
             parse_duration(self.max_time)
         world = self.devices * self.num_nodes
         if world > self.batch_size:
-            raise ValueError(
+            raise PixelBayesError(
                 f"--batch-size counts the images of all devices together: {self.batch_size} "
                 f"leaves some of {world} without any; pass --batch-size {world} or more"
             )
@@ -205,7 +207,7 @@ def parse_duration(text: str) -> float:
     else:
         seconds = 0.0
     if seconds <= 0.0:
-        raise ValueError(
+        raise PixelBayesError(
             f"--max-time is HH:MM:SS, or numbers with d, h, m or s such as 90m or 1h30m, "
             f"and above zero; got {text!r}"
         )
@@ -220,12 +222,12 @@ def _require_choice(flag: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         close = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"{flag} is one of: {', '.join(choices)}; got {value!r}{hint}")
+        raise PixelBayesError(f"{flag} is one of: {', '.join(choices)}; got {value!r}{hint}")
 
 
 def _require_count(flag: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{flag} is a whole number, {least} or more, got {value!r}")
+        raise PixelBayesError(f"{flag} is a whole number, {least} or more, got {value!r}")
 
 
 def _require_number(
@@ -244,4 +246,4 @@ def _require_number(
     accepted = " and ".join(f"{word} {x:g}" for word, x in bounds.items() if math.isfinite(x))
     # YAML reads 1e-3 as text: it wants a point in the number.
     hint = "; in YAML write 1.0e-3, not 1e-3" if isinstance(value, str) else ""
-    raise ValueError(f"{flag} is a number {accepted}, got {value!r}{hint}")
+    raise PixelBayesError(f"{flag} is a number {accepted}, got {value!r}{hint}")

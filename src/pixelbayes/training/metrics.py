@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import replacing
 from pixelbayes.models.base import TrainedNetwork
 
@@ -113,7 +114,7 @@ def read_metrics(path: Path) -> list[Row]:
                 for row in csv.DictReader(file, strict=True)
             ]
         except (TypeError, ValueError, csv.Error) as error:
-            raise ValueError(f"{path} is not a table of numbers: {error}") from error
+            raise PixelBayesError(f"{path} is not a table of numbers: {error}") from error
 
 
 def write_metrics(path: Path, rows: Sequence[Row], names: Sequence[str] = COLUMNS) -> None:

@@ -136,7 +136,7 @@ class Strength:
     def __post_init__(self) -> None:
         start, end = self.rise
         if self.final < 0.0 or not 0.0 <= start <= end <= 1.0:
-            raise ValueError(
+            raise PixelBayesError(
                 f"a strength is 0 or more and rises between two shares 0 <= a <= b <= 1, "
                 f"got {self.final} and {self.rise}"
             )
@@ -175,7 +175,7 @@ class Negatives:
 
     def __post_init__(self) -> None:
         if self.count < 1 or not 0.0 <= self.random <= 1.0:
-            raise ValueError(
+            raise PixelBayesError(
                 f"negatives are 1 or more classes with a share of random ones in [0, 1], got "
                 f"{self.count} and {self.random}"
             )
@@ -240,7 +240,7 @@ class Hybrid(TrainingObjective):
     ) -> None:
         super().__init__()
         if not temperature > 0.0:
-            raise ValueError(f"the temperature is positive, got {temperature}")
+            raise PixelBayesError(f"the temperature is positive, got {temperature}")
         self.strength = strength
         self.label_smoothing = label_smoothing
         self.negatives = negatives

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.report import Report
 from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.workflows.evaluate import evaluate_run
@@ -42,7 +43,7 @@ MARK = ".pixelbayes-demo"
 """File that marks a directory as made by the demo: only such a one is ever replaced."""
 
 
-class DemoError(ValueError):
+class DemoError(PixelBayesError):
     """The demo's directory holds something else."""
 
 

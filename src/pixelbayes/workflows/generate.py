@@ -63,13 +63,13 @@ def generate(
     """
     for flag, number in (("--count", count), ("--candidates", candidates)):
         if number < 1:
-            raise ValueError(f"{flag} is a number of images above 0, got {number}")
+            raise PixelBayesError(f"{flag} is a number of images above 0, got {number}")
     if batch_size is not None and batch_size < 1:
-        raise ValueError(f"--batch-size is a number of images above 0, got {batch_size}")
+        raise PixelBayesError(f"--batch-size is a number of images above 0, got {batch_size}")
     chosen = range(len(model.classes)) if classes is None else map(model.class_index, classes)
     labels = torch.tensor([index for index in chosen for _ in range(count)], dtype=torch.int64)
     if not len(labels):
-        raise ValueError(f"no class to draw; choose from: {', '.join(model.classes)}")
+        raise PixelBayesError(f"no class to draw; choose from: {', '.join(model.classes)}")
     given = _given(model, source, rows, mask, candidates)
     size = batch_size or model.images_at_a_time()
     generator = torch.Generator().manual_seed(seed)
@@ -109,25 +109,29 @@ def _given(
     if source is None:
         for flag, given in (("--rows", rows), ("--mask", mask)):
             if given is not None:
-                raise ValueError(f"{flag} says how much of --complete FILE is kept; give both")
+                raise PixelBayesError(f"{flag} says how much of --complete FILE is kept; give both")
         if candidates > 1:
-            raise ValueError("--candidates chooses between completions; give --complete FILE")
+            raise PixelBayesError("--candidates chooses between completions; give --complete FILE")
         return None
     if not isinstance(model, PixelBayes):
         raise PixelBayesError(f"a {model.noun} cannot complete images; a PixelCNN can")
     if mask is not None:
         if rows is not None:
-            raise ValueError("--rows and --mask both say which pixels are kept; give one of them")
+            raise PixelBayesError(
+                "--rows and --mask both say which pixels are kept; give one of them"
+            )
         known = read_image(mask, channels=1, resize=model.resize)[0] < WHITE
         if bool(known.all()):
-            raise ValueError(
+            raise PixelBayesError(
                 f"{mask} keeps every pixel; make it white where pixels are to be drawn"
             )
     else:
         height = model.image_size[0]
         kept = height // 2 if rows is None else rows
         if not 0 <= kept < height:
-            raise ValueError(f"--rows is the number of rows to keep, 0..{height - 1}, got {kept}")
+            raise PixelBayesError(
+                f"--rows is the number of rows to keep, 0..{height - 1}, got {kept}"
+            )
         known = first_rows(model.network, kept)
     levels = read_image(source, channels=model.channels, resize=model.resize)
     return _Given(model.network, levels, known)

@@ -21,6 +21,7 @@ import torch
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images, read_image
 from pixelbayes.data.files import bad_files_error
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
 from pixelbayes.inference.memory import keep_freed_memory
 from pixelbayes.models import Model
@@ -113,7 +114,7 @@ def predict(
         ValueError: If the temperature or the chunk is not positive.
     """
     if chunk < 1:
-        raise ValueError(f"chunk is a number of images above 0, got {chunk}")
+        raise PixelBayesError(f"chunk is a number of images above 0, got {chunk}")
     keep_freed_memory()
     if temperature is not None:
         model = model.with_temperature(temperature)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import grid, write_png
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import write_whole
 from pixelbayes.models import Model
 
@@ -25,7 +26,7 @@ __all__ = ["OutputExistsError", "Samples", "check_output", "save_samples"]
 INDEX, GRID = "samples.json", "grid.png"
 
 
-class OutputExistsError(ValueError):
+class OutputExistsError(PixelBayesError):
     """The folder to write to holds files already."""
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from pixelbayes.workflows.baseline import PUBLISHED, TUNED, BaselineConfig
+
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.runs import RunConfig
 from pixelbayes.workflows.study import StudyConfig, output_folder

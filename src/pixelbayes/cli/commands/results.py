@@ -38,7 +38,10 @@ def report_rows(report: Report) -> tuple[list[str], list[list[str]]]:
     header = ["", *(f"{split.split}, n = {split.n}" for split in splits)]
     rows = [
         ["accuracy", *(split.accuracy.brief for split in splits)],
-        ["code length", *(split.bits_per_dim.brief if split.bits_per_dim else "" for split in splits)],
+        [
+            "code length",
+            *(split.bits_per_dim.brief if split.bits_per_dim else "" for split in splits),
+        ],
     ]
     for posterior in splits[0].log_loss:
         of_split = [(s.log_loss[posterior], s.ece[posterior]) for s in splits]

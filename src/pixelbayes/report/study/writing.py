@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import write_whole
 from pixelbayes.report.study.comparing import comparison_drawings
 from pixelbayes.report.study.marks import Drawing
@@ -61,11 +62,11 @@ def write(
 
 def _check(results: Sequence[ModelResult]) -> None:
     if not results:
-        raise ValueError("a study needs at least one result; train a model of it first")
+        raise PixelBayesError("a study needs at least one result; train a model of it first")
     seen = [(result.name, result.seed) for result in results]
     double = sorted({entry for entry in seen if seen.count(entry) > 1})
     if double:
-        raise ValueError(
+        raise PixelBayesError(
             "each model and seed has one result, but there are several of "
             + ", ".join(f"{name} (seed {seed})" for name, seed in double)
         )
