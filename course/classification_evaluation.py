@@ -33,7 +33,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
     model = pixelbayes.load(options.model)
     folder = find_course_data(options.data_dir)
     images = load_data_for(model, "cpen455", data_dir=folder).split(options.mode)
-    predicted = classify(model.classifier().predict, images.levels, options.batch_size)
+    predicted = classify(model.predict, images.levels, options.batch_size)
     known = images.labels != UNLABELLED
     if known.any():
         correct = int((predicted == images.labels)[known].sum())

@@ -22,7 +22,7 @@ import pixelbayes
 from pixelbayes.data import DatasetError, Resize, find_images, read_images, write_png
 from pixelbayes.evaluation.fid import CourseProtocol, Features, score
 from pixelbayes.evaluation.inception import FIDInception
-from pixelbayes.models import PixelBayes
+from pixelbayes.models import Model
 from pixelbayes.models.hub import DEFAULT
 from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.generate import generate
@@ -44,7 +44,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
     test, tables = reference_folder(options.ref_data_dir)
     reference, _, _ = read_images(
         find_images(test)[0],
-        channels=model.network.config.channels,
+        channels=model.channels,
         resize=Resize(size=PROTOCOL.reference_size),
     )
     samples = generate(
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def write_images(samples: Samples, model: PixelBayes, folder: Path) -> None:
+def write_images(samples: Samples, model: Model, folder: Path) -> None:
     """Writes one PNG for each image and nothing else: a scorer may read the whole folder."""
     for number, (levels, label) in enumerate(
         zip(samples.levels, samples.labels.tolist(), strict=True)
@@ -112,7 +112,7 @@ def reference_folder(named: Path) -> tuple[Path, Path | None]:
     return named, None
 
 
-def floor_images(model: PixelBayes, tables: Path, seed: int) -> Tensor:
+def floor_images(model: Model, tables: Path, seed: int) -> Tensor:
     """Training images as the model sees them, 25 of each class, uint8 (100, C, H, W).
 
     Raises:

@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from course_data import MODES, classify, find_course_data, positive, run, write_predictions
-from pixelbayes.workflows.baseline import SETTINGS, train_baseline
 
 from pixelbayes.data import UNLABELLED, load_dataset
 from pixelbayes.evaluation import accuracy
-from pixelbayes.models import Classifier
+from pixelbayes.models import ResNetClassifier
 from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.resnet_settings import SETTINGS
+from pixelbayes.workflows.train import train
 
 EVALUATED_AT_A_TIME = 32
 
@@ -37,13 +38,13 @@ def evaluate(argv: Sequence[str] | None) -> None:
     options = parser().parse_args(argv)
     folder = find_course_data(options.data_dir)
     if options.mode == "train":
-        train(options, folder)
+        train_resnet(options, folder)
     elif not options.model.exists():
         raise FileNotFoundError(
             f"no ResNet-18 in {options.model}; train it with: {sys.argv[0]} -i {options.data_dir} "
             "-m train"
         )
-    classifier = Classifier.load(options.model)
+    classifier = ResNetClassifier.load(options.model)
     for split in ("train", "validation") if options.mode == "train" else (options.mode,):
         report(classifier, folder, split, options)
 
@@ -73,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def train(options: argparse.Namespace, folder: Path) -> None:
+def train_resnet(options: argparse.Namespace, folder: Path) -> None:
     """Trains in the directory of --model."""
     setting = SETTINGS[options.setting]
     changes = {
@@ -86,10 +87,12 @@ def train(options: argparse.Namespace, folder: Path) -> None:
         data=DataConfig(data="cpen455", data_dir=str(folder)),
         training=replace(setting.training, **changes),
     )
-    train_baseline(config, options.model, resume=options.resume)
+    train(config, options.model, resume=options.resume)
 
 
-def report(classifier: Classifier, folder: Path, split: str, options: argparse.Namespace) -> None:
+def report(
+    classifier: ResNetClassifier, folder: Path, split: str, options: argparse.Namespace
+) -> None:
     """Prints the accuracy on a split, and writes predictions where labels are withheld."""
     resize = classifier.resize
     images = load_dataset(

@@ -28,8 +28,8 @@ def shelf(tiny_model: PixelBayes, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_shipped_model_loads_by_its_name_bit_for_bit(shelf: Path, tiny_model: PixelBayes) -> None:
     loaded = pixelbayes.load(hub.DEFAULT)
-    for name, weight in tiny_model.model.state_dict().items():
-        assert torch.equal(loaded.model.state_dict()[name], weight)
+    for name, weight in tiny_model.network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], weight)
     assert loaded.temperature == tiny_model.temperature
     assert loaded.resize == tiny_model.resize
     assert hub.shipped() == (hub.DEFAULT,)

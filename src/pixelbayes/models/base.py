@@ -192,7 +192,7 @@ class Model(ABC):
         model = load_model(path, device)
         if not isinstance(model, cls):
             raise CheckpointError(
-                f"{path} holds a {model.noun}, a model of another kind than the {cls.noun} that is "
+                f"{path} holds a model of another kind ({model.noun}) than the {cls.noun} that is "
                 "wanted here; pixelbayes.load reads every kind"
             )
         return model

@@ -118,8 +118,10 @@ def write(folder: Path, stored: Stored) -> None:
     that they do not belong together.
 
     Raises:
-        CheckpointError: If a weight is not a number: such a model answers nothing.
+        CheckpointError: If a weight is not a number, since such a model answers nothing; or if the
+            network has more or fewer classes than there are names.
     """
+    _require_same_classes(stored)
     for name, tensor in stored.weights.items():
         _require_finite(tensor, f"the weight {name}")
     data = tensors_to_bytes(
@@ -169,7 +171,7 @@ def read(folder: Path) -> Stored:
         )
     for name, tensor in weights.items():
         _require_finite(tensor, f"the weight {name} in {path}")
-    return Stored(
+    stored = Stored(
         kind=kind_of(description),
         config=config,
         metadata=metadata,
@@ -177,6 +179,8 @@ def read(folder: Path) -> Stored:
         version=version,
         origin=str(folder),
     )
+    _require_same_classes(stored)
+    return stored
 
 
 _METADATA = tuple(item.name for item in fields(Metadata))
@@ -240,6 +244,16 @@ def checkpoint_folder(path: str | Path) -> Path:
     if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
         return folder / BEST
     return folder
+
+
+def _require_same_classes(stored: Stored) -> None:
+    names = stored.metadata.classes
+    classes = stored.config.get("classes", len(names))
+    if classes != len(names):
+        raise CheckpointError(
+            f"{stored.origin}: the model has {classes} classes, the metadata {len(names)}: "
+            f"{', '.join(names)}"
+        )
 
 
 def _require_finite(tensor: Tensor, what: str) -> None:

@@ -88,10 +88,9 @@ class MaximumLikelihood(TrainingObjective):
     """NLL / (D ln 2): the code length of the images, in bits/dim."""
 
     def forward(self, model: nn.Module, batch: Batch, progress: float = 1.0) -> Loss:
-        """See `TrainingObjective`; the model is a `PixelCNN`."""
-        assert isinstance(model, PixelCNN)
+        """See `TrainingObjective`; the model returns a distribution over levels."""
         log_prob = model(batch.levels, batch.labels).log_prob(batch.levels) * batch.weights
-        total = bits_per_dim(log_prob, model.config.dims).sum()
+        total = bits_per_dim(log_prob, batch.levels.shape[1:].numel()).sum()
         return Loss(total, -log_prob.detach().sum())
 
 
