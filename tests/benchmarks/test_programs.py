@@ -104,7 +104,7 @@ def noise(tiny_model, random_levels):
     """Three splits of twelve images for the tiny model, of any size."""
 
     def dataset(size: tuple[int, int]) -> ImageDataset:
-        config = dataclasses.replace(tiny_model.model.config, image_size=size)
+        config = dataclasses.replace(tiny_model.network.config, image_size=size)
         splits = {
             name: LabelledImages(
                 random_levels(12, config, seed),
@@ -151,7 +151,7 @@ def test_the_papers_likelihood_differs_in_the_tails_only():
 
 
 def test_scoring_compares_every_way_with_the_first(tiny_model, noise):
-    record = scoring.measure(scoring.QUICK, tiny_model.model, noise((16, 16)))
+    record = scoring.measure(scoring.QUICK, tiny_model.network, noise((16, 16)))
     first, *others = record.tables[0].rows
     assert "more" not in first
     assert len(others) == 6

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
+from pixelbayes.models import PixelBayes
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig
 from pixelbayes.workflows.train import train

@@ -11,14 +11,14 @@ import torch
 from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig, bits_per_dim
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.inference import BayesClassifier
-from pixelbayes.models import Metadata
-from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
+from pixelbayes.models import Metadata, PixelBayes
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.config import OPTIMIZERS, PRECISIONS
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.engine import Outcome, fit
 from pixelbayes.training.metrics import Row, read_metrics
 from pixelbayes.training.objectives import Hybrid
+from pixelbayes.training.task import TrainingTask
 
 CLASSES = 3
 
@@ -33,6 +33,11 @@ def images(count: int, seed: int) -> LabelledImages:
 
 
 TRAIN, VALIDATION = images(40, seed=0), images(11, seed=1)
+METADATA = Metadata(
+    classes=("dark", "grey", "bright"),
+    resize=asdict(Resize(size=(8, 8))),
+    log_prior=(-log(CLASSES),) * CLASSES,
+)
 
 
 def network(**changes: Any) -> PixelCNN:
@@ -46,8 +51,8 @@ def network(**changes: Any) -> PixelCNN:
 def run(
     folder: Path, *, optim: OptimConfig | None = None, **training: Any
 ) -> tuple[Outcome, list[Row]]:
-    task = PixelCNNTask(
-        network(dropout=0.1),
+    task = TrainingTask(
+        PixelBayes(network(dropout=0.1), METADATA),
         optim or OptimConfig(lr=0.01),
         TrainingConfig(**{"batch_size": 16, "epochs": 2, **training}),
         images=len(TRAIN),
@@ -58,11 +63,6 @@ def run(
         TRAIN,
         VALIDATION,
         folder=folder,
-        metadata=Metadata(
-            classes=("dark", "grey", "bright"),
-            resize=asdict(Resize(size=(8, 8))),
-            log_prior=(-1.0986122886681098,) * CLASSES,
-        ),
         progress=False,
     )
     return outcome, read_metrics(folder / "metrics.csv")
@@ -79,7 +79,7 @@ def test_training_learns_what_there_is_to_learn(tmp_path: Path) -> None:
 def test_validation_bits_per_dim_is_the_mean_over_images(tmp_path: Path) -> None:
     _, rows = run(tmp_path, epochs=1)
 
-    model, _ = load_checkpoint(tmp_path / "last")
+    model = PixelBayes.load(tmp_path / "last").network
     with torch.no_grad():
         log_prob = model(VALIDATION.levels, VALIDATION.labels).log_prob(VALIDATION.levels)
     bits = bits_per_dim(log_prob, model.config.dims).mean().item()
@@ -89,7 +89,7 @@ def test_validation_bits_per_dim_is_the_mean_over_images(tmp_path: Path) -> None
 def test_accuracy_is_that_of_bayes_rule_on_the_checkpoint(tmp_path: Path) -> None:
     _, rows = run(tmp_path, epochs=1, accuracy_images=9)
 
-    model, _ = load_checkpoint(tmp_path / "last")
+    model = PixelBayes.load(tmp_path / "last").network
     subset = TRAIN.select(
         LevelsDataModule(TRAIN, VALIDATION, TrainingConfig(accuracy_images=9), 0).accuracy_subset()
     )
@@ -149,8 +149,8 @@ def test_a_batch_larger_than_the_data_is_the_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fusion", ["late", "gated"])
 def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusion: str) -> None:
-    task = PixelCNNTask(
-        network(fusion=fusion, dropout=0.0),
+    task = TrainingTask(
+        PixelBayes(network(fusion=fusion, dropout=0.0), METADATA),
         OptimConfig(lr=0.01),
         TrainingConfig(
             batch_size=16,
@@ -164,16 +164,11 @@ def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusi
         images=len(TRAIN),
         seed=0,
     )
-    metadata = Metadata(
-        classes=("dark", "grey", "bright"),
-        resize=asdict(Resize(size=(8, 8))),
-        log_prior=(-log(3.0),) * 3,
-    )
-    fit(task, TRAIN, VALIDATION, folder=tmp_path, metadata=metadata, progress=False)
+    fit(task, TRAIN, VALIDATION, folder=tmp_path, progress=False)
 
     first, last = read_metrics(tmp_path / "metrics.csv")
-    assert isinstance(task.criterion, Hybrid)
-    assert torch.as_tensor(task.criterion.temperature).item() != 10.0
+    assert isinstance(task.objective, Hybrid)
+    assert torch.as_tensor(task.objective.temperature).item() != 10.0
     for row in (first, last):
         loss, bits, nats = row["train/loss"], row["train/bits_per_dim"], row["train/cross_entropy"]
         assert loss is not None

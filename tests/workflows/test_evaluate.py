@@ -58,7 +58,7 @@ def test_accuracy_counts_the_right_answers_of_bayes_rule(tiny_model: PixelBayes)
 def test_bits_per_dim_are_those_of_the_true_class(tiny_model: PixelBayes) -> None:
     report = quick(tiny_model, dataset())
     test = dataset().split("test")
-    of_truth = tiny_model.model(test.levels, test.labels).log_prob(test.levels).detach()
+    of_truth = tiny_model.network(test.levels, test.labels).log_prob(test.levels).detach()
     expected = float(bits_per_dim(of_truth, 192).mean())
     assert report.splits["test"].bits_per_dim.value == pytest.approx(expected)
 

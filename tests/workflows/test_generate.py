@@ -126,7 +126,7 @@ def test_class_names_that_make_the_same_file_name_keep_apart(
     tiny_model: PixelBayes, tmp_path: Path
 ) -> None:
     metadata = replace(tiny_model.metadata, classes=("../a", "A", ".."))
-    odd = PixelBayes(tiny_model.model, metadata)
+    odd = PixelBayes(tiny_model.network, metadata)
     paths = save_samples(generate(odd), odd, tmp_path / "out")
     assert len({path.name.lower() for path in paths}) == 3
     assert {path.parent for path in paths} == {tmp_path / "out"}

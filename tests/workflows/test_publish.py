@@ -14,9 +14,9 @@ import torch
 from pixelbayes.core import PixelCNN
 from pixelbayes.data import Resize
 from pixelbayes.models import Metadata, PixelBayes, hub
-from pixelbayes.workflows import ship as module
+from pixelbayes.workflows import publish as module
 from pixelbayes.workflows.evaluate import evaluate_run
-from pixelbayes.workflows.publish import ShippingError, ship
+from pixelbayes.workflows.publish import PublishError, publish
 from pixelbayes.workflows.runs import DataConfig, Run, RunConfig
 
 HOME = "/home/somebody/data"
@@ -57,7 +57,7 @@ def evaluated(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_shipped_model_is_the_best_of_its_run_bit_for_bit(
     evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = ship(evaluated, "digits-gated", folder=tmp_path / "shelf")
+    folder = publish(evaluated, "digits-gated", folder=tmp_path / "shelf")
     monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "shelf")
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",
@@ -65,13 +65,13 @@ def test_a_shipped_model_is_the_best_of_its_run_bit_for_bit(
         "model.safetensors",
     ]
     best, shipped = PixelBayes.load(evaluated), hub.load("digits-gated")
-    for name, weight in best.model.state_dict().items():
-        assert torch.equal(shipped.model.state_dict()[name], weight)
+    for name, weight in best.network.state_dict().items():
+        assert torch.equal(shipped.network.state_dict()[name], weight)
     assert shipped.temperature == best.temperature != 1.0
 
 
 def test_nothing_of_the_machine_is_shipped(evaluated: Path, tmp_path: Path) -> None:
-    folder = ship(evaluated, "a", folder=tmp_path / "shelf")
+    folder = publish(evaluated, "a", folder=tmp_path / "shelf")
     texts = [(folder / name).read_text(encoding="utf-8") for name in ("README.md", "model.json")]
     for text in texts:
         assert not any(word in text for word in ("somebody", "/home", "/opt", str(tmp_path)))
@@ -83,7 +83,7 @@ def test_nothing_of_the_machine_is_shipped(evaluated: Path, tmp_path: Path) -> N
 
 
 def test_the_card_states_data_seed_results_and_limits(evaluated: Path, tmp_path: Path) -> None:
-    text = (ship(evaluated, "a", folder=tmp_path / "shelf") / "README.md").read_text("utf-8")
+    text = (publish(evaluated, "a", folder=tmp_path / "shelf") / "README.md").read_text("utf-8")
     report = json.loads((evaluated / "report.json").read_text("utf-8"))
     value = report["splits"]["validation"]["accuracy"]["value"]
     assert text.startswith("# a\n")
@@ -97,16 +97,16 @@ def test_the_card_states_data_seed_results_and_limits(evaluated: Path, tmp_path:
 
 
 def test_a_run_without_a_report_is_refused(run_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(ShippingError, match=r"has no report\.json.*pixelbayes evaluate"):
-        ship(run_dir, "a", folder=tmp_path / "shelf")
+    with pytest.raises(PublishError, match=r"has no report\.json.*pixelbayes evaluate"):
+        publish(run_dir, "a", folder=tmp_path / "shelf")
     assert not (tmp_path / "shelf").exists()
 
 
 def test_a_report_of_other_weights_is_refused(evaluated: Path, tmp_path: Path) -> None:
     model = PixelBayes.load(evaluated)
     PixelBayes(model.network, replace(model.metadata, temperature=1.0)).save(evaluated / "best")
-    with pytest.raises(ShippingError, match="the weights changed since; evaluate the run again"):
-        ship(evaluated, "a", folder=tmp_path / "shelf")
+    with pytest.raises(PublishError, match="the weights changed since; evaluate the run again"):
+        publish(evaluated, "a", folder=tmp_path / "shelf")
 
 
 def test_what_exceeds_the_budget_is_refused_and_replacing_a_model_does_not_count_twice(
@@ -114,13 +114,13 @@ def test_what_exceeds_the_budget_is_refused_and_replacing_a_model_does_not_count
 ) -> None:
     size = sum(path.stat().st_size for path in (evaluated / "best").iterdir())
     monkeypatch.setattr(module, "BUDGET", round(1.9 * size))
-    ship(evaluated, "a", folder=tmp_path / "shelf")
-    ship(evaluated, "a", folder=tmp_path / "shelf")
-    with pytest.raises(ShippingError, match="exceed"):
-        ship(evaluated, "b", folder=tmp_path / "shelf")
+    publish(evaluated, "a", folder=tmp_path / "shelf")
+    publish(evaluated, "a", folder=tmp_path / "shelf")
+    with pytest.raises(PublishError, match="exceed"):
+        publish(evaluated, "b", folder=tmp_path / "shelf")
 
 
 @pytest.mark.parametrize("name", ["", "A", "../a", "a b", "-a"])
 def test_a_name_is_one_plain_word(evaluated: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ShippingError, match="lower-case letters, digits and hyphens"):
-        ship(evaluated, name, folder=tmp_path / "shelf")
+    with pytest.raises(PublishError, match="lower-case letters, digits and hyphens"):
+        publish(evaluated, name, folder=tmp_path / "shelf")

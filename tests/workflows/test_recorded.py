@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pixelbayes.data import load_dataset
-from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
+from pixelbayes.models import PixelBayes
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError, recorded
 from pixelbayes.workflows.train import train

@@ -13,8 +13,7 @@ import pytest
 import torch
 from pixelbayes.training.pixelcnn_task import PixelCNNTask
 
-from pixelbayes.models import CheckpointError
-from pixelbayes.models.pixelcnn import PixelBayes  # was load_checkpoint
+from pixelbayes.models import CheckpointError, PixelBayes
 from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.train import build_model, load_data, train

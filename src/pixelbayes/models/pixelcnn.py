@@ -193,7 +193,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         >>> network = PixelBayes.build(NetworkConfig(features=160, blocks_per_stage=5), classes=2)
         >>> about = Metadata(classes=("a", "b"), resize={}, log_prior=(0.0, 0.0))
         >>> PixelBayes(network, about).images_at_a_time()
-        21
+        20
         """
         config = self.network.config
         height, width = config.image_size

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelbayes.workflows.study.cache import Deadline, Pieces, TimeIsUp, levels_digest
+from pixelbayes.workflows.study.cache import Cache, Deadline, TimeIsUp, levels_digest
 
 
 def test_tensors_are_made_once_and_come_back_equal(tmp_path: Path) -> None:
@@ -17,28 +17,28 @@ def test_tensors_are_made_once_and_come_back_equal(tmp_path: Path) -> None:
         made.append(1)
         return {"a": torch.arange(6, dtype=torch.float64).view(2, 3).T}
 
-    pieces = Pieces(tmp_path / "new")
-    first, again = (pieces.tensors("x", {"k": 1}, compute)["a"] for _ in range(2))
+    cache = Cache(tmp_path / "new")
+    first, again = (cache.tensors("x", {"k": 1}, compute)["a"] for _ in range(2))
     assert torch.equal(first, again)
     assert len(made) == 1
 
 
 def test_another_key_is_another_piece(tmp_path: Path) -> None:
-    pieces = Pieces(tmp_path)
-    assert pieces.value("x", {"k": 1}, lambda: "one") == "one"
-    assert pieces.value("x", {"k": 2}, lambda: "two") == "two"
-    assert pieces.known("x", {"k": 1}) == "one"
-    assert pieces.known("x", {"k": 3}) is None
+    cache = Cache(tmp_path)
+    assert cache.value("x", {"k": 1}, lambda: "one") == "one"
+    assert cache.value("x", {"k": 2}, lambda: "two") == "two"
+    assert cache.known("x", {"k": 1}) == "one"
+    assert cache.known("x", {"k": 3}) is None
 
 
 def test_a_damaged_piece_is_made_again(tmp_path: Path) -> None:
-    pieces = Pieces(tmp_path)
-    pieces.value("v", {}, lambda: 1)
-    pieces.tensors("t", {}, lambda: {"a": torch.ones(2)})
+    cache = Cache(tmp_path)
+    cache.value("v", {}, lambda: 1)
+    cache.tensors("t", {}, lambda: {"a": torch.ones(2)})
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes()[:0])
-    assert pieces.value("v", {}, lambda: 2) == 2
-    assert pieces.tensors("t", {}, lambda: {"a": torch.zeros(2)})["a"].sum() == 0
+    assert cache.value("v", {}, lambda: 2) == 2
+    assert cache.tensors("t", {}, lambda: {"a": torch.zeros(2)})["a"].sum() == 0
 
 
 def test_a_piece_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_piece_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise TimeIsUp
 
     with pytest.raises(TimeIsUp):
-        Pieces(tmp_path).value("v", {}, fail)
+        Cache(tmp_path).value("v", {}, fail)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pixelbayes.training.classifier_task import ClassifierTask
 
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.evaluation.calibration import log_loss
-from pixelbayes.models import Classifier, Metadata, ResNet18
+from pixelbayes.models import Metadata, ResNetClassifier
+from pixelbayes.models.resnet import ResNet18
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.engine import fit
 from pixelbayes.training.metrics import Row, read_metrics
+from pixelbayes.training.task import TrainingTask
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 
@@ -35,32 +36,24 @@ def images(count: int, seed: int) -> LabelledImages:
 TRAIN, VALIDATION = images(40, seed=0), images(11, seed=1)
 
 
-def task(optim: OptimConfig | None = None, smoothing: float = 0.0, **training: Any) -> Any:
+def task(optim: OptimConfig | None = None, **training: Any) -> TrainingTask:
     torch.manual_seed(0)
-    return ClassifierTask(
-        ResNet18(classes=CLASSES, channels=1),
-        optim or OptimConfig(lr=0.001),
-        TrainingConfig(**{"batch_size": 16, "accuracy_images": 9, **training}),
-        images=len(TRAIN),
-        seed=0,
-        label_smoothing=smoothing,
-    )
-
-
-def run(folder: Path, *args: Any, **kwargs: Any) -> list[Row]:
     metadata = Metadata(
         classes=("dark", "grey", "bright"),
         resize=asdict(Resize(size=(8, 8))),
         log_prior=(-log(CLASSES),) * CLASSES,
     )
-    fit(
-        task(*args, **kwargs),
-        TRAIN,
-        VALIDATION,
-        folder=folder,
-        metadata=metadata,
-        progress=False,
+    return TrainingTask(
+        ResNetClassifier(ResNet18(classes=CLASSES, channels=1), metadata),
+        optim or OptimConfig(lr=0.001),
+        TrainingConfig(**{"batch_size": 16, "accuracy_images": 9, **training}),
+        images=len(TRAIN),
+        seed=0,
     )
+
+
+def run(folder: Path, *args: Any, **kwargs: Any) -> list[Row]:
+    fit(task(*args, **kwargs), TRAIN, VALIDATION, folder=folder, progress=False)
     return read_metrics(folder / "metrics.csv")
 
 
@@ -69,7 +62,7 @@ def whole_batch() -> Batch:
 
 
 def test_smoothed_cross_entropy_is_that_of_torch() -> None:
-    smoothed = task(smoothing=0.1)
+    smoothed = task(label_smoothing=0.1)
 
     loss = smoothed.loss(whole_batch(), 0)
 
@@ -97,9 +90,9 @@ def test_images_that_fill_up_a_share_do_not_count() -> None:
 def test_what_is_measured_is_what_the_checkpoint_gives(tmp_path: Path) -> None:
     optim = OptimConfig(optimizer="sgd", lr=0.02, schedule="cosine", ema_decay=0.5)
 
-    rows = run(tmp_path, optim, smoothing=0.1, epochs=4, precision="64")
+    rows = run(tmp_path, optim, label_smoothing=0.1, epochs=4, precision="64")
 
-    classifier = Classifier.load(tmp_path / "last")
+    classifier = ResNetClassifier.load(tmp_path / "last")
     loss = log_loss(classifier.predict_log_proba(VALIDATION.levels), VALIDATION.labels).value
     right = classifier.predict(VALIDATION.levels) == VALIDATION.labels
     assert rows[-1]["val/log_loss"] == pytest.approx(loss, rel=1e-9)
@@ -115,4 +108,4 @@ def test_the_run_ends_when_the_validation_loss_no_longer_falls(tmp_path: Path) -
 
     best = min(rows, key=lambda row: row["val/log_loss"] or 0.0)["epoch"]
     assert len(rows) < 9
-    assert Classifier.load(tmp_path / "best").metadata.provenance["epoch"] == best
+    assert ResNetClassifier.load(tmp_path / "best").metadata.provenance["epoch"] == best
