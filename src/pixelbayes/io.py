@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import cattrs
 from cattrs.errors import ForbiddenExtraKeysError
@@ -174,6 +174,7 @@ def _converter(reading: Reading) -> cattrs.Converter:
             cls, converter, _cattrs_forbid_extra_keys=reading is Reading.CONFIGURATION
         )
         names = [field.name for field in fields(cls)]
+        lists = [name for name, hint in get_type_hints(cls).items() if _is_tuple(hint)]
 
         def hook(content: Any, kind: Any) -> Any:
             if not isinstance(content, Mapping):
@@ -191,12 +192,20 @@ def _converter(reading: Reading) -> cattrs.Converter:
                     FormatWarning,
                     stacklevel=2,
                 )
+            for name in lists:  # else a text would be taken for the list of its letters
+                if not isinstance(content.get(name), (list, tuple, type(None))):
+                    raise TypeError(f"{name} is a list, got {content[name]!r}")
             return inner(content, kind)
 
         return hook
 
     converter.register_structure_hook_factory(is_dataclass, hook_of)
     return converter
+
+
+def _is_tuple(hint: Any) -> bool:
+    """Whether a field is a tuple, or None in its place."""
+    return tuple in (get_origin(hint), *(get_origin(part) for part in get_args(hint)))
 
 
 def _scalar_hook(kind: type, accepted: tuple[type, ...]) -> Callable[[Any, Any], Any]:

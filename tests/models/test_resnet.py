@@ -107,7 +107,11 @@ def test_numbers_that_are_not_accepted_are_refused() -> None:
 def test_the_smallest_batch_is_what_batch_normalisation_can_be_trained_on() -> None:
     network = ResNet18(classes=2, channels=1).train()
 
-    assert [ResNetClassifier.smallest_batch(size) for size in ((8, 8), (9, 8), (32, 32))] == [2, 1, 1]
+    assert [ResNetClassifier.smallest_batch(size) for size in ((8, 8), (9, 8), (32, 32))] == [
+        2,
+        1,
+        1,
+    ]
     network(noise(2, 1, (8, 8)))
     network(noise(1, 1, (9, 8)))
     with pytest.raises(ValueError, match="more than 1 value per channel"):
@@ -121,7 +125,9 @@ def test_without_monai_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
         ResNet18(classes=2, channels=1)
 
 
-def test_bayes_rule_returns_what_the_network_says(trained: ResNetClassifier, levels: Tensor) -> None:
+def test_bayes_rule_returns_what_the_network_says(
+    trained: ResNetClassifier, levels: Tensor
+) -> None:
     said = trained.network(levels)
 
     posterior = class_posterior(trained.log_likelihoods(levels), trained.log_prior)

@@ -119,7 +119,9 @@ def test_a_model_of_another_kind_is_named(tiny_network, tmp_path):
 def test_a_kind_of_a_later_version_is_named_with_the_known_ones(tiny_network, tmp_path):
     PixelBayes(tiny_network(), METADATA).save(tmp_path)
     edit(tmp_path, format="pixelbayes-transformer")
-    with pytest.raises(CheckpointError, match=r"of the kind 'transformer'; .*knows: ensemble, pixelcnn"):
+    with pytest.raises(
+        CheckpointError, match=r"of the kind 'transformer'; .*knows: ensemble, pixelcnn"
+    ):
         load_model(tmp_path)
 
 
@@ -199,7 +201,9 @@ def test_a_weight_that_is_no_number_is_named_when_it_is_read(tiny_network, tmp_p
     with monkeypatch.context() as patch:  # as versions before wrote it
         patch.setattr(storage, "_require_finite", lambda *_: None)
         PixelBayes(network, METADATA).save(tmp_path)
-    with pytest.raises(CheckpointError, match=r"output\.bias in .*model\.safetensors is not finite"):
+    with pytest.raises(
+        CheckpointError, match=r"output\.bias in .*model\.safetensors is not finite"
+    ):
         PixelBayes.load(tmp_path)
 
 

@@ -114,6 +114,22 @@ def test_the_checkpoint_holds_the_moving_average_where_there_is_one(tmp_path: Pa
     assert not torch.equal(saved["output.bias"], state["model.output.bias"])
 
 
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_keeping_a_checkpoint_does_not_end_the_training_mode(
+    tmp_path: Path, decay: float | None
+) -> None:
+    task = TrainingTask(
+        PixelBayes(network(), METADATA),
+        OptimConfig(ema_decay=decay),
+        TrainingConfig(),
+        images=len(TRAIN),
+        seed=0,
+    )
+    task.save(tmp_path, METADATA)
+
+    assert all(module.training for module in task.model.modules())
+
+
 def test_the_best_checkpoint_is_that_of_the_best_epoch(tmp_path: Path) -> None:
     outcome, rows = run(tmp_path, epochs=3, optim=OptimConfig(lr=1e-30))
 

@@ -171,7 +171,7 @@ def test_evaluating_twice_gives_the_same_numbers(run_dir: Path) -> None:
 
 def test_a_run_without_a_checkpoint_is_told(run_dir: Path) -> None:
     (run_dir / "best" / "model.json").unlink()
-    with pytest.raises(CheckpointError, match=r"no PixelCNN in .*best"):
+    with pytest.raises(CheckpointError, match=r"no model in .*best"):
         evaluate_run(run_dir)
 
 

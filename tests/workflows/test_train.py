@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from pixelbayes.training.pixelcnn_task import PixelCNNTask
 
+from pixelbayes.data import load_dataset
 from pixelbayes.models import CheckpointError, PixelBayes
 from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
+from pixelbayes.training.task import TrainingTask
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
-from pixelbayes.workflows.train import build_model, load_data, train
+from pixelbayes.workflows import train as module
+from pixelbayes.workflows.train import build_network, load_data, train
 
 STEPS = 4  # of an epoch: 50 images in batches of 16, the last one with 2
 TIMES = ("images_per_s", "seconds")
@@ -41,14 +43,14 @@ def at_step(
     monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]
 ) -> pytest.MonkeyPatch:
     """Does something in the middle of an optimiser step, counted from 1."""
-    original = PixelCNNTask.training_step
+    original = TrainingTask.training_step
 
-    def step_with_action(task: PixelCNNTask, batch: Any, index: int) -> torch.Tensor:
+    def step_with_action(task: TrainingTask, batch: Any, index: int) -> torch.Tensor:
         if task.trainer.global_step + 1 == step:
             action()
         return original(task, batch, index)
 
-    monkeypatch.setattr(PixelCNNTask, "training_step", step_with_action)
+    monkeypatch.setattr(TrainingTask, "training_step", step_with_action)
     return monkeypatch
 
 
@@ -193,24 +195,24 @@ def test_training_leaves_the_global_random_numbers_alone(tmp_path: Path) -> None
 def test_a_diverged_run_fails_with_advice_and_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = PixelCNNTask.optimizer_step
+    original = TrainingTask.optimizer_step
 
-    def break_weights(task: PixelCNNTask, *args: Any, **kwargs: Any) -> None:
+    def break_weights(task: TrainingTask, *args: Any, **kwargs: Any) -> None:
         original(task, *args, **kwargs)
         if task.trainer.global_step + 1 == STEPS + 2:
             with torch.no_grad():
                 task.model.output.bias.fill_(float("nan"))
 
-    monkeypatch.setattr(PixelCNNTask, "optimizer_step", break_weights)
+    monkeypatch.setattr(TrainingTask, "optimizer_step", break_weights)
 
     with pytest.raises(DivergedError, match=r"after step 6 .*--lr .*--gradient-clip 1"):
         train(config(), tmp_path / "run", progress=False)
 
     run = Run.open(tmp_path / "run")
     assert run.info["status"] == "failed"
-    model, metadata = load_checkpoint(run.last)
-    assert metadata.provenance["epoch"] == 1
-    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    last = PixelBayes.load(run.last)
+    assert last.metadata.provenance["epoch"] == 1
+    assert all(parameter.isfinite().all() for parameter in last.network.parameters())
 
 
 def test_a_run_of_an_older_checkpoint_version_is_not_resumed(
@@ -259,7 +261,7 @@ def test_other_settings_do_not_continue_a_run(uninterrupted: Run) -> None:
 
 def test_other_data_do_not_continue_a_run(tmp_path: Path, uninterrupted: Run) -> None:
     run = Run.create(tmp_path / "run", config())
-    run.update_info(**{**uninterrupted.info, "status": "stopped", "data_sha256": "0"})
+    run.update_info(**{**uninterrupted.info, "status": "stopped", "epochs": 0, "data_sha256": "0"})
 
     with pytest.raises(RunError, match=r"data are not those that .* was trained on"):
         train(config(), run.path, resume=True, progress=False)
@@ -282,7 +284,7 @@ def test_a_finished_run_describes_itself(uninterrupted: Run) -> None:
 
 
 def test_checkpoints_say_where_they_come_from(uninterrupted: Run) -> None:
-    _, metadata = load_checkpoint(uninterrupted.best)
+    metadata = PixelBayes.load(uninterrupted.best).metadata
 
     assert metadata.classes == tuple(str(digit) for digit in range(10))
     assert metadata.provenance["seed"] == 3
@@ -300,10 +302,10 @@ def test_only_run_files_are_left_behind(uninterrupted: Run) -> None:
 def test_first_weights_depend_on_the_seed_only() -> None:
     dataset = load_data(config().data, crop_margin=1)
     torch.manual_seed(0)
-    one = build_model(config(), dataset).state_dict()
+    one = build_network(config(), dataset).state_dict()
     torch.manual_seed(1)
-    same = build_model(config(), dataset).state_dict()
-    other = build_model(replace(config(), seed=4), dataset).state_dict()
+    same = build_network(config(), dataset).state_dict()
+    other = build_network(replace(config(), seed=4), dataset).state_dict()
 
     assert all(torch.equal(tensor, same[name]) for name, tensor in one.items())
     assert not torch.equal(one["input_u.direction"], other["input_u.direction"])
@@ -328,3 +330,52 @@ def test_a_mistaken_network_setting_leaves_no_directory(tmp_path: Path) -> None:
         train(mistaken, tmp_path / "run", progress=False)
 
     assert not (tmp_path / "run").exists()
+
+
+def short(**training: Any) -> RunConfig:
+    """One epoch of a small run on 30 images."""
+    settings = {"batch_size": 16, "epochs": 1, "accuracy_images": 0, **training}
+    return RunConfig(
+        data=DataConfig(limit=30),
+        network=NetworkConfig(features=6, mixtures=2, embedding=4),
+        training=TrainingConfig(**settings),
+    )
+
+
+def test_a_longer_run_may_begin_to_keep_checkpoints(tmp_path: Path) -> None:
+    run = train(short(), tmp_path / "run", progress=False)
+    assert run.kept == {}
+
+    longer = train(
+        short(epochs=3, checkpoint_every=1), tmp_path / "run", resume=True, progress=False
+    )
+
+    assert list(longer.kept) == [2, 3]
+    kept, last = (
+        PixelBayes.load(folder).network.state_dict() for folder in (run.kept[3], run.last)
+    )
+    assert all(torch.equal(tensor, last[name]) for name, tensor in kept.items())
+
+
+def test_the_folder_of_the_data_may_have_moved_while_their_digest_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The digits come with scikit-learn and have no folder: here one is accepted and not used.
+    monkeypatch.setattr(
+        module, "load_dataset", lambda data, data_dir, **options: load_dataset(data, **options)
+    )
+    train(short(), tmp_path / "run", progress=False)
+    moved = replace(short(epochs=2), data=DataConfig(limit=30, data_dir=str(tmp_path)))
+
+    run = train(moved, tmp_path / "run", resume=True, progress=False)
+
+    assert Run.open(run.path).config.data.data_dir == str(tmp_path)
+    assert run.info["epochs"] == 2
+
+
+def test_the_name_of_the_data_may_not_change(tmp_path: Path) -> None:
+    train(short(), tmp_path / "run", progress=False)
+    other = replace(short(epochs=2), data=DataConfig(limit=29))
+
+    with pytest.raises(RunError, match=r"data\.limit: 30 there, 29 now"):
+        train(other, tmp_path / "run", resume=True, progress=False)

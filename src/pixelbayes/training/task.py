@@ -117,8 +117,10 @@ class TrainingTask(pl.LightningModule):
         return type(self.start)(network, metadata)
 
     def save(self, folder: Path, metadata: Metadata) -> None:
-        """Writes the evaluated model as a checkpoint."""
+        """Writes the evaluated model as a checkpoint; training goes on with dropout as before."""
+        training = self.model.training
         self.evaluated(metadata).save(folder)
+        self.model.train(training)
 
     @property
     def accuracy_is_due(self) -> bool:

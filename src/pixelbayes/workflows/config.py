@@ -172,7 +172,8 @@ class RunConfig(Configuration):
         if not isinstance(content, Mapping):
             names = ", ".join(item.name for item in fields(cls))
             raise RunError(f"{origin} holds names and values ({names}), got {content!r}")
-        content = _from_baseline(dict(content))
+        # A section that is named and left empty is one that is not mentioned.
+        content = _from_baseline({name: it for name, it in content.items() if it is not None})
         network = content.pop("network", None)
         config = super().from_plain(
             {**content, "network": None} if reading is Reading.CURRENT else content, origin, reading

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pixelbayes.workflows.baseline import PUBLISHED, TUNED, BaselineConfig
 
+from pixelbayes.models import ResNetClassifier
 from pixelbayes.workflows.config import RunError
+from pixelbayes.workflows.resnet_settings import PUBLISHED, TUNED
 from pixelbayes.workflows.runs import RunConfig
 from pixelbayes.workflows.study import StudyConfig, output_folder
 
@@ -37,10 +38,12 @@ def test_a_model_is_the_base_with_its_changes() -> None:
     assert (early.training.epochs, long.training.epochs, long.seed) == (5, 50, 4)
 
 
-def test_a_baseline_shares_everything_but_the_network() -> None:
+def test_another_kind_shares_everything_but_the_network() -> None:
     model = StudyConfig.from_yaml(TEXT).model("resnet18", 3)
-    assert isinstance(model, BaselineConfig)
-    assert (model.optim.lr, model.optim.weight_decay, model.label_smoothing) == (0.001, 0.1, 0.2)
+    assert isinstance(model, RunConfig)
+    assert model.kind is ResNetClassifier
+    assert (model.optim.lr, model.optim.weight_decay) == (0.001, 0.1)
+    assert model.training.label_smoothing == 0.2
     assert (model.training.epochs, model.data.data, model.seed) == (5, "digits", 3)
 
 
@@ -52,12 +55,16 @@ def test_the_resolved_text_reads_back_equal() -> None:
 @pytest.mark.parametrize(
     ("line", "instead", "message"),
     [
-        ("title: T", "titel: T", "unknown key 'titel' in s.yaml.*did you mean title"),
-        ("features: 8", "feature: 8", "unknown key 'feature' in network in base in s.yaml"),
-        ("fusion: early", "fusoin: x", "unknown key 'fusoin' in network in models.early in s.yaml"),
+        ("title: T", "titel: T", "unknown key titel;.*did you mean title.* @ s.yaml"),
+        ("features: 8", "feature: 8", "unknown key feature;.* @ base in s.yaml.network"),
+        ("fusion: early", "fusoin: x", "unknown key fusoin;.* @ models.early in s.yaml.network"),
         ("seeds: [3, 4]", "seeds: 3", "seeds in s.yaml holds a list, got 3"),
         ("seeds: [3, 4]", "seeds: [3, 3]", "s.yaml: seeds are one or more different numbers"),
-        ("baseline: resnet18", "baseline: vgg", "baseline is one of: resnet18; got 'vgg'"),
+        (
+            "baseline: resnet18",
+            "baseline: vgg",
+            "model is one of: .*resnet18; got 'vgg' @ models.resnet18 in s.yaml",
+        ),
         ("  early:", "  tables:", "a model's name becomes a folder.*got 'tables'"),
         ("  early:", "  a/b:", "a model's name becomes a folder.*got 'a/b'"),
         ("{epochs: 50}", "{max_time: 1h}", "models.long: max_time belongs to a call"),

@@ -22,6 +22,7 @@ from pixelbayes.workflows.evaluate import evaluate_run
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study
 from pixelbayes.workflows.study.directory import locked
+from pixelbayes.workflows.study.trial import trial_of
 from pixelbayes.workflows.train import train
 
 RunStudy = Callable[..., StudyOutcome]
@@ -208,7 +209,7 @@ def test_a_training_that_the_time_limit_stops_is_shown_as_unfinished_and_goes_on
         outcome = run_study(config, only=["gated"], seconds=1e6)
     (gated,) = outcome.results
     assert (gated.reason, gated.epochs, gated.accuracy) == ("unfinished", 1, {})
-    assert gated.notes == ["The model is unfinished: 1 of at most 2 epochs."]
+    assert gated.notes == ["The model is unfinished: 1 epochs are done."]
     assert outcome.missing == ["gated, seed 0: the time is over"]
     (gated,) = run_study(config, only=["gated"]).results
     assert trained == [("gated", True)]
@@ -248,12 +249,10 @@ def test_a_run_that_another_program_trains_is_left_alone(
 def test_a_run_of_a_study_that_was_killed_goes_on_at_once(
     command: str, config: StudyConfig, tmp_path: Path
 ) -> None:
-    from pixelbayes.workflows.study.trial import contender
-
-    one = contender("gated", 0, config.model("gated", 0), tmp_path)
-    run = Run.create(one.path, one.config)
+    one = trial_of(config, tmp_path, "gated", 0)
+    run = Run.create(one.path, config.model("gated", 0))  # type: ignore[arg-type]
     run.update_info(status="running", command=command)
-    assert not one.is_elsewhere(run)
+    assert not one.is_elsewhere()
 
 
 def test_a_changed_setting_is_refused_with_what_differs_before_anything_is_trained(

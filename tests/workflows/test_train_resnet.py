@@ -8,67 +8,61 @@ from typing import Any
 
 import pytest
 import torch
-from pixelbayes.training.classifier_task import ClassifierTask
-from pixelbayes.workflows.baseline import (
-    PUBLISHED,
-    SETTINGS,
-    TUNED,
-    BaselineConfig,
-    BaselineRun,
-    build_baseline,
-    train_baseline,
-)
-from pixelbayes.workflows.recorded import load_data
 
-from pixelbayes.models import Classifier
+from pixelbayes.models import CheckpointError, PixelBayes, ResNetClassifier
 from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.training.schedule import learning_rate_factor
-from pixelbayes.workflows import DataConfig, Run, RunError
+from pixelbayes.training.task import TrainingTask
+from pixelbayes.workflows import DataConfig, Run, RunConfig, RunError
+from pixelbayes.workflows.resnet_settings import PUBLISHED, SETTINGS, TUNED
+from pixelbayes.workflows.train import build_network, load_data, train
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 
 STEPS = 3  # of an epoch: 40 images in batches of 16, the last one with 8
 
 
-def config(**training: Any) -> BaselineConfig:
+def config(**training: Any) -> RunConfig:
     """A small run with everything on that a tuned one has: augmentation, momentum, warm-up."""
     settings = {"batch_size": 16, "epochs": 2, "flip": True, "crop_margin": 1, "patience": None}
-    return BaselineConfig(
+    return RunConfig(
+        model="resnet18",
         data=DataConfig(limit=40, allow_upscaling=True),
         optim=replace(TUNED.optim, warmup_steps=2, ema_decay=0.9),
-        training=TrainingConfig(**{**settings, "accuracy_images": 10, **training}),
-        label_smoothing=0.1,
+        training=TrainingConfig(
+            **{**settings, "accuracy_images": 10, "label_smoothing": 0.1, **training}
+        ),
         seed=3,
     )
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> BaselineRun:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Run:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    return train_baseline(config(checkpoint_every=2), folder, progress=False)
+    return train(config(checkpoint_every=2), folder, progress=False)
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    original = ClassifierTask.training_step
+    original = TrainingTask.training_step
 
-    def step_with_action(task: ClassifierTask, batch: Any, index: int) -> torch.Tensor:
+    def step_with_action(task: TrainingTask, batch: Any, index: int) -> torch.Tensor:
         if task.trainer.global_step + 1 == step:
             action()
         return original(task, batch, index)
 
-    monkeypatch.setattr(ClassifierTask, "training_step", step_with_action)
+    monkeypatch.setattr(TrainingTask, "training_step", step_with_action)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    tmp_path: Path, uninterrupted: BaselineRun
+    tmp_path: Path, uninterrupted: Run
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, STEPS + 2, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(RunStopped):
-            train_baseline(config(), tmp_path / "run", progress=False)
+            train(config(), tmp_path / "run", progress=False)
 
-    resumed = train_baseline(config(), tmp_path / "run", resume=True, progress=False)
+    resumed = train(config(), tmp_path / "run", resume=True, progress=False)
 
     for name in ("best", "last"):
         files = [run.path / name / "model.safetensors" for run in (resumed, uninterrupted)]
@@ -84,56 +78,58 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
         assert resumed.metrics()[name] == columns[name], name
 
 
-def test_a_run_of_a_baseline_is_a_run_directory(uninterrupted: BaselineRun) -> None:
-    run = BaselineRun.open(uninterrupted.path)
+def test_a_run_of_a_baseline_is_a_run_directory(uninterrupted: Run) -> None:
+    run = Run.open(uninterrupted.path)
 
     assert run.config == config(checkpoint_every=2)
     assert (run.info["kind"], run.info["status"], run.info["epochs"]) == ("resnet18", "finished", 2)
     losses = run.metrics()["val/log_loss"]
     assert run.info["best_log_loss"] == min(losses) == losses[run.info["best_epoch"] - 1]
     assert list(run.kept) == [2]
-    best = Classifier.load(run.path)
-    assert best.metadata.provenance["config"]["label_smoothing"] == 0.1
+    best = ResNetClassifier.load(run.path)
+    assert best.metadata.provenance["config"]["training"]["label_smoothing"] == 0.1
     assert best.classes == tuple(str(digit) for digit in range(10))
 
 
 def test_a_run_of_a_baseline_is_not_taken_for_that_of_a_pixelcnn(
-    uninterrupted: BaselineRun,
+    uninterrupted: Run,
 ) -> None:
-    with pytest.raises(RunError, match="holds a run of a resnet18; this needs one of a pixelcnn"):
-        Run.open(uninterrupted.path)
+    with pytest.raises(CheckpointError, match=r"another kind \(ResNet-18\) than the PixelCNN"):
+        PixelBayes.load(uninterrupted.path)
+    with pytest.raises(RunError, match="model: 'resnet18' there, 'pixelcnn' now"):
+        train(replace(config(), model="pixelcnn", network=None), uninterrupted.path, resume=True)
 
 
-def test_other_settings_do_not_continue_a_run(uninterrupted: BaselineRun) -> None:
-    other = replace(config(epochs=3), label_smoothing=0.0)
+def test_other_settings_do_not_continue_a_run(uninterrupted: Run) -> None:
+    other = config(epochs=3, label_smoothing=0.0)
 
     with pytest.raises(RunError, match=r"label_smoothing: 0\.1 there, 0\.0 now"):
-        train_baseline(other, uninterrupted.path, resume=True, progress=False)
+        train(other, uninterrupted.path, resume=True, progress=False)
 
 
-def test_a_finished_run_is_not_resumed(uninterrupted: BaselineRun) -> None:
+def test_a_finished_run_is_not_resumed(uninterrupted: Run) -> None:
     with pytest.raises(RunError, match="all 2 epochs are done"):
-        train_baseline(config(), uninterrupted.path, resume=True, progress=False)
+        train(config(), uninterrupted.path, resume=True, progress=False)
 
 
-@pytest.mark.parametrize("settings", [BaselineConfig(), config(), PUBLISHED, TUNED])
-def test_a_configuration_survives_yaml(settings: BaselineConfig) -> None:
-    assert BaselineConfig.from_yaml(settings.to_yaml()) == settings
+@pytest.mark.parametrize("settings", [RunConfig(model="resnet18"), config(), PUBLISHED, TUNED])
+def test_a_configuration_survives_yaml(settings: RunConfig) -> None:
+    assert RunConfig.from_yaml(settings.to_yaml()) == settings
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("network: {}", "unknown key 'network' in my.yaml; known: baseline, data, optim"),
-        ("baseline: resnet50", "baseline is one of: resnet18; got 'resnet50'"),
-        ("label_smoothing: 1", r"label_smoothing is a number in \[0, 1\), got 1"),
+        ("network: {features: 8}", "unknown key features.* @ my.yaml.network"),
+        ("baseline: resnet50", "model is one of: .*resnet18; got 'resnet50' @ my.yaml"),
+        ("label_smoothing: 1", "--label-smoothing is a number at least 0 and below 1, got 1"),
         ("seed: -1", "--seed is a whole number, 0 or more, got -1"),
-        ("optim: {momentum: 1}", "optim in my.yaml: --momentum is a number"),
+        ("optim: {momentum: 1}", "--momentum is a number .* @ my.yaml.optim"),
     ],
 )
 def test_a_mistaken_configuration_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(RunError, match=message):
-        BaselineConfig.from_yaml(text, "my.yaml")
+        RunConfig.from_yaml(f"model: resnet18\n{text}", "my.yaml")
 
 
 def test_the_published_setting_is_the_studys() -> None:
@@ -159,7 +155,7 @@ def test_a_last_batch_that_cannot_be_normalised_is_refused_before_anything_is_wr
     with pytest.raises(
         RunError, match=r"--batch-size 39 leaves 40 .* last batch of 1.*--batch-size 40"
     ):
-        train_baseline(config(batch_size=39), tmp_path / "run", progress=False)
+        train(config(batch_size=39), tmp_path / "run", progress=False)
 
     assert not (tmp_path / "run").exists()
 
@@ -167,8 +163,7 @@ def test_a_last_batch_that_cannot_be_normalised_is_refused_before_anything_is_wr
 def test_first_weights_depend_on_the_seed_only() -> None:
     dataset = load_data(config().data, crop_margin=1)
     one, same, other = (
-        build_baseline(replace(config(), seed=seed), dataset).network.fc.weight
-        for seed in (3, 3, 4)
+        build_network(replace(config(), seed=seed), dataset).network.fc.weight for seed in (3, 3, 4)
     )
 
     assert torch.equal(one, same)
