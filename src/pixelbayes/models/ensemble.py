@@ -165,16 +165,23 @@ class Ensemble(Model):
                 for name, tensor in stored.weights.items()
                 if name.startswith(mark)
             }
-            metadata = replace(
-                stored.metadata, temperature=member.temperature, provenance=member.provenance
-            )
+            origin = f"member {number} of {stored.origin}"
+            try:
+                metadata = replace(
+                    stored.metadata, temperature=member.temperature, provenance=member.provenance
+                )
+            except PixelBayesError as error:
+                raise CheckpointError(f"{origin}: {error}") from error
             one = replace(
                 stored,
                 kind=member.kind,
                 config=member.config,
                 metadata=metadata,
                 weights=weights,
-                origin=f"member {number} of {stored.origin}",
+                origin=origin,
             )
             members.append(MODELS[member.kind].from_stored(one))
-        return cls(members, stored.metadata)
+        try:
+            return cls(members, stored.metadata)
+        except PixelBayesError as error:
+            raise CheckpointError(f"{stored.origin}: {error}") from error

@@ -128,7 +128,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         """See `Model.from_stored`; an older version becomes the same function in this one's."""
         network = PixelCNN(structured_config(PixelCNNConfig, stored))
         weights = dict(stored.weights)
-        network.to(next(iter(weights.values())).dtype)
+        network.to(stored.dtype)
         different = sorted(set(_named_weights(network)) ^ set(weights))
         if different:
             raise CheckpointError(

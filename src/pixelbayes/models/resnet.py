@@ -174,8 +174,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
         """See `Model.from_stored`."""
         config = structured_config(ResNetConfig, stored)
         network = ResNet18(config.classes, config.channels)
-        floats = (tensor for tensor in stored.weights.values() if tensor.is_floating_point())
-        network.to(next(floats).dtype)
+        network.to(stored.dtype)
         try:
             network.load_state_dict(dict(stored.weights))
         except RuntimeError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_to_bytes
@@ -105,6 +106,18 @@ class Stored:
     origin: str = "the checkpoint"
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights.
+
+        Raises:
+            CheckpointError: If there are none.
+        """
+        for tensor in self.weights.values():
+            if tensor.is_floating_point():
+                return tensor.dtype
+        raise CheckpointError(f"{self.origin} holds no weights of its network; it is damaged")
+
+    @property
     def written_by(self) -> str:
         """The version of pixelbayes that trained the model, as far as it says."""
         versions = self.metadata.provenance.get("versions", {})
@@ -124,8 +137,12 @@ def write(folder: Path, stored: Stored) -> None:
     _require_same_classes(stored)
     for name, tensor in stored.weights.items():
         _require_finite(tensor, f"the weight {name}")
+    # Copies, because members of an ensemble may share weights, which the file does not allow.
     data = tensors_to_bytes(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in stored.weights.items()}
+        {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in stored.weights.items()
+        }
     )
     description = {
         "format": FAMILY if stored.kind == FIRST_KIND else f"{FAMILY}-{stored.kind}",
