@@ -227,10 +227,14 @@ def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "x"
     write_whole(path, "before")
 
-    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
-        partial.write_text("half")
-        assert path.read_text() == "before"
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with replacing(path) as partial:
+            partial.write_text("half")
+            assert path.read_text() == "before"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert path.read_text() == "before"
     assert [found.name for found in tmp_path.iterdir()] == ["x"]

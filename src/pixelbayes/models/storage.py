@@ -31,10 +31,12 @@ __all__ = [
     "CheckpointError",
     "Metadata",
     "Stored",
+    "bytes_of",
     "checkpoint_folder",
     "read",
     "read_description",
     "structured_config",
+    "tensors_of",
     "write",
 ]
 
@@ -137,13 +139,7 @@ def write(folder: Path, stored: Stored) -> None:
     _require_same_classes(stored)
     for name, tensor in stored.weights.items():
         _require_finite(tensor, f"the weight {name}")
-    # Copies, because members of an ensemble may share weights, which the file does not allow.
-    data = tensors_to_bytes(
-        {
-            name: tensor.detach().cpu().contiguous().clone()
-            for name, tensor in stored.weights.items()
-        }
-    )
+    data = bytes_of(stored.weights)
     description = {
         "format": FAMILY if stored.kind == FIRST_KIND else f"{FAMILY}-{stored.kind}",
         "version": VERSION,
@@ -178,9 +174,9 @@ def read(folder: Path) -> Stored:
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
-        weights = read_tensors(data)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise CheckpointError(f"cannot read the weights {path}: {error}") from error
+    weights = tensors_of(data, str(path))
     if hashlib.sha256(data).hexdigest() != digest:
         raise CheckpointError(
             f"{path} is not the file that {DESCRIPTION} was written with: one of the two was "
@@ -247,6 +243,25 @@ def structured_config(cls: type[Config], stored: Stored) -> Config:
         return structure(cls, stored.config, f"config of {stored.origin}", reading)
     except FormatError as error:
         raise CheckpointError(f"{stored.origin} describes no such network: {error}") from error
+
+
+def bytes_of(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors by name as the content of a safetensors file."""
+    # Copies, because members of an ensemble may share weights, which the format does not allow.
+    copies = {name: it.detach().cpu().contiguous().clone() for name, it in tensors.items()}
+    return tensors_to_bytes(copies)
+
+
+def tensors_of(data: bytes, origin: str) -> dict[str, Tensor]:
+    """Tensors by name from the content of a safetensors file, on the CPU.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    try:
+        return read_tensors(data)
+    except SafetensorError as error:
+        raise CheckpointError(f"cannot read the weights {origin}: {error}") from error
 
 
 def checkpoint_folder(path: str | Path) -> Path:

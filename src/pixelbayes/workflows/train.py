@@ -111,7 +111,7 @@ def train(
     )
     if not resume:
         run = Run.create(run_dir, config) if first else Run(run_dir, config)
-    with _recorded(run, config, origin, digest, first=first) as ending:
+    with _record_kept(run, config, origin, digest, first=first) as ending:
         outcome = fit(
             task,
             dataset.split("train"),
@@ -274,7 +274,7 @@ def _require_batch(config: RunConfig, dataset: ImageDataset) -> None:
 
 
 @contextmanager
-def _recorded(
+def _record_kept(
     run: Run, config: RunConfig, origin: dict[str, Any], digest: str, *, first: bool
 ) -> Iterator[dict[str, Any]]:
     """Keeps run.json true: running now, and afterwards how it ended.  First process only."""

@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from pixelbayes.io import write_whole
-from pixelbayes.models.storage import read_description
+from pixelbayes.models.storage import CheckpointError, bytes_of, read_description, tensors_of
 from pixelbayes.workflows.scoring import Progress
 
 __all__ = ["Cache", "Deadline", "TimeIsUp", "digest", "levels_digest", "weights_digest"]
@@ -104,16 +104,13 @@ class Cache:
         self, name: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Named tensors; the arguments are those of `value`."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load, save
-
         path = self._path(name, key, "safetensors")
         try:
-            return load(path.read_bytes())
-        except (OSError, SafetensorError):
+            return tensors_of(path.read_bytes(), str(path))
+        except (OSError, CheckpointError):  # none yet, or damaged: it can be made again
             pass
         made = {part: tensor.cpu().contiguous() for part, tensor in compute().items()}
-        self._write(path, save(made))
+        self._write(path, bytes_of(made))
         return made
 
     def _path(self, name: str, key: Mapping[str, Any], suffix: str) -> Path:

@@ -34,7 +34,7 @@ from pixelbayes.workflows.scoring import (
     temperature_of,
 )
 from pixelbayes.workflows.study.cache import Cache, levels_digest, weights_digest
-from pixelbayes.workflows.study.judge import judge
+from pixelbayes.workflows.study.evaluation import evaluation_by_split
 from pixelbayes.workflows.study.scores import Scorer
 from pixelbayes.workflows.study.trial import Trial
 
@@ -93,7 +93,7 @@ class Measurement:
             Fields of a `ModelResult`.
         """
         scored = {name: self._scored(name) for name in SPLITS if name in self.dataset.splits}
-        fields = self._judged(scored)
+        fields = self._evaluated(scored)
         fields |= self._generated()
         fields |= self._over_epochs(kept)
         fields["parameters"] = self.model.parameters
@@ -131,7 +131,7 @@ class Measurement:
         key = {"weights": self.weights, "levels": levels_digest(levels)}
         return self.cache.tensors(f"table-{name}", key, table)["table"]
 
-    def _judged(self, scored: dict[str, ScoredSplit]) -> dict[str, Any]:
+    def _evaluated(self, scored: dict[str, ScoredSplit]) -> dict[str, Any]:
         """Accuracy, calibration and code length; predictions of all images."""
         prior, remarks = self.model.log_prior, []
         temperature = self._temperature(scored.get("validation"))
@@ -148,8 +148,8 @@ class Measurement:
             if name == "test":
                 write_predictions(self.trial.path / PREDICTIONS, split.images, predicted)
         self.cache.value(ANSWERS, self.answers_key, lambda: answers)
-        judged = judge(scored, prior, temperature, dims=self.model.dims)
-        return {**judged, "temperature": temperature, "remarks": remarks}
+        measured = evaluation_by_split(scored, prior, temperature, dims=self.model.dims)
+        return {**measured, "temperature": temperature, "remarks": remarks}
 
     def _temperature(self, validation: ScoredSplit | None) -> float | None:
         """Fitted on validation, and stored with the model for later predictions."""

@@ -54,7 +54,7 @@ ON_VALIDATION = (
 )
 
 
-class _Call:
+class _Invocation:
     """One call of `pixelbayes.workflows.study.study`: what it has loaded, and its time.
 
     Args:
@@ -268,7 +268,7 @@ def study(
             if state is None or not state.finished:
                 one.check()
         directory.write_config(config)
-        call = _Call(
+        invocation = _Invocation(
             config,
             directory,
             deadline=deadline,
@@ -278,8 +278,8 @@ def study(
             progress=progress,
             note=note,
         )
-        missing = call.advance(wanted)
-        return _written(config, directory, missing, failed=call.failed)
+        missing = invocation.advance(wanted)
+        return _written(config, directory, missing, failed=invocation.failed)
 
 
 def report_study(config: StudyConfig, folder: Path) -> StudyOutcome:

@@ -21,10 +21,10 @@ from pixelbayes.evaluation import (
 )
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, ScoredSplit, posteriors_of
 
-__all__ = ["judge"]
+__all__ = ["evaluation_by_split"]
 
 
-def judge(
+def evaluation_by_split(
     scored: Mapping[str, ScoredSplit],
     log_prior: Tensor,
     temperature: float | None,
