@@ -253,7 +253,7 @@ def study(
     Raises:
         RunError: If a name is unknown, the folder holds runs with other settings, or another call
             is at work in it.
-        BaselineError: If a baseline needs a package that is not installed.
+        MissingPackageError: If a kind of model needs a package that is not installed.
         ModuleNotFoundError: If matplotlib is not installed.
         DatasetError: If the data cannot be used.
         RunStopped: If a signal stopped a training.
