@@ -20,6 +20,7 @@ from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.fid import FIDScore
 from pixelbayes.io import write_whole
+from pixelbayes.models import MODELS
 from pixelbayes.report.plain import finite, plain
 from pixelbayes.report.report import ReportError
 
@@ -66,7 +67,7 @@ class ModelResult:
     name: str
     """Name of the model in the study, e.g. "gated-long"."""
     kind: str
-    """"pixelcnn": classifies by Bayes' rule; "resnet18": the discriminative opponent."""
+    """Of the model, as in `pixelbayes.models.MODELS`."""
     seed: int
     fusion: str | None = None
     """Where the label enters a PixelCNN++; None for a ResNet-18."""
@@ -111,6 +112,10 @@ class ModelResult:
     """Command, commit, versions, machine, date, as `workflows.provenance` describes them."""
 
     def __post_init__(self) -> None:
+        if self.kind not in MODELS:
+            raise ReportError(
+                f"kind of a result is one of {', '.join(sorted(MODELS))}, got {self.kind!r}"
+            )
         if self.reason not in get_args(Reason):
             raise ReportError(
                 f"reason of a result is one of {', '.join(get_args(Reason))}, got {self.reason!r}"
