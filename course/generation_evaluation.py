@@ -20,8 +20,8 @@ from torch import Tensor
 
 import pixelbayes
 from pixelbayes.data import DatasetError, Resize, find_images, read_images, write_png
+from pixelbayes.evaluation.features import FIDInception
 from pixelbayes.evaluation.fid import CourseProtocol, Features, score
-from pixelbayes.evaluation.inception import FIDInception
 from pixelbayes.inference import PixelBayes
 from pixelbayes.inference.pretrained import DEFAULT
 from pixelbayes.workflows.evaluate import load_data_for

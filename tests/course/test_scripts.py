@@ -19,7 +19,7 @@ import pixelbayes
 from pixelbayes.core import PixelCNN
 from pixelbayes.core.checkpoint import Metadata
 from pixelbayes.data import Resize, write_png
-from pixelbayes.evaluation.inception import FeatureNetwork, FIDInception, FIDWeightsError
+from pixelbayes.evaluation.features import FeatureNetwork, FIDInception, FIDWeightsError
 from pixelbayes.inference import PixelBayes, pretrained
 
 COURSE = Path(pixelbayes.__file__).parents[2] / "course"

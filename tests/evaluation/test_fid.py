@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from pixelbayes.evaluation.distances import fid
+from pixelbayes.evaluation.features import FeatureNetwork, FIDInception, FIDWeightsError
 from pixelbayes.evaluation.fid import (
     PROTOCOLS,
     CourseProtocol,
@@ -24,7 +24,7 @@ from pixelbayes.evaluation.fid import (
     MatchedProtocol,
     score,
 )
-from pixelbayes.evaluation.inception import FeatureNetwork, FIDInception, FIDWeightsError
+from pixelbayes.evaluation.frechet import fid
 
 
 class TinyNetwork(FeatureNetwork):

@@ -19,7 +19,7 @@ from pixelbayes.core.precision import ieee_float32
 from pixelbayes.core.storage import Metadata, checkpoint_folder
 from pixelbayes.core.trained import TrainedModel
 from pixelbayes.data import Resize
-from pixelbayes.evaluation.temperature import fit_temperature
+from pixelbayes.evaluation.calibration import fit_temperature
 
 __all__ = ["Classifier"]
 

@@ -16,11 +16,12 @@ from pixelbayes.evaluation.calibration import (
     ReliabilityCurve,
     brier_score,
     expected_calibration_error,
+    fit_temperature,
+    held_out_temperatures,
     log_loss,
     reliability_curve,
 )
 from pixelbayes.evaluation.estimate import Estimate, bootstrap, mean_estimate
-from pixelbayes.evaluation.temperature import fit_temperature, held_out_temperatures
 
 __all__ = [
     "Estimate",

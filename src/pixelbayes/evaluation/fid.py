@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelbayes.evaluation.distances import RESAMPLES, fid_estimate, kid_estimate
 from pixelbayes.evaluation.estimate import Estimate
-from pixelbayes.evaluation.inception import FeatureNetwork
+from pixelbayes.evaluation.features import FeatureNetwork
+from pixelbayes.evaluation.frechet import RESAMPLES, fid_estimate, kid_estimate
 
 __all__ = [
     "PROTOCOLS",

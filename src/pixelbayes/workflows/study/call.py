@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
-from pixelbayes.evaluation.inception import FeatureNetwork
 from pixelbayes.report.study import save_result
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.configuration import DataConfig, RunError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pixelbayes.evaluation.distances import RESAMPLES
+from pixelbayes.evaluation.frechet import RESAMPLES
 from pixelbayes.workflows.configuration import Configuration, RunError
 
 __all__ = ["FIDConfig", "require_count"]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelbayes.evaluation.inception import FeatureNetwork
+from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.report.study import ModelResult, save_result, write_study
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.provenance import provenance

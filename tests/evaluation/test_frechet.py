@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
-from pixelbayes.evaluation.distances import (
+from pixelbayes.evaluation.frechet import (
     _bootstrap,
     _discrepancy,
     _frechet,

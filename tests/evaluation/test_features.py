@@ -11,8 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pixelbayes.evaluation import inception
-from pixelbayes.evaluation.inception import (
+from pixelbayes.evaluation import features
+from pixelbayes.evaluation.features import (
     STEM,
     FIDInception,
     FIDWeightsError,
@@ -188,7 +188,7 @@ def test_without_package_and_path_the_error_says_how_to_get_the_weights(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.delenv("PIXELBAYES_FID_WEIGHTS", raising=False)
-    monkeypatch.setattr(inception, "PACKAGE", "a-package-that-nobody-has")
+    monkeypatch.setattr(features, "PACKAGE", "a-package-that-nobody-has")
     with pytest.raises(
         FIDWeightsError, match=r"not installed; .*'pixelbayes\[fid\]'.*PIXELBAYES_FID_WEIGHTS"
     ):
