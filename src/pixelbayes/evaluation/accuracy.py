@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelbayes.evaluation.estimate import Z_95, Estimate, bootstrap
+from pixelbayes.evaluation.estimate import Z_95, Estimate, bootstrap, wilson_interval
 
 __all__ = [
     "McNemar",
@@ -45,12 +45,8 @@ def accuracy(correct: int, total: int, z: float = Z_95) -> Estimate:
         raise ValueError(f"an accuracy needs at least one labelled image, got total = {total}")
     if not 0 <= correct <= total:
         raise ValueError(f"correct must lie in 0..{total} (the total), got {correct}")
-    p, zz = correct / total, z * z / total
-    centre = (p + zz / 2) / (1 + zz)
-    half = z * math.sqrt(p * (1 - p) / total + zz / (4 * total)) / (1 + zz)
-    # At 0 and at 100 % the ends coincide with the bounds but for rounding.
-    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
-    return Estimate(100 * p, 100 * low, 100 * high, total, "%")
+    low, high = wilson_interval(correct / total, total, z)
+    return Estimate(100 * (correct / total), 100 * low, 100 * high, total, "%")
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -52,7 +52,7 @@ class ReliabilityCurve:
 
 
 def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
-    """Mean of -log p(true class), in nats, with its normal interval, cut off at 0.
+    """Mean of -log p(true class), in nats, with Student's interval, cut off at 0.
 
     A true class with probability zero makes the loss infinite, and it is reported as infinite:
     nothing is clipped.
