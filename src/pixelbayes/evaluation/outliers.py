@@ -55,7 +55,9 @@ __all__ = [
     "typicality",
 ]
 
-RESAMPLES = 400  # one costs 3 ms for a thousand images
+Numbers = npt.NDArray[np.float64]
+
+RESAMPLES = 1000
 TRUE_POSITIVE_RATE = 0.95  # by convention [6]
 NOT_QUITE_ONE = 1 - 1e-12
 
@@ -141,8 +143,8 @@ def typicality(log_prob: Tensor, mean: float) -> Tensor:
 def posterior_entropy(log_proba: Tensor) -> Tensor:
     """Entropy of p(y | x) in nats, 0 to log K, (N,).
 
-    >>> posterior_entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]).log()).exp().tolist()
-    [2.0, 1.0]
+    >>> posterior_entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]).log()).exp().round(decimals=6)
+    tensor([2., 1.], dtype=torch.float64)
 
     Raises:
         ValueError: If the shape or the probabilities are impossible.
@@ -228,24 +230,19 @@ def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
             raise ValueError(
                 f"scores are (N,) with N >= 1 and no NaN, got shape {tuple(scores.shape)}"
             )
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    from sklearn.metrics import roc_auc_score
 
     inside, outside = (x.detach().cpu().double().numpy() for x in (familiar, strange))
     n, m = len(inside), len(outside)
-    positive = np.repeat([0, 1], [n, m])
-    everything = np.concatenate([inside, outside])
 
-    def measured(
-        inside: npt.NDArray[np.float64], outside: npt.NDArray[np.float64]
-    ) -> tuple[float, float]:
-        both = np.concatenate([inside, outside])
-        return float(average_precision_score(positive, both)), _fpr95(inside, outside)
+    def measured(inside: Numbers, outside: Numbers) -> tuple[float, float]:
+        return _average_precision(inside, outside), _fpr95(inside, outside)
 
     draw = np.random.default_rng(seed)
     drawn = np.array(
         [measured(draw.choice(inside, n), draw.choice(outside, m)) for _ in range(RESAMPLES)]
     )
-    auroc = float(roc_auc_score(positive, everything))
+    auroc = float(roc_auc_score(np.repeat([0, 1], [n, m]), np.concatenate([inside, outside])))
     low, high = _newcombe_interval(auroc, n, m)
     return Detection(
         Estimate(100 * auroc, 100 * low, 100 * high, n + m, "%"),
@@ -285,13 +282,24 @@ def average_precision(scores: Tensor, positive: Tensor, *, seed: int = 0) -> Est
     return detection(scores[~positive], scores[positive], seed=seed).aupr
 
 
-def _fpr95(inside: npt.NDArray[np.float64], outside: npt.NDArray[np.float64]) -> float:
+def _average_precision(inside: Numbers, outside: Numbers) -> float:
+    # scikit-learn's average_precision_score, whose checks cost a bootstrap twenty times as much.
+    scores = np.concatenate([outside, inside])
+    order = np.argsort(-scores, kind="stable")
+    found = (order < len(outside)).cumsum()
+    # Equal scores are one step of the curve.
+    steps = np.append(np.diff(scores[order]) != 0, True)
+    precision = (found / np.arange(1, len(found) + 1))[steps]
+    return float(np.diff(found[steps], prepend=0) @ precision / len(outside))
+
+
+def _fpr95(inside: Numbers, outside: Numbers) -> float:
     # The highest threshold that at least 95 % of the strangers reach.
     reached = math.ceil(TRUE_POSITIVE_RATE * len(outside) - 1e-9)
     return float((inside >= np.sort(outside)[len(outside) - reached]).mean())
 
 
-def _widened(value: float, drawn: npt.NDArray[np.float64], independent: int, n: int) -> Estimate:
+def _widened(value: float, drawn: Numbers, independent: int, n: int) -> Estimate:
     """Percentile interval of a share, at least as wide as Wilson's; all in percent."""
     wilson = wilson_interval(value, independent)
     low, high = np.quantile(drawn, [LOWER, UPPER])
