@@ -139,9 +139,10 @@ def calibration_error_estimate(
     A bootstrap of ECE itself is no interval: ECE is biased upwards, its resamples twice so, and
     of a calibrated model they never cover the truth, 0.  The lower end is ECE minus the 95 %
     quantile of how far the resamples' gaps are from the gaps found (weighted by count, summed),
-    which by the triangle inequality is too low rather than too high; the upper end is the 97.5 %
-    percentile of the resampled ECE, high for its bias.  Coverage is therefore above 95 %, see
-    docs/results/coverage.md.  Whether a model is as good as calibrated, `calibrated_band` says.
+    which by the triangle inequality is too low rather than too high, and 0 where the ECE is one
+    that a calibrated model has (`calibrated_band`).  The upper end is the 97.5 % percentile of
+    the resampled ECE, high for its bias.  So the interval is wide rather than narrow: coverage
+    by simulation is in docs/results/coverage.md.
 
     Args:
         log_proba: log p(y | x), (N, K).
@@ -189,12 +190,7 @@ def calibrated_band(log_proba: Tensor, bins: int = BINS, *, seed: int = 0) -> Es
     """
     confidence, _ = _top_label(log_proba, torch.zeros(len(log_proba), dtype=torch.int64), bins)
     index = _bin_index(confidence, bins)
-    generator = torch.Generator().manual_seed(seed)
-    errors = torch.empty(RESAMPLES, dtype=torch.float64)
-    for draw in range(RESAMPLES):
-        right = torch.rand(len(confidence), generator=generator, dtype=torch.float64) < confidence
-        gaps = torch.bincount(index, right.double() - confidence)
-        errors[draw] = 100 * gaps.abs().sum() / len(confidence)
+    errors = _calibrated_errors(confidence, index, seed)
     low, high = torch.quantile(errors, torch.tensor([LOWER, UPPER], dtype=torch.float64)).tolist()
     return Estimate(float(errors.mean()), low, high, len(confidence), "%")
 
@@ -428,6 +424,17 @@ def decide_temperature(
     return TemperatureDecision(fitted.value, fitted, gain, True, reason)
 
 
+def _calibrated_errors(confidence: Tensor, index: Tensor, seed: int) -> Tensor:
+    """Summed gaps, in percent, of labels drawn from the predictions, (RESAMPLES,)."""
+    generator = torch.Generator().manual_seed(seed)
+    errors = torch.empty(RESAMPLES, dtype=torch.float64)
+    for draw in range(RESAMPLES):
+        right = torch.rand(len(confidence), generator=generator, dtype=torch.float64) < confidence
+        gaps = torch.bincount(index, right.double() - confidence)
+        errors[draw] = 100 * gaps.abs().sum() / len(confidence)
+    return errors
+
+
 def _gap_estimate(confidence: Tensor, correct: Tensor, index: Tensor, seed: int) -> Estimate:
     """Summed gaps between accuracy and confidence of bins, in percent, with their interval."""
     n, bins = len(index), int(index.max()) + 1
@@ -441,6 +448,8 @@ def _gap_estimate(confidence: Tensor, correct: Tensor, index: Tensor, seed: int)
         errors[draw], distances[draw] = gaps.abs().sum(), (gaps - found).abs().sum()
     value = float(found.abs().sum())
     low = max(0.0, value - float(torch.quantile(distances, UPPER - LOWER)))
+    if value <= float(torch.quantile(_calibrated_errors(confidence, index, seed), UPPER)):
+        low = 0.0
     high = max(value, float(torch.quantile(errors, UPPER)))
     return Estimate(value, low, high, n, "%")
 
