@@ -20,8 +20,8 @@ from torch import Tensor
 
 import pixelbayes
 from pixelbayes.data import DatasetError, Resize, find_images, read_images, write_png
+from pixelbayes.evaluation.features import FIDInception
 from pixelbayes.evaluation.fid import CourseProtocol, Features, score
-from pixelbayes.evaluation.inception import FIDInception
 from pixelbayes.models import Model
 from pixelbayes.models.hub import DEFAULT
 from pixelbayes.workflows.evaluate import load_data_for
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--model", default=DEFAULT, help="run directory, checkpoint or name")
     options.add_argument("--seed", type=int, default=0, help="of the images")
     options.add_argument("--output", type=Path, default=Path("samples"), help="where images go")
-    options.add_argument("--fid_weights", type=Path, help="default_1.pt or fid_stem192.npz")
+    options.add_argument("--fid_weights", type=Path, help="path of default_1.pt")
     return options
 
 

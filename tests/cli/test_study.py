@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pixelbayes.cli.main import main
-from pixelbayes.evaluation.inception import FIDWeightsError
+from pixelbayes.evaluation.features import FIDWeightsError
 from pixelbayes.training import RunStopped
 from pixelbayes.workflows.study import StudyOutcome
 
@@ -121,7 +121,7 @@ def test_without_weights_scores_are_left_out_with_a_note(
     def load(path: Path | None) -> None:
         raise FIDWeightsError("the FID feature network is not installed")
 
-    monkeypatch.setattr("pixelbayes.evaluation.inception.FIDInception.load", load)
+    monkeypatch.setattr("pixelbayes.evaluation.features.FIDInception.load", load)
     monkeypatch.delenv("PIXELBAYES_FID_WEIGHTS", raising=False)
     Path("my-study.yaml").write_text(WITH_FID)
     assert main(["study", "my-study.yaml"]) == 0

@@ -18,7 +18,7 @@ from torch import Tensor
 import pixelbayes
 from pixelbayes.core import PixelCNN
 from pixelbayes.data import Resize, write_png
-from pixelbayes.evaluation.inception import FeatureNetwork, FIDInception, FIDWeightsError
+from pixelbayes.evaluation.features import FeatureNetwork, FIDInception, FIDWeightsError
 from pixelbayes.models import Metadata, PixelBayes, hub
 
 COURSE = Path(pixelbayes.__file__).parents[2] / "course"

@@ -8,10 +8,13 @@ from torch import Tensor
 
 from pixelbayes.evaluation.accuracy import (
     accuracy,
+    aurc,
     confusion_matrix,
     mcnemar,
     paired_difference,
     per_class_accuracy,
+    risk_coverage,
+    selective_accuracy,
 )
 
 
@@ -148,3 +151,76 @@ def test_predictions_in_place_of_right_or_wrong_are_refused(compare: object) -> 
 def test_classifiers_judged_on_different_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"same images.*\(2,\) and \(3,\)"):
         mcnemar(outcomes(2, 0), outcomes(3, 0))
+
+
+def test_the_risk_at_full_coverage_is_the_error() -> None:
+    confidence = torch.rand(50, generator=torch.Generator().manual_seed(0))
+    correct = outcomes(40, 10)
+
+    curve = risk_coverage(confidence, correct)
+
+    assert (curve.coverage[-1], curve.risk[-1]) == (1.0, pytest.approx(0.2))
+    assert len(curve.coverage) == 50
+
+
+def test_risks_are_errors_among_the_surest() -> None:
+    confidence = torch.tensor([0.5, 0.9, 0.7, 0.8])
+    correct = torch.tensor([False, False, True, True])
+
+    # Surest first: wrong, right, right, wrong.
+    assert risk_coverage(confidence, correct).risk == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4])
+
+
+def test_without_any_confidence_the_area_is_the_error_whatever_the_order() -> None:
+    correct = outcomes(7, 3)[torch.randperm(10, generator=torch.Generator().manual_seed(0))]
+
+    assert aurc(torch.full((10,), 0.3), correct, seed=0).value == pytest.approx(30.0)
+
+
+def test_a_perfect_ranking_has_the_smallest_area() -> None:
+    correct = outcomes(90, 10)
+    confidence = torch.arange(100, 0, -1)
+
+    best = aurc(confidence, correct, seed=0)
+    # With error r, the area tends to r + (1 - r) ln(1 - r), about r^2 / 2.
+    assert best.value == pytest.approx(100 * (0.1 + 0.9 * math.log(0.9)), abs=0.06)
+    assert aurc(confidence.flip(0), correct, seed=0).value > 30
+    assert best.low <= best.value <= best.high
+
+
+def test_a_monotone_scale_of_confidence_changes_no_area() -> None:
+    confidence = torch.rand(60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    correct = confidence > torch.rand(60, generator=torch.Generator().manual_seed(1))
+    assert aurc(confidence, correct, seed=3) == aurc(confidence.log(), correct, seed=3)
+
+
+def test_an_interval_of_the_area_covers_that_of_endless_images() -> None:
+    def answers(n: int, seed: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        confidence = 0.5 + 0.5 * torch.rand(n, generator=generator, dtype=torch.float64)
+        return confidence, torch.rand(n, generator=generator, dtype=torch.float64) < confidence
+
+    truth = 100 * sum(risk_coverage(*answers(200_000, 7)).risk) / 200_000
+    found = [aurc(*answers(200, seed), seed=0) for seed in range(20, 40)]
+    assert sum(e.low <= truth <= e.high for e in found) >= 17
+
+
+def test_images_below_the_threshold_are_not_answered() -> None:
+    confidence = torch.tensor([0.9, 0.5, 0.4, 0.9])
+    coverage, right = selective_accuracy(
+        confidence, torch.tensor([True, True, False, False]), threshold=0.5
+    )
+    assert (coverage.value, coverage.n) == (75.0, 4)
+    assert (right.value, right.n) == (pytest.approx(200 / 3), 3)
+
+
+def test_a_threshold_that_nobody_reaches_leaves_an_unknown_accuracy() -> None:
+    coverage, right = selective_accuracy(torch.tensor([0.9]), torch.tensor([True]), threshold=2.0)
+    assert coverage.value == 0.0
+    assert math.isnan(right.value)
+
+
+@pytest.mark.parametrize("confidence", [torch.tensor([math.nan, 0.5]), torch.tensor([0.5])])
+def test_a_confidence_that_is_none_is_refused(confidence: Tensor) -> None:
+    with pytest.raises(ValueError, match="confidence is one number per image"):
+        risk_coverage(confidence, torch.tensor([True, False]))

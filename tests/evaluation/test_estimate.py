@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import scipy.stats
 import torch
 
 from pixelbayes.evaluation.estimate import Estimate, bootstrap, mean_estimate
@@ -42,9 +43,19 @@ def test_reading_an_estimate_without_n_says_what_is_needed() -> None:
         Estimate.from_json({"value": 1.0, "low": 0.0, "high": 2.0, "unit": "%"})
 
 
-def test_the_interval_of_a_mean_covers_the_truth_about_95_times_in_100() -> None:
+def test_the_interval_of_a_mean_agrees_with_scipy() -> None:
+    x = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
+
+    estimate = mean_estimate(x, "nats")
+
+    expected = scipy.stats.ttest_1samp(x.numpy(), 0.0).confidence_interval(0.95)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("n", [2, 4, 50])
+def test_the_interval_of_a_mean_covers_the_truth_about_95_times_in_100(n: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    draws = torch.randn(2000, 50, generator=generator, dtype=torch.float64) + 3.0
+    draws = torch.randn(2000, n, generator=generator, dtype=torch.float64) + 3.0
 
     estimates = [mean_estimate(row, "nats") for row in draws]
 

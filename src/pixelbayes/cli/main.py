@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from pixelbayes.cli import terminal
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -78,7 +79,9 @@ def _run(arguments: list[str]) -> int:
     if verb not in COMMANDS:
         close = difflib.get_close_matches(verb, COMMANDS, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"unknown command {verb!r}; choose one of: {', '.join(COMMANDS)}{hint}")
+        raise PixelBayesError(
+            f"unknown command {verb!r}; choose one of: {', '.join(COMMANDS)}{hint}"
+        )
     command = importlib.import_module(f"pixelbayes.cli.commands.{verb}")
     try:
         status: int = command.main(rest)

@@ -21,6 +21,8 @@ from typing import Any, Literal, NoReturn
 import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = ["CommandParser", "UsageError", "image_size"]
 
 METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -33,7 +35,7 @@ DESCRIBED = {
 }
 
 
-class UsageError(ValueError):
+class UsageError(PixelBayesError):
     """The command line cannot be understood; the message says how to mend it."""
 
 

@@ -6,30 +6,48 @@ into numbers that carry their interval, their n and their unit.
 
 from pixelbayes.evaluation.accuracy import (
     McNemar,
+    RiskCoverage,
     accuracy,
+    aurc,
     confusion_matrix,
     mcnemar,
     paired_difference,
     per_class_accuracy,
+    risk_coverage,
+    selective_accuracy,
 )
 from pixelbayes.evaluation.calibration import (
     ReliabilityCurve,
+    TemperatureDecision,
+    adaptive_calibration_error,
     brier_score,
+    calibrated_band,
+    calibration_error_estimate,
+    decide_temperature,
     expected_calibration_error,
+    fit_temperature,
+    held_out_temperatures,
     log_loss,
     reliability_curve,
+    temperature_estimate,
 )
 from pixelbayes.evaluation.estimate import Estimate, bootstrap, mean_estimate
-from pixelbayes.evaluation.temperature import fit_temperature, held_out_temperatures
 
 __all__ = [
     "Estimate",
     "McNemar",
     "ReliabilityCurve",
+    "RiskCoverage",
+    "TemperatureDecision",
     "accuracy",
+    "adaptive_calibration_error",
+    "aurc",
     "bootstrap",
     "brier_score",
+    "calibrated_band",
+    "calibration_error_estimate",
     "confusion_matrix",
+    "decide_temperature",
     "expected_calibration_error",
     "fit_temperature",
     "held_out_temperatures",
@@ -39,4 +57,7 @@ __all__ = [
     "paired_difference",
     "per_class_accuracy",
     "reliability_curve",
+    "risk_coverage",
+    "selective_accuracy",
+    "temperature_estimate",
 ]

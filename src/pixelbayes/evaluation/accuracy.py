@@ -1,5 +1,7 @@
 """How often a classifier is right, where it is wrong, and whether another one is better.
 
+Selective prediction asks the same of the answers that a classifier is sure of.
+
 Labels are class indices 0..K-1, int64, (N,).  Unlabelled images (label -1) have no accuracy:
 leave them out before calling anything here.
 
@@ -7,6 +9,10 @@ References:
     [1] Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     [2] McNemar, Note on the sampling error of the difference between correlated proportions
         or percentages, 1947; the exact binomial form.
+    [3] Geifman, El-Yaniv, Selective classification for deep neural networks, NeurIPS 2017.
+        https://arxiv.org/abs/1705.08500
+    [4] Geifman, Uziel, El-Yaniv, Bias-reduced uncertainty estimation for deep neural classifiers,
+        ICLR 2019: AURC.  https://arxiv.org/abs/1805.08206
 """
 
 import math
@@ -16,15 +22,19 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.estimate import Z_95, Estimate, bootstrap
+from pixelbayes.evaluation.estimate import Z_95, Estimate, bootstrap, wilson_interval
 
 __all__ = [
     "McNemar",
+    "RiskCoverage",
     "accuracy",
+    "aurc",
     "confusion_matrix",
     "mcnemar",
     "paired_difference",
     "per_class_accuracy",
+    "risk_coverage",
+    "selective_accuracy",
 ]
 
 
@@ -46,12 +56,8 @@ def accuracy(correct: int, total: int, z: float = Z_95) -> Estimate:
         raise PixelBayesError(f"an accuracy needs at least one labelled image, got total = {total}")
     if not 0 <= correct <= total:
         raise PixelBayesError(f"correct must lie in 0..{total} (the total), got {correct}")
-    p, zz = correct / total, z * z / total
-    centre = (p + zz / 2) / (1 + zz)
-    half = z * math.sqrt(p * (1 - p) / total + zz / (4 * total)) / (1 + zz)
-    # At 0 and at 100 % the ends coincide with the bounds but for rounding.
-    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
-    return Estimate(100 * p, 100 * low, 100 * high, total, "%")
+    low, high = wilson_interval(correct / total, total, z)
+    return Estimate(100 * (correct / total), 100 * low, 100 * high, total, "%")
 
 
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -169,6 +175,112 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor, *, seed: int) -> Est
     _check_paired(correct_a, correct_b)
     gain = 100.0 * (correct_a.double() - correct_b.double())
     return bootstrap(lambda chosen: float(gain[chosen].mean()), len(gain), seed=seed, unit="points")
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCoverage:
+    """Share of wrong answers against the share of images answered, surest first ([3])."""
+
+    coverage: list[float]
+    """i / N for i = 1..N."""
+    risk: list[float]
+    """Share of wrong answers among the i images of the highest confidence, in [0, 1]."""
+
+
+def risk_coverage(confidence: Tensor, correct: Tensor) -> RiskCoverage:
+    """Errors that are left where only the surest images are answered.
+
+    Images of one confidence have no order: each counts with the mean of their errors, which is
+    what any order gives on average.
+
+    >>> risk_coverage(torch.tensor([0.9, 0.8, 0.6]), torch.tensor([True, True, False])).risk
+    [0.0, 0.0, 0.3333333333333333]
+
+    Args:
+        confidence: One number per image, (N,), the higher the surer; any monotone scale.
+        correct: Whether the answer was right, bool, (N,).
+
+    Raises:
+        ValueError: If the shapes differ, there is no image, or a confidence is NaN.
+        TypeError: If `correct` is not bool.
+    """
+    confidence, correct = _checked_confidence(confidence, correct)
+    risk = _risks(confidence, correct)
+    n = len(risk)
+    return RiskCoverage([(i + 1) / n for i in range(n)], risk.tolist())
+
+
+def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
+    """Area under the risk-coverage curve, the mean of its risks in percent ([4]).
+
+    With a share r of wrong answers it is about r^2 / 2 where every wrong answer is less sure than
+    every right one, and r where confidence says nothing.  The interval is a percentile bootstrap
+    over images.
+
+    Args:
+        confidence: As for `risk_coverage`.
+        correct: As for `risk_coverage`.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError, TypeError: As `risk_coverage`.
+    """
+    confidence, correct = _checked_confidence(confidence, correct)
+    return bootstrap(
+        lambda chosen: 100 * float(_risks(confidence[chosen], correct[chosen]).mean()),
+        len(confidence),
+        seed=seed,
+        unit="%",
+    )
+
+
+def selective_accuracy(
+    confidence: Tensor, correct: Tensor, threshold: float
+) -> tuple[Estimate, Estimate]:
+    """Share of images whose confidence reaches a threshold, and the accuracy on them.
+
+    >>> sure = torch.tensor([0.9, 0.8, 0.6])
+    >>> coverage, right = selective_accuracy(sure, torch.tensor([True, True, False]), 0.7)
+    >>> print(f"{coverage.value:.0f} % of the images, {right.value:.0f} % of them right")
+    67 % of the images, 100 % of them right
+
+    Args:
+        confidence: As for `risk_coverage`.
+        correct: As for `risk_coverage`.
+        threshold: Images below it are not answered.
+
+    Returns:
+        Both with Wilson intervals; the accuracy of no image is NaN, its interval 0 to 100 %.
+
+    Raises:
+        ValueError, TypeError: As `risk_coverage`.
+    """
+    confidence, correct = _checked_confidence(confidence, correct)
+    answered = confidence >= threshold
+    number = int(answered.sum())
+    right = Estimate(math.nan, 0.0, 100.0, 0, "%")
+    if number:
+        right = accuracy(int(correct[answered].sum()), number)
+    return accuracy(number, len(confidence)), right
+
+
+def _risks(confidence: Tensor, correct: Tensor) -> Tensor:
+    """Risk of the i surest images for i = 1..N, float64."""
+    values, group, count = confidence.unique(return_inverse=True, return_counts=True)
+    wrong = torch.bincount(group, (~correct).double(), minlength=len(values)) / count
+    surest_first: Tensor = wrong.repeat_interleave(count).flip(0)
+    number = torch.arange(1, len(correct) + 1, dtype=torch.float64)
+    return surest_first.cumsum(dim=0) / number
+
+
+def _checked_confidence(confidence: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    _check_paired(correct, correct)
+    if confidence.shape != correct.shape or confidence.isnan().any():
+        raise PixelBayesError(
+            "confidence is one number per image, no NaN, got shape "
+            f"{tuple(confidence.shape)} for {len(correct)} answers"
+        )
+    return confidence.detach().to("cpu", torch.float64), correct.cpu()
 
 
 def _check_paired(correct_a: Tensor, correct_b: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Whether a confidence of 80 % is right 80 % of the time; `temperature` makes it so.
+"""Whether a confidence of 80 % is right 80 % of the time, and the temperature that makes it so.
 
 Everything takes log-probabilities log p(y | x) in nats, (N, K), and class indices 0..K-1,
 int64, (N,).  Unlabelled images (label -1) must be left out first.  "Confidence" is the largest
@@ -7,8 +7,13 @@ calibration).
 
 References:
     [1] Guo et al., On Calibration of Modern Neural Networks, ICML 2017.  Section 2: reliability
-        diagram and ECE.  https://arxiv.org/abs/1706.04599
+        diagram and ECE; section 4.2: temperature.  https://arxiv.org/abs/1706.04599
     [2] Brier, Verification of forecasts expressed in terms of probability, 1950.
+    [3] Broecker, Smith, Increasing the reliability of reliability diagrams, Weather and
+        Forecasting 22, 2007: labels drawn from the predictions themselves.
+    [4] Nguyen, O'Connor, Posterior calibration and exploratory analysis for natural language
+        processing models, EMNLP 2015: bins of equal mass.  https://arxiv.org/abs/1508.05154
+    [5] Efron, Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3 (percentile).
 """
 
 import math
@@ -18,20 +23,36 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.estimate import Estimate, mean_estimate
+from pixelbayes.evaluation.estimate import LOWER, UPPER, Estimate, mean_estimate
 
 __all__ = [
     "ReliabilityCurve",
+    "TemperatureDecision",
+    "adaptive_calibration_error",
     "brier_score",
+    "calibrated_band",
+    "calibration_error_estimate",
+    "check_log_proba",
     "check_shapes",
+    "decide_temperature",
     "expected_calibration_error",
+    "fit_temperature",
+    "held_out_temperatures",
     "log_loss",
     "reliability_curve",
+    "temperature_estimate",
 ]
 
 BINS = 15  # as in [1]
 SUM_TOLERANCE = 1e-2  # nats; bfloat16 posteriors sum to one within that
 NOT_QUITE_ONE = math.nextafter(1.0, 0.0)
+# Classes differ by tens to thousands of nats: 1e4 makes any of that a coin toss, and a model
+# that needs sharpening by more than a hundred is not a likelihood.
+TEMPERATURE_BOUNDS = (1e-2, 1e4)
+FOLDS = 5
+LOG_TEMPERATURE_STEP = 0.05  # of the grid for intervals; a parabola finds the minimum between
+MIN_IMAGES = 20  # with fewer, one image weighs more than the 5 % that an interval may miss
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +68,7 @@ class ReliabilityCurve:
 
 
 def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
-    """Mean of -log p(true class), in nats, with its normal interval, cut off at 0.
+    """Mean of -log p(true class), in nats, with Student's interval, cut off at 0.
 
     A true class with probability zero makes the loss infinite, and it is reported as infinite:
     nothing is clipped.
@@ -62,7 +83,7 @@ def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
     Raises:
         ValueError: If shapes, labels or probabilities are impossible, or N < 2.
     """
-    log_proba, labels = _checked(log_proba, labels)
+    log_proba, labels = check_log_proba(log_proba, labels), labels.cpu()
     mean = mean_estimate(-log_proba.gather(1, labels[:, None])[:, 0], "nats")
     return replace(mean, low=max(0.0, mean.low))
 
@@ -80,7 +101,7 @@ def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
     Raises:
         ValueError: If shapes, labels or probabilities are impossible, or N < 2.
     """
-    log_proba, labels = _checked(log_proba, labels)
+    log_proba, labels = check_log_proba(log_proba, labels), labels.cpu()
     truth = torch.nn.functional.one_hot(labels, log_proba.shape[1])
     mean = mean_estimate((log_proba.exp() - truth).square().sum(dim=1), "")
     return replace(mean, low=max(0.0, mean.low))
@@ -111,6 +132,70 @@ def expected_calibration_error(log_proba: Tensor, labels: Tensor, bins: int = BI
     return float(binary_calibration_error(confidence, correct.long(), n_bins=bins, norm="l1"))
 
 
+def calibration_error_estimate(
+    log_proba: Tensor, labels: Tensor, bins: int = BINS, *, seed: int = 0
+) -> Estimate:
+    """`expected_calibration_error` in percent with a 95 % interval for that of endless images.
+
+    A bootstrap of ECE itself is no interval: ECE is biased upwards, its resamples twice so, and
+    of a calibrated model they never cover the truth, 0.  The lower end is ECE minus the 95 %
+    quantile of how far the resamples' gaps are from the gaps found (weighted by count, summed),
+    which by the triangle inequality is too low rather than too high, and 0 where the ECE is one
+    that a calibrated model has (`calibrated_band`).  The upper end is the 97.5 % percentile of
+    the resampled ECE, high for its bias.  So the interval is wide rather than narrow: coverage
+    by simulation is in docs/results/coverage.md.
+
+    Args:
+        log_proba: log p(y | x), (N, K).
+        labels: True classes, (N,).
+        bins: Number of bins of equal width on [0, 1].
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: As `expected_calibration_error`.
+    """
+    confidence, correct = _top_label(log_proba, labels, bins)
+    return _gap_estimate(confidence, correct, _bin_index(confidence, bins), seed)
+
+
+def adaptive_calibration_error(
+    log_proba: Tensor, labels: Tensor, bins: int = BINS, *, seed: int = 0
+) -> Estimate:
+    """As `calibration_error_estimate`, with bins that hold equally many images ([4]).
+
+    Confidences crowd near 1, where equal widths leave one bin with most of the images.
+
+    Raises:
+        ValueError: As `expected_calibration_error`.
+    """
+    confidence, correct = _top_label(log_proba, labels, bins)
+    index = torch.empty(len(confidence), dtype=torch.int64)
+    for number, images in enumerate(confidence.argsort(stable=True).tensor_split(bins)):
+        index[images] = number
+    return _gap_estimate(confidence, correct, index, seed)
+
+
+def calibrated_band(log_proba: Tensor, bins: int = BINS, *, seed: int = 0) -> Estimate:
+    """The ECE, in percent, that these predictions would have if they were calibrated ([3]).
+
+    Value: the mean over labels drawn from the predictions; interval: where 95 % of them lie.
+    With few images it is far from 0.  An ECE inside the band is as good as calibrated.
+
+    Args:
+        log_proba: log p(y | x), (N, K); no labels are needed.
+        bins: Number of bins of equal width on [0, 1].
+        seed: Of the labels.
+
+    Raises:
+        ValueError: If the shape or the probabilities are impossible, or bins < 1.
+    """
+    confidence, _ = _top_label(log_proba, torch.zeros(len(log_proba), dtype=torch.int64), bins)
+    index = _bin_index(confidence, bins)
+    errors = _calibrated_errors(confidence, index, seed)
+    low, high = torch.quantile(errors, torch.tensor([LOWER, UPPER], dtype=torch.float64)).tolist()
+    return Estimate(float(errors.mean()), low, high, len(confidence), "%")
+
+
 def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> ReliabilityCurve:
     """Mean confidence and accuracy in equally wide bins of confidence.
 
@@ -127,8 +212,7 @@ def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> Re
         ValueError: If shapes, labels or probabilities are impossible, or bins < 1.
     """
     confidence, correct = _top_label(log_proba, labels, bins)
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-    index = torch.bucketize(confidence, edges, right=True) - 1
+    index = _bin_index(confidence, bins)
     count = torch.bincount(index, minlength=bins)
     filled = count > 0
     mean_confidence = torch.bincount(index, confidence, minlength=bins)[filled] / count[filled]
@@ -136,18 +220,269 @@ def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> Re
     return ReliabilityCurve(mean_confidence.tolist(), mean_correct.tolist(), count[filled].tolist())
 
 
+def fit_temperature(log_likelihood: Tensor, log_prior: Tensor, labels: Tensor) -> float:
+    """Finds the temperature with the smallest log-loss ([1]).
+
+    The posterior is log_softmax(log_likelihood / T + log_prior): the prior is not tempered.
+    Its log-loss is convex in 1/T, so along log T there is a single valley and a bounded search
+    finds it.  Fit on validation images, never on those that are reported.
+
+    Where every image is classified right by a wide margin, a smaller T is always (if barely)
+    better; where the likelihood says nothing, a larger one.  The result then lies at the edge
+    of `TEMPERATURE_BOUNDS`.  T = 1 is kept unless another temperature is strictly better.
+
+    Args:
+        log_likelihood: log p(x | y), nats per image, (N, K).
+        log_prior: log p(y), (K,).
+        labels: True classes, (N,).
+
+    Returns:
+        The temperature T > 0.
+
+    Raises:
+        ValueError: If shapes or labels are impossible or the log-likelihood is not finite.
+    """
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped, unused-ignore]
+
+    check_shapes("log_likelihood", log_likelihood, labels)
+    if log_prior.shape != log_likelihood.shape[1:]:
+        raise PixelBayesError(
+            f"log_prior must have one entry per class, {tuple(log_likelihood.shape[1:])}, "
+            f"got shape {tuple(log_prior.shape)}"
+        )
+    if not log_likelihood.isfinite().all():
+        bad = int((~log_likelihood.isfinite()).any(dim=1).sum())
+        raise PixelBayesError(
+            f"log_likelihood is not finite for {bad} of {len(labels)} images; "
+            "no temperature can repair that, check the model (did the training diverge?)"
+        )
+    ll = log_likelihood.detach().to("cpu", torch.float64)
+    prior = log_prior.detach().to("cpu", torch.float64)
+    chosen = labels.cpu()[:, None]
+
+    def loss(log_temperature: float) -> float:
+        posterior = torch.log_softmax(ll / math.exp(log_temperature) + prior, dim=1)
+        return -float(posterior.gather(1, chosen).mean())
+
+    low, high = (math.log(bound) for bound in TEMPERATURE_BOUNDS)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    return math.exp(found.x) if found.fun < loss(0.0) else 1.0
+
+
+def held_out_temperatures(
+    log_likelihood: Tensor, log_prior: Tensor, labels: Tensor, *, folds: int = FOLDS, seed: int = 0
+) -> Tensor:
+    """For each image the temperature that the other folds of the images ask for.
+
+    The images that a temperature is fitted on look better calibrated under it than new ones
+    will.  Under these no image has had a say in its own temperature, so what is measured on
+    them is what `fit_temperature` of all of them promises for new images.
+
+    Args:
+        log_likelihood: log p(x | y), nats per image, (N, K).
+        log_prior: log p(y), (K,).
+        labels: True classes, (N,).
+        folds: Parts that are left out in turn; at most N.
+        seed: Of the division into folds.
+
+    Returns:
+        (N, 1), float64.
+
+    Raises:
+        ValueError: As for `fit_temperature`, or if N < 2.
+    """
+    check_shapes("log_likelihood", log_likelihood, labels)
+    if len(labels) < 2:
+        raise PixelBayesError("an image can be left out of two or more, got 1")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    temperatures = torch.empty(len(labels), 1, dtype=torch.float64)
+    for left_out in order.tensor_split(min(folds, len(labels))):
+        kept = torch.ones(len(labels), dtype=torch.bool)
+        kept[left_out] = False
+        temperatures[left_out] = fit_temperature(log_likelihood[kept], log_prior, labels[kept])
+    return temperatures
+
+
+def temperature_estimate(
+    log_likelihood: Tensor, log_prior: Tensor, labels: Tensor, *, seed: int = 0
+) -> Estimate:
+    """`fit_temperature` with its 95 % percentile bootstrap interval ([5]), unit "".
+
+    An end at a bound of `TEMPERATURE_BOUNDS` says that the images do not determine the
+    temperature on that side.
+
+    Args:
+        log_likelihood: log p(x | y), nats per image, (N, K).
+        log_prior: log p(y), (K,).
+        labels: True classes, (N,).
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: As `fit_temperature`.
+    """
+    value = fit_temperature(log_likelihood, log_prior, labels)
+    ll = log_likelihood.detach().to("cpu", torch.float64)
+    prior = log_prior.detach().to("cpu", torch.float64)
+    low, high = (math.log(bound) for bound in TEMPERATURE_BOUNDS)
+    steps = math.ceil((high - low) / LOG_TEMPERATURE_STEP)
+    grid = torch.linspace(low, high, steps + 1, dtype=torch.float64)
+    chosen = labels.cpu()[:, None]
+    losses = torch.stack(
+        [
+            -torch.log_softmax(ll * math.exp(-x) + prior, dim=1).gather(1, chosen)[:, 0]
+            for x in grid.tolist()
+        ]
+    )
+    n, generator = len(labels), torch.Generator().manual_seed(seed)
+    fitted = torch.empty(RESAMPLES, dtype=torch.float64)
+    for draw in range(RESAMPLES):
+        drawn = torch.randint(n, (n,), generator=generator)
+        curve = losses @ torch.bincount(drawn, minlength=n).double()
+        at = int(curve.argmin())
+        fitted[draw] = grid[at]
+        if 0 < at < steps:
+            left, middle, right = curve[at - 1 : at + 2].tolist()
+            if bend := left - 2 * middle + right:
+                fitted[draw] += LOG_TEMPERATURE_STEP * (left - right) / (2 * bend)
+    ends = torch.quantile(fitted, torch.tensor([LOWER, UPPER], dtype=torch.float64)).exp()
+    return Estimate(value, float(ends[0]), float(ends[1]), n, "")
+
+
+@dataclass(frozen=True, slots=True)
+class TemperatureDecision:
+    """Which temperature to use, and what speaks for it."""
+
+    temperature: float
+    """The one to use: the fitted one, or the one that was there before."""
+    fitted: Estimate
+    """The temperature fitted on all images."""
+    gain: Estimate
+    """By how many nats it lowers the log-loss of images that it was not fitted on."""
+    accepted: bool
+    """Whether the fitted one is used."""
+    reason: str
+    """Why, in words."""
+
+
+def decide_temperature(
+    log_likelihood: Tensor,
+    log_prior: Tensor,
+    labels: Tensor,
+    *,
+    current: float = 1.0,
+    seed: int = 0,
+) -> TemperatureDecision:
+    """Fits a temperature, and accepts it only if it helps images it was not fitted on.
+
+    Three things must hold, or `current` stays.  There are at least `MIN_IMAGES` images.  They
+    determine the temperature: neither end of its interval lies at a bound of the search (a few
+    images that are all classified right ask for ever more certainty, and the first wrong one
+    then costs more than all gained).  And the log-loss of each image under the temperature that
+    the other folds ask for (`held_out_temperatures`) is smaller than under `current` by more
+    than Student's 95 % interval of the mean difference.
+
+    Args:
+        log_likelihood: log p(x | y), nats per image, (N, K).
+        log_prior: log p(y), (K,).
+        labels: True classes, (N,).
+        current: The temperature in use, such as one fitted on other images; 1 is Bayes' rule.
+        seed: Of folds and bootstrap.
+
+    Raises:
+        ValueError: As `fit_temperature`, or if N < 2 or `current` is not positive.
+    """
+    if not 0 < current < math.inf:
+        raise PixelBayesError(f"a temperature is a positive number, got current = {current}")
+    held_out = held_out_temperatures(log_likelihood, log_prior, labels, seed=seed)
+    fitted = temperature_estimate(log_likelihood, log_prior, labels, seed=seed)
+    ll = log_likelihood.detach().to("cpu", torch.float64)
+    prior = log_prior.detach().to("cpu", torch.float64)
+    before, after = (
+        torch.log_softmax(ll / temperature + prior, dim=1).gather(1, labels.cpu()[:, None])[:, 0]
+        for temperature in (current, held_out)
+    )
+    gain = mean_estimate(after - before, "nats")
+    low, high = TEMPERATURE_BOUNDS
+    edge = math.exp(LOG_TEMPERATURE_STEP)
+    n = len(labels)
+    reason = ""
+    if n < MIN_IMAGES:
+        reason = f"{n} images are too few, {MIN_IMAGES} are the least"
+    elif fitted.low < low * edge or fitted.high > high / edge:
+        reason = (
+            f"{n} images do not determine a temperature: its interval, "
+            f"{fitted.low:.3g} to {fitted.high:.3g}, reaches the end of the search"
+        )
+    elif not gain.low > 0:
+        reason = f"images that it was not fitted on gain {gain.brief}, which may be nothing"
+    if reason:
+        reason = f"temperature {current:.4g} stays, not {fitted.value:.4g}: {reason}"
+        return TemperatureDecision(current, fitted, gain, False, reason)
+    reason = (
+        f"temperature {fitted.value:.4g} is used instead of {current:.4g}: {n} images that it was "
+        f"not fitted on gain {gain.brief}"
+    )
+    return TemperatureDecision(fitted.value, fitted, gain, True, reason)
+
+
+def _calibrated_errors(confidence: Tensor, index: Tensor, seed: int) -> Tensor:
+    """Summed gaps, in percent, of labels drawn from the predictions, (RESAMPLES,)."""
+    generator = torch.Generator().manual_seed(seed)
+    errors = torch.empty(RESAMPLES, dtype=torch.float64)
+    for draw in range(RESAMPLES):
+        right = torch.rand(len(confidence), generator=generator, dtype=torch.float64) < confidence
+        gaps = torch.bincount(index, right.double() - confidence)
+        errors[draw] = 100 * gaps.abs().sum() / len(confidence)
+    return errors
+
+
+def _gap_estimate(confidence: Tensor, correct: Tensor, index: Tensor, seed: int) -> Estimate:
+    """Summed gaps between accuracy and confidence of bins, in percent, with their interval."""
+    n, bins = len(index), int(index.max()) + 1
+    gap = 100 * (correct.double() - confidence) / n
+    found = torch.bincount(index, gap, minlength=bins)
+    generator = torch.Generator().manual_seed(seed)
+    errors, distances = torch.empty(2, RESAMPLES, dtype=torch.float64)
+    for draw in range(RESAMPLES):
+        drawn = torch.randint(n, (n,), generator=generator)
+        gaps = torch.bincount(index[drawn], gap[drawn], minlength=bins)
+        errors[draw], distances[draw] = gaps.abs().sum(), (gaps - found).abs().sum()
+    value = float(found.abs().sum())
+    low = max(0.0, value - float(torch.quantile(distances, UPPER - LOWER)))
+    if value <= float(torch.quantile(_calibrated_errors(confidence, index, seed), UPPER)):
+        low = 0.0
+    high = max(value, float(torch.quantile(errors, UPPER)))
+    return Estimate(value, low, high, n, "%")
+
+
+def _bin_index(confidence: Tensor, bins: int) -> Tensor:
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    return torch.bucketize(confidence, edges, right=True) - 1
+
+
 def _top_label(log_proba: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     """Confidence (float64) and correctness (bool) of the most probable class, (N,) each."""
     if bins < 1:
         raise PixelBayesError(f"bins must be at least 1, got {bins}")
-    log_proba, labels = _checked(log_proba, labels)
+    log_proba, labels = check_log_proba(log_proba, labels), labels.cpu()
     top, predicted = log_proba.max(dim=1)
     # Bins are closed on the left: a confidence of exactly 1 would open a bin of its own, and
     # one that rounding put above 1 would be taken for a logit by torchmetrics.
     return top.exp().clamp(max=NOT_QUITE_ONE), predicted == labels
 
 
-def _checked(log_proba: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def check_log_proba(log_proba: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Refuses anything but log-probabilities of classes; returns them float64 on the CPU.
+
+    Args:
+        log_proba: log p(y | x), (N, K), N >= 1.
+        labels: If given, checked by `check_shapes`.
+
+    Raises:
+        ValueError: If shapes, labels or probabilities are impossible.
+    """
+    if labels is None:
+        labels = torch.zeros(log_proba.shape[:1], dtype=torch.int64)
     check_shapes("log_proba", log_proba, labels)
     log_proba = log_proba.detach().to("cpu", torch.float64)
     bad = int(log_proba.isnan().any(dim=1).sum())
@@ -162,7 +497,7 @@ def _checked(log_proba: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
             "log_proba must hold log-probabilities that sum to one over the classes, but the "
             f"log of a sum is {worst:.4g} away from 0; apply log_softmax to logits first"
         )
-    return log_proba, labels.cpu()
+    return log_proba
 
 
 def check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:

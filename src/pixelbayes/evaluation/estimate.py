@@ -1,11 +1,12 @@
 """A number never travels alone: value, interval, n and unit in one object.
 
-Two general ways lead to an interval: the normal one for a mean (`mean_estimate`) and the
-bootstrap for any other statistic (`bootstrap`).  Shares have a better one of their own, see
-`pixelbayes.evaluation.accuracy`.
+Three general ways lead to an interval: Student's for a mean (`mean_estimate`), Wilson's for a
+share (`wilson_interval`), and the bootstrap for any other statistic (`bootstrap`).
 
 References:
     [1] Efron, Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3 (percentile).
+    [2] Student, The probable error of a mean, 1908.
+    [3] Wilson, Probable inference, the law of succession, and statistical inference, 1927.
 """
 
 import math
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
 
-__all__ = ["Z_95", "Estimate", "bootstrap", "mean_estimate"]
+__all__ = ["Z_95", "Estimate", "bootstrap", "mean_estimate", "wilson_interval"]
 
 Z_95 = 1.96  # the normal quantile that leaves 2.5 % on either side
 LOWER, UPPER = 0.025, 0.975  # the same interval for the bootstrap
@@ -94,19 +95,18 @@ class Estimate:
             ) from error
 
 
-def mean_estimate(values: Tensor, unit: str, z: float = Z_95) -> Estimate:
-    """Mean with the normal interval from its standard error.
+def mean_estimate(values: Tensor, unit: str) -> Estimate:
+    """Mean with Student's 95 % interval from its standard error [2].
 
     A single infinite value makes the mean and both ends infinite, a NaN makes them NaN: an
     impossible image is reported, not dropped.
 
     >>> print(mean_estimate(torch.tensor([2.9, 3.1, 3.0, 3.2]), "bits/dim"))
-    3.050 bits/dim [2.923, 3.177], n = 4
+    3.050 bits/dim [2.845, 3.255], n = 4
 
     Args:
         values: One number per image, (N,).
         unit: Of the values and of the result.
-        z: Normal quantile of the interval, 1.96 for 95 %.
 
     Raises:
         ValueError: If there are fewer than two values (the interval would be infinite) or
@@ -126,8 +126,31 @@ def mean_estimate(values: Tensor, unit: str, z: float = Z_95) -> Estimate:
     mean = float(values.mean())
     if not math.isfinite(mean):
         return Estimate(mean, mean, mean, n, unit)
-    half = z * float(values.std()) / math.sqrt(n)
+    from scipy.special import stdtrit  # type: ignore[import-untyped, unused-ignore]
+
+    half = float(stdtrit(n - 1, UPPER)) * float(values.std()) / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half, n, unit)
+
+
+def wilson_interval(share: float, n: int, z: float = Z_95) -> tuple[float, float]:
+    """Ends of the score interval of a binomial probability [3].
+
+    Unlike the normal interval it stays within 0 and 1, and has a width where the share is 0 or 1.
+
+    >>> low, high = wilson_interval(0.0, 10)
+    >>> print(f"{low:.3f} {high:.3f}")
+    0.000 0.278
+
+    Args:
+        share: Observed share, in [0, 1].
+        n: Independent observations, at least 1.
+        z: Normal quantile of the interval, 1.96 for 95 %.
+    """
+    zz = z * z / n
+    centre = (share + zz / 2) / (1 + zz)
+    half = z * math.sqrt(share * (1 - share) / n + zz / (4 * n)) / (1 + zz)
+    # At 0 and at 1 the ends coincide with the bounds but for rounding.
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def bootstrap(

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.distances import RESAMPLES, fid_estimate, kid_estimate
 from pixelbayes.evaluation.estimate import Estimate
-from pixelbayes.evaluation.inception import FeatureNetwork
+from pixelbayes.evaluation.features import FeatureNetwork
+from pixelbayes.evaluation.frechet import RESAMPLES, fid_estimate, kid_estimate
 
 __all__ = [
     "PROTOCOLS",
@@ -234,7 +234,7 @@ class FIDScore:
     """Digest of the feature network's weights."""
     resamples: int
     seed: int
-    """Of the bootstrap."""
+    """Of whatever is drawn for intervals and rise."""
 
     def __str__(self) -> str:
         floor = f", real images {self.fid_floor.brief}" if self.fid_floor else ""
@@ -292,8 +292,8 @@ def score(
         reference: uint8 (M, C, H', W'), real images that no model was trained on.
         real: As `generated`, but real: training images, of the same number, size, class balance
             and resize.  They give the floor; None leaves it out.
-        resamples: Of each bootstrap.
-        seed: Of the bootstraps.
+        resamples: Of the bootstrap behind the rise of FID.
+        seed: Of whatever is drawn for intervals and rise.
 
     Returns:
         One score for each number in `protocol.dims` that the network has.
@@ -325,9 +325,9 @@ def score(
                 reference_size=_size(reference),
                 fid=value,
                 fid_rise=rise,
-                kid=kid_estimate(ours[d], theirs[d], **settings),
+                kid=kid_estimate(ours[d], theirs[d]),
                 fid_floor=None if floor is None else fid_estimate(floor, theirs[d], **settings)[0],
-                kid_floor=None if floor is None else kid_estimate(floor, theirs[d], **settings),
+                kid_floor=None if floor is None else kid_estimate(floor, theirs[d]),
                 network=features.network.digest,
                 **settings,
             )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelbayes.evaluation.inception import FeatureNetwork
+from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.workflows.study import StudyConfig, StudyOutcome, study
 
 STUDY = """

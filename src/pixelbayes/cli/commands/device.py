@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = ["resolve"]
 
 
@@ -16,5 +18,5 @@ def resolve(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: PyTorch finds no CUDA GPU here; use --device cpu")
+        raise PixelBayesError("--device cuda: PyTorch finds no CUDA GPU here; use --device cpu")
     return device

@@ -10,6 +10,7 @@ from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
 from pixelbayes.cli.commands.device import resolve
 from pixelbayes.cli.signatures import CommandParser
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["evaluate", "main"]
 
@@ -62,7 +63,7 @@ def evaluate(
     from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run, is_checkpoint
 
     if samples_per_class < 0:
-        raise ValueError(f"--samples-per-class is 0 or more, got {samples_per_class}")
+        raise PixelBayesError(f"--samples-per-class is 0 or more, got {samples_per_class}")
     folder = find_model(run)
     alone = is_checkpoint(folder)
     if alone:

@@ -11,6 +11,7 @@ from typing import Any
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.results import summary
 from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["info", "main"]
 
@@ -109,7 +110,7 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
         if ":" in subject or data_dir is not None:
             raise
         names = f" (shipped models: {', '.join(shipped())})" if shipped() else ""
-        raise ValueError(
+        raise PixelBayesError(
             f"{subject} is neither a run directory or checkpoint folder nor a data source: {error}"
             f"{names}"
         ) from error

