@@ -14,7 +14,6 @@ from pixelbayes.data import (
     DatasetError,
     ImageFileError,
     Resize,
-    find_images,
     grid,
     read_image,
     read_images,
@@ -124,12 +123,6 @@ class TestKindsOfPixels:
         red, green, blue = colour_of(saved(image, tmp_path / "a.jpg", quality=95))
         assert red > 200
         assert max(green, blue) < 60
-
-    def test_luma_and_chroma_become_rgb(self, tmp_path: Path) -> None:
-        image = plain("RGB", (220, 40, 40)).convert("YCbCr")
-        red, green, _ = colour_of(saved(image, tmp_path / "a.tif"))
-        assert red > 200
-        assert green < 60
 
 
 class TestKindsOfFiles:
@@ -258,40 +251,6 @@ class TestManyFiles:
             progress=lambda done, total: seen.append((done, total)),
         )
         assert seen == [(1, 2), (2, 2)]
-
-
-class TestFindImages:
-    def test_images_are_found_by_suffix_in_every_folder(self, tmp_path: Path) -> None:
-        for name in ("b/2.JPG", "b/1.png", "a.TIFF", "notes.txt", ".hidden.png", ".cache/3.png"):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).touch()
-        images, others = find_images(tmp_path)
-        assert [path.relative_to(tmp_path).as_posix() for path in images] == [
-            "a.TIFF",
-            "b/1.png",
-            "b/2.JPG",
-        ]
-        assert [path.name for path in others] == ["notes.txt"]
-
-    def test_a_link_to_a_folder_above_does_not_go_round_in_circles(self, tmp_path: Path) -> None:
-        (tmp_path / "a.png").touch()
-        (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-        assert find_images(tmp_path)[0] == [tmp_path / "a.png"]
-
-    def test_a_single_file_is_accepted(self, tmp_path: Path) -> None:
-        (tmp_path / "a.png").touch()
-        assert find_images(tmp_path / "a.png") == ([tmp_path / "a.png"], [])
-
-    def test_a_file_of_another_kind_is_refused_with_the_accepted_suffixes(
-        self, tmp_path: Path
-    ) -> None:
-        (tmp_path / "a.txt").touch()
-        with pytest.raises(DatasetError, match=r"not an image file; accepted suffixes: \.bmp"):
-            find_images(tmp_path / "a.txt")
-
-    def test_a_missing_path_says_what_to_pass(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match="does not exist; pass an image file or a folder"):
-            find_images(tmp_path / "nowhere")
 
 
 class TestWriting:

@@ -5,16 +5,15 @@
 
 from pixelbayes.data.errors import DatasetError, DatasetWarning
 from pixelbayes.data.files import (
-    IMAGE_SUFFIXES,
-    BadFile,
     ImageFileError,
-    find_images,
     grid,
     read_image,
     read_images,
     write_png,
 )
+from pixelbayes.data.finding import IMAGE_SUFFIXES, BadFile, FoundImages, find_images
 from pixelbayes.data.images import SPLITS, UNLABELLED, ImageDataset, LabelledImages, describe
+from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources import SOURCES, LoadOptions, Source, load_dataset, open_source
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
@@ -35,12 +34,15 @@ __all__ = [
     "BadFile",
     "DatasetError",
     "DatasetWarning",
+    "FoundImages",
     "ImageDataset",
     "ImageFileError",
     "LabelledImages",
     "LoadOptions",
     "Resize",
     "Source",
+    "SplitChanges",
+    "SplitRecord",
     "describe",
     "find_images",
     "grid",

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelbayes.data.errors import DatasetError, DatasetWarning, enumerate_offenders
+from pixelbayes.data.errors import SHOWN, DatasetError, DatasetWarning, enumerate_offenders
+from pixelbayes.data.records import SplitRecord
 from pixelbayes.data.transforms import Resize
 
 __all__ = ["SPLITS", "UNLABELLED", "ImageDataset", "LabelledImages", "describe"]
@@ -100,11 +101,16 @@ class ImageDataset:
     """How the images were brought to their size (the training images: plus the crop margin)."""
     left_out: tuple[str, ...] = ()
     """Files of the source that are not used, each with the reason."""
+    decided: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What neither the user nor the source said, such as the image size, and how it was taken."""
+    record: SplitRecord | None = None
+    """Which file went to which split; None where the images did not come from a source."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "left_out", tuple(self.left_out))
         object.__setattr__(self, "splits", dict(self.splits))
+        object.__setattr__(self, "decided", dict(self.decided))
         self._check_splits()
         self._check_labels()
         self._check_names()
@@ -246,4 +252,6 @@ def describe(dataset: ImageDataset) -> dict[str, Any]:
         "resize": {**dataclasses.asdict(dataset.resize), "size": list(dataset.resize.size)},
         "splits": splits,
         "left_out": len(dataset.left_out),
+        "left_out_files": list(dataset.left_out[:SHOWN]),
+        "decided": dict(dataset.decided),
     }

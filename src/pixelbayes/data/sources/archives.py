@@ -16,7 +16,8 @@ from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.images import UNLABELLED
-from pixelbayes.data.sources.base import ArrayEntries, Listing, Source, named, numbered
+from pixelbayes.data.sources.base import Source
+from pixelbayes.data.sources.entries import ArrayEntries, Listing, named, numbered
 
 __all__ = ["NpzSource"]
 
