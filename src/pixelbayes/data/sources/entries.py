@@ -22,6 +22,7 @@ from pixelbayes.data.pixels import is_grey, open_image, upright_size
 from pixelbayes.data.transforms import Resize
 
 __all__ = [
+    "LARGEST_CLASS_COUNT",
     "UNSPLIT",
     "ArrayEntries",
     "Entries",
