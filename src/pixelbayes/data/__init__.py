@@ -1,6 +1,7 @@
 """Data: files and archives become uint8 levels with labels, in splits that can be trusted.
 
-`load_dataset` does it all; `read_image` and `find_images` serve images that have no label.
+`load_dataset` does it all; `image_batches` turns what a user has in hand (paths, arrays, images,
+loaders) into batches for a model.
 """
 
 from pixelbayes.data.errors import DatasetError, DatasetWarning
@@ -13,6 +14,13 @@ from pixelbayes.data.files import (
 )
 from pixelbayes.data.finding import IMAGE_SUFFIXES, BadFile, FoundImages, find_images
 from pixelbayes.data.images import SPLITS, UNLABELLED, ImageDataset, LabelledImages, describe
+from pixelbayes.data.inputs import (
+    Conversions,
+    ImageBatch,
+    ImageInput,
+    image_batches,
+    image_levels,
+)
 from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources import SOURCES, LoadOptions, Source, load_dataset, open_source
 from pixelbayes.data.splits import (
@@ -32,11 +40,14 @@ __all__ = [
     "UNLABELLED",
     "Augmentation",
     "BadFile",
+    "Conversions",
     "DatasetError",
     "DatasetWarning",
     "FoundImages",
+    "ImageBatch",
     "ImageDataset",
     "ImageFileError",
+    "ImageInput",
     "LabelledImages",
     "LoadOptions",
     "Resize",
@@ -46,6 +57,8 @@ __all__ = [
     "describe",
     "find_images",
     "grid",
+    "image_batches",
+    "image_levels",
     "load_dataset",
     "open_source",
     "read_image",

@@ -12,7 +12,8 @@ Shapes: N images, C channels (1: grey, 3: RGB), H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "bad_files_error",
     "grid",
     "image_to_levels",
+    "naming_file",
     "read_image",
     "read_images",
     "write_png",
@@ -72,9 +74,19 @@ def read_image(path: str | Path, *, channels: int, resize: Resize) -> Tensor:
             has no 8-bit reading.
     """
     path = Path(path)
+    with naming_file(path), open_image(path) as image:
+        return image_to_levels(decoded(image), channels=channels, resize=resize)
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Turns whatever goes wrong with a file into an error that names it.
+
+    Raises:
+        ImageFileError: Instead of any other exception.
+    """
     try:
-        with open_image(path) as image:
-            return image_to_levels(decoded(image), channels=channels, resize=resize)
+        yield
     except DatasetError as error:
         raise ImageFileError(path, str(error)) from error
     except Exception as error:  # a damaged file makes Pillow raise almost any type

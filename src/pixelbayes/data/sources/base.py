@@ -12,7 +12,7 @@ import dataclasses
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +21,11 @@ from pixelbayes.data.duplicates import across_splits
 from pixelbayes.data.errors import DatasetError, DatasetWarning, enumerate_offenders
 from pixelbayes.data.files import bad_files_error
 from pixelbayes.data.finding import BadFile
-from pixelbayes.data.images import SPLITS, UNLABELLED, ImageDataset, LabelledImages
+from pixelbayes.data.images import SPLITS, ImageDataset, LabelledImages
 from pixelbayes.data.naming import whole_number
 from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources.entries import UNSPLIT, Entries, Listing
+from pixelbayes.data.sources.recorded import as_recorded, present_files
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,
@@ -38,7 +39,6 @@ __all__ = ["NEAR_DUPLICATES", "LoadOptions", "Source"]
 NEAR_DUPLICATES = ("tell", "drop", "ignore")
 STUDY_SIZE = (32, 32)  # rows and columns where images have no one size of their own
 LARGEST_OWN_SIZE = 64  # rows or columns; a photograph's own size would take days to learn
-NO_CLASS = -2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Source(ABC):
         options, listing = options or LoadOptions(), self.listing()
         if record is None:
             return _load(listing, _limited(_divided(listing, options), options), options)
-        return _load(*_as_recorded(listing, record), options, given=record)
+        return _load(*as_recorded(listing, record), options, given=record)
 
     def changes(self, record: SplitRecord) -> SplitChanges:
         """Finds how the files differ from those of a record, without decoding them.
@@ -145,7 +145,7 @@ class Source(ABC):
             DatasetError: If the source cannot be listed.
         """
         listing = self.listing()
-        return record.compare(_present(listing.splits.values(), record))
+        return record.compare(present_files(listing.splits.values(), record))
 
 
 def _load(
@@ -237,65 +237,6 @@ def _limited(splits: Mapping[str, Entries], options: LoadOptions) -> dict[str, E
         name: entries.select(stratified_subset(entries.labels, options.limit, options.seed))
         for name, entries in splits.items()
     }
-
-
-def _present(every: Iterable[Entries], record: SplitRecord) -> dict[str, str]:
-    """Canonical name and digest of what a source lists; those never used are not digested."""
-    never = set(record.unused)
-    present: dict[str, str] = {}
-    for entries in every:
-        read = torch.tensor([i for i, n in enumerate(entries.names) if n not in never]).long()
-        some = entries.select(read)
-        present.update(zip(some.names, some.digests(), strict=True))
-    return present
-
-
-def _as_recorded(listing: Listing, record: SplitRecord) -> tuple[Listing, dict[str, Entries]]:
-    """The listing, in the classes of a record, and its files in the splits of the record."""
-    first, *others = listing.splits.values()
-    everything = first.joined(others)
-    changes = record.compare(_present([everything], record))
-    position = {name: index for index, name in enumerate(everything.names)}
-    label = {name: index for index, name in enumerate(record.classes)}
-    renumbered = [label.get(name, NO_CLASS) for name in listing.classes]
-    labels = torch.tensor(
-        [
-            UNLABELLED if old == UNLABELLED else renumbered[old]
-            for old in everything.labels.tolist()
-        ],
-        dtype=torch.int64,
-    )
-    everything = dataclasses.replace(everything, labels=labels)
-    splits, foreign = {}, []
-    for split, names in changes.kept.items():
-        if names:
-            indices = torch.tensor([position[name] for name in names.values()], dtype=torch.int64)
-            splits[split] = everything.select(indices)
-            foreign += [n for n in names.values() if labels[position[n]] == NO_CLASS]
-    if foreign:
-        raise DatasetError(
-            f"{listing.source}: recorded images now belong to classes that the record "
-            f"does not have ({', '.join(record.classes)}): {enumerate_offenders(foreign)}"
-        )
-    if "train" not in splits:
-        raise DatasetError(
-            f"{listing.source}: none of the recorded training images is there; was the record made "
-            f"from other data ({record.source})?"
-        )
-    left_out = [f"{name}: not in the record of the splits" for name in changes.new]
-    left_out += [
-        f"{name}: its content changed since the splits of {split} were recorded"
-        for split, names in changes.changed.items()
-        for name in names
-    ]
-    told = {"splits": "as recorded" + "".join(f"; {words}" for words in changes.sentences())}
-    listing = dataclasses.replace(
-        listing,
-        classes=record.classes,
-        left_out=(*listing.left_out, *left_out),
-        decided={**listing.decided, **told},
-    )
-    return listing, splits
 
 
 def _drop(
