@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,8 @@ UNLABELLED = -1
 class LabelledImages:
     """Images of one size, each with a label and a name.
 
+    Arrays of NumPy are accepted too, labels of any integer type among them.
+
     Raises:
         TypeError: If the levels are not uint8 or the labels not int64.
         DatasetError: If shapes or lengths do not fit together.
@@ -46,6 +49,12 @@ class LabelledImages:
     """Where each image came from, such as train/0000001.jpg or digits/17."""
 
     def __post_init__(self) -> None:
+        for name in ("levels", "labels"):
+            values: Any = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                if name == "labels" and values.dtype.kind in "iu":
+                    values = values.astype(np.int64)
+                object.__setattr__(self, name, torch.from_numpy(np.array(values)))
         if self.levels.dtype != torch.uint8:
             raise TypeError(
                 f"levels are torch.uint8, 0..255, got {self.levels.dtype}; pass images as loaded"
