@@ -34,6 +34,8 @@ CELLS = 8  # a hash has 8 x 8 bits for neighbours in a row and as many for those
 # half or twice their size, mirrored, or both, 98.8 to 100 % are found, and of the two million pairs
 # of different ones in its splits none; of digits enlarged to 28 x 28, 3 pairs of 337,000.
 CORRELATION = 0.99
+NO_EDGES = 0  # a piece of a hash over an even background, which says nothing
+CHUNK = 256  # images compared at a time
 SMALLEST_CONTRAST = 8.0  # levels of standard deviation; a flatter image has no features
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
@@ -65,7 +67,7 @@ def fingerprints(levels: Tensor) -> Fingerprints:
             f"at least {SMALLEST_SIDE} x {SMALLEST_SIDE} can be told apart"
         )
     bands, coarse = [], []
-    for chunk in levels.split(4096):
+    for chunk in levels.split(16 * CHUNK):
         colours = F.adaptive_avg_pool2d(chunk.to(torch.float32), SMALLEST_SIDE)
         luma = colours
         if colours.shape[1] == 3:
@@ -139,14 +141,19 @@ def mirrored(levels: Tensor) -> Fingerprints:
 def _matches(first: Fingerprints, second: Fingerprints) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     for band in range(first.bands.shape[1]):
-        order = np.argsort(first.bands[:, band], kind="stable")
-        keys = first.bands[order, band]
-        start = np.searchsorted(keys, second.bands[:, band], side="left")
-        end = np.searchsorted(keys, second.bands[:, band], side="right")
-        for right, (low, high) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
-            if low == high:
-                continue
-            left = order[low:high]
-            close = first.coarse[left] @ second.coarse[right] >= CORRELATION
-            found.update((position, right) for position in left[close].tolist())
+        members, others = _by_hash(first.bands[:, band]), _by_hash(second.bands[:, band])
+        for key in members.keys() & others.keys() - {NO_EDGES}:
+            left, right = members[key], others[key]
+            known = first.coarse[left]
+            for start in range(0, len(right), CHUNK):
+                some = right[start : start + CHUNK]
+                rows, columns = np.nonzero(known @ second.coarse[some].T >= CORRELATION)
+                found.update(zip(left[rows].tolist(), some[columns].tolist(), strict=True))
     return found
+
+
+def _by_hash(keys: npt.NDArray[np.uint16]) -> dict[int, Integers]:
+    """Positions of each key."""
+    order = np.argsort(keys, kind="stable")
+    values, starts = np.unique(keys[order], return_index=True)
+    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True))

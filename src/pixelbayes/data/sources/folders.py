@@ -49,11 +49,12 @@ class FolderSource(Source):
         for split, folder in (folders or {UNSPLIT: self.path}).items():
             found = find_images(folder)
             images[split] = found.images
+            filled = {path.relative_to(folder).parts[0] for path in found.images}
             left_out += [str(file) for file in found.left_out]
             left_out += [
                 f"{sub}: a folder without images, so no class"
                 for sub in _subfolders(folder)
-                if not any(sub in image.parents for image in found.images)
+                if sub.name not in filled
             ]
         home = folders.get("train", self.path)
         learned = images["train" if folders else UNSPLIT]
@@ -101,6 +102,7 @@ class FolderSource(Source):
         left_out: list[str],
     ) -> FileEntries:
         unlabelled = split == "test" and not any(_class_of(path, folder) for path in images)
+        label_of = {name: label for label, name in enumerate(classes)}
         paths: dict[str, Path] = {}
         labels, unknown, twins = [], [], []
         for path in images:
@@ -109,10 +111,10 @@ class FolderSource(Source):
                 if not name:
                     left_out.append(f"{path}: not in the folder of a class")
                     continue
-                if name not in classes:
+                if name not in label_of:
                     unknown.append(str(path))
                     continue
-                label = classes.index(name)
+                label = label_of[name]
             canonical = canonical_name(path.relative_to(self.path))
             if paths.setdefault(canonical, path) is not path:
                 twins.append(f"{path} and {paths[canonical]}")
