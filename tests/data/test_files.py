@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +204,20 @@ class TestKindsOfFiles:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(ImageFileError, match="decompression bomb"):
             read_image(path, channels=1, resize=SIZE)
+
+    def test_reading_changes_nothing_for_other_threads(
+        self, tmp_path: Path, save_photo: SavePhoto, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = save_photo(tmp_path / "a.png")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("the filters of warnings belong to the whole process")
+
+        for name in ("simplefilter", "filterwarnings", "resetwarnings"):
+            monkeypatch.setattr(warnings, name, refuse)
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(lambda _: read_image(path, channels=3, resize=SIZE), range(16)))
+        assert all(torch.equal(levels, read[0]) for levels in read)
 
     def test_a_small_image_is_named(self, tmp_path: Path, save_photo: SavePhoto) -> None:
         path = save_photo(tmp_path / "small.png", rows=15)

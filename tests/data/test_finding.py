@@ -85,8 +85,9 @@ def test_a_folder_that_cannot_be_read_is_an_error(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DatasetError, match=r"secret cannot be read: Permission denied; make"):
-        find_images(tmp_path)
+    for root in (tmp_path, tmp_path / "secret"):
+        with pytest.raises(DatasetError, match=r"secret cannot be read: Permission denied; make"):
+            find_images(root)
 
 
 def test_a_link_to_a_folder_above_does_not_go_round_in_circles(tmp_path: Path) -> None:
@@ -128,3 +129,15 @@ def test_a_file_of_another_kind_is_refused_with_the_accepted_suffixes(tmp_path: 
 def test_a_missing_path_says_what_to_pass(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist; pass an image file or a folder"):
         find_images(tmp_path / "nowhere")
+
+
+def test_a_data_set_that_cannot_be_read_is_an_error(
+    tmp_path: Path, class_folders: Callable[[Path, int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    class_folders(tmp_path, 3)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DatasetError, match="cannot be read: Permission denied"):
+        load_dataset(f"folder:{tmp_path}")

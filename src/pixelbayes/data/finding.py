@@ -10,12 +10,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.naming import canonical_name, composed, name_order
 from pixelbayes.data.pixels import open_image
 
-__all__ = ["IMAGE_SUFFIXES", "BadFile", "FoundImages", "find_images", "is_set_aside"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "BadFile",
+    "FoundImages",
+    "count_files",
+    "find_images",
+    "is_set_aside",
+    "refuse_unreadable",
+]
 
 IMAGE_SUFFIXES = (
     ".bmp",
@@ -99,7 +108,7 @@ def find_images(path: str | Path) -> FoundImages:
     images: list[Path] = []
     left_out: list[BadFile] = []
     seen: set[str] = set()  # a link may lead back to a folder above it
-    for folder, subfolders, files in os.walk(path, followlinks=True, onerror=_refuse_unreadable):
+    for folder, subfolders, files in os.walk(path, followlinks=True, onerror=refuse_unreadable):
         if (real := os.path.realpath(folder)) in seen:
             subfolders.clear()
             left_out.append(BadFile(Path(folder), "a link to a folder that is read already"))
@@ -139,7 +148,12 @@ def _why_set_aside(folder: Path) -> str:
     return f"a folder {kind}, with {count_files(folder)} files"
 
 
-def _refuse_unreadable(error: OSError) -> None:
+def refuse_unreadable(error: OSError) -> NoReturn:
+    """Says that a folder cannot be read.
+
+    Raises:
+        DatasetError: Always.
+    """
     raise DatasetError(
         f"the folder {error.filename} cannot be read: {error.strerror}; make it readable or move "
         "it away"

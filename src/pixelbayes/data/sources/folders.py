@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
-from pixelbayes.data.finding import count_files, find_images, is_set_aside
+from pixelbayes.data.finding import count_files, find_images, is_set_aside, refuse_unreadable
 from pixelbayes.data.images import UNLABELLED
 from pixelbayes.data.naming import canonical_name, composed
 from pixelbayes.data.sources.base import Source
@@ -139,5 +139,10 @@ def _class_of(path: Path, folder: Path) -> str:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    subfolders = (sub for sub in folder.iterdir() if sub.is_dir() and not is_set_aside(sub.name))
+    try:
+        subfolders = [
+            sub for sub in folder.iterdir() if sub.is_dir() and not is_set_aside(sub.name)
+        ]
+    except OSError as error:
+        refuse_unreadable(error)
     return sorted(subfolders, key=lambda sub: composed(sub.name))
