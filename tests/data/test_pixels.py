@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelbayes.data import DatasetError, Resize, read_image
+from pixelbayes.data import DatasetError, Resize, image_levels, read_image
 
 AS_IT_IS = Resize((1, 2))
 WHITE = 255
@@ -61,14 +61,15 @@ def tiff(
     sample_format: int | None = None,
     extra: int | None = None,
     colors: Sequence[int] = (),
+    compression: int = 1,
 ) -> bytes:
-    """An uncompressed TIFF file of one row of two pixels."""
+    """A TIFF file of one row of two pixels."""
     count = len(bits)
     tags: list[tuple[int, str, Sequence[int]]] = [
         (256, "H", (2,)),
         (257, "H", (1,)),
         (258, "H", bits),
-        (259, "H", (1,)),
+        (259, "H", (compression,)),
         (262, "H", (photometric,)),
         (273, "I", (0,)),  # where the data are, known below
         (277, "H", (count,)),
@@ -244,9 +245,40 @@ def test_every_kind_of_pixel_is_read_as_it_was_written(tmp_path: Path, name: str
     assert tuple(map(tuple, levels[:, 0].T.tolist())) == pixels
 
 
+def wide_files(values: Sequence[int]) -> dict[str, bytes]:
+    """Two pixels of 16-bit colours in every form that holds them."""
+    alpha = [*values[:3], 65535, *values[3:], 65535]
+    files = {"png": png(2, 16, wide(*values)), "png alpha": png(6, 16, wide(*alpha))}
+    for order in "<>":
+        data = wide(*values, order=order)
+        files[f"tiff {order}"] = tiff(data, (16,) * 3, 2, order)
+        files[f"tiff {order} deflated"] = tiff(
+            zlib.compress(data), (16,) * 3, 2, order, compression=8
+        )
+        files[f"tiff {order} alpha"] = tiff(wide(*alpha, order=order), (16,) * 4, 2, order, extra=2)
+    return files
+
+
+@pytest.mark.parametrize("form", wide_files([0] * 6))
+def test_sixteen_bits_of_colour_are_rounded_to_the_nearest_level(tmp_path: Path, form: str) -> None:
+    chance = random.Random(0)
+    for _ in range(40):
+        values = [
+            chance.choice([0, 127, 129, 2698, 64378, chance.randrange(65536)]) for _ in range(6)
+        ]
+        (tmp_path / "a").write_bytes(wide_files(values)[form])
+        levels = read_image(tmp_path / "a", channels=3, resize=AS_IT_IS)
+        assert levels[:, 0].T.flatten().tolist() == [round(value / 257) for value in values]
+        with Image.open(tmp_path / "a") as image:
+            batch = image_levels(image, channels=3, resize=AS_IT_IS)
+        assert torch.equal(batch.levels[0], levels)
+
+
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 129, 2698, 64378, 65407, 65535])
-def test_sixteen_bits_of_colour_are_at_most_one_level_off(tmp_path: Path, value: int) -> None:
-    (tmp_path / "a.png").write_bytes(png(2, 16, wide(*[value] * 6)))
+def test_sixteen_bits_of_grey_with_alpha_are_at_most_one_level_off(
+    tmp_path: Path, value: int
+) -> None:
+    (tmp_path / "a.png").write_bytes(png(4, 16, wide(value, 65535, value, 65535)))
     levels = read_image(tmp_path / "a.png", channels=3, resize=AS_IT_IS)
     assert (levels.long() - round(value / 257)).abs().max() <= 1
 

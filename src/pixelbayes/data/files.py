@@ -4,8 +4,8 @@ Whatever a file holds (a palette, transparency, sixteen bits, ink colours, a cam
 sideways), it is brought to 8-bit grey or RGB *before* it is resized, so that the filter
 averages colours and not palette numbers, and so that levels are rounded once.  Transparent
 images are laid on white.  What has no obvious reading, an animation or floating-point pixels,
-is refused by name instead of guessed at.  Colour profiles are not applied, and colour files of
-sixteen bits a channel lose their low byte, as in Pillow, which is at most one level.
+is refused by name instead of guessed at (`pixelbayes.data.pixels`).  Colour profiles are not
+applied.
 
 Shapes: N images, C channels (1: grey, 3: RGB), H x W pixels.
 """

@@ -1,9 +1,9 @@
 """What the pixels of a file mean: 8-bit grey or RGB, upright, or a refusal with the reason.
 
 Pillow opens more than it reads rightly.  It leaves 16-bit TIFF files of the kind "white is
-zero" inverted, takes signed bytes for unsigned ones, twelve bits for sixteen, and looks for the
-transparent colour of a PNG file among pixels that it has scaled already.  Each is put right here
-or refused; `tests/data/test_pixels.py` holds the table of all kinds against known pixels.
+zero" inverted, takes signed bytes for unsigned ones, twelve bits for sixteen, drops the low byte
+of colours, and looks for the transparent colour of a PNG file among pixels that it has scaled
+already.  Each is put right here or refused; `tests/data/test_pixels.py` holds the table of all kinds against known pixels.
 
 EXIF says how a camera was held, and nothing else of it is used.  It is read by a parser of our
 own, because Pillow's refuses a sound photograph whose EXIF has a flaw.
@@ -14,7 +14,9 @@ from __future__ import annotations
 import io
 import re
 import struct
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -61,6 +63,13 @@ UPRIGHT = {
 SIDEWAYS = (5, 6, 7, 8)
 INTEGER_KINDS = {1: "B", 3: "H", 4: "I"}  # TIFF 6.0: BYTE, SHORT, LONG
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+
+# Pillow's ways to unpack the high byte of 16-bit colours, and the way that gives the low byte.
+LOW_BYTE = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("L", "B"), ("B", "L"), ("N", "B" if sys.byteorder == "little" else "L"))
+}
 
 START_OF_IMAGE, APP1, START_OF_SCAN = b"\xff\xd8", 0xE1, 0xDA
 EXIF_HEADER = b"Exif\0"
@@ -131,10 +140,11 @@ def decoded(image: Image.Image) -> Image.Image:
         _mend_transparent_colour(image)
     tags = dict(image.tag_v2) if image.format == "TIFF" else {}  # type: ignore[attr-defined]
     _refuse_unusual_samples(image, tags)
-    turn = UPRIGHT.get(orientation(image))
+    turn, kind = UPRIGHT.get(orientation(image)), image.format
+    low = _low_bytes(image)
     image.load()
-    kind = image.format
-    upright = image if turn is None else image.transpose(turn)
+    exact = image if low is None else _rounded(image, low)
+    upright = exact if turn is None else exact.transpose(turn)
     if upright.mode in SIXTEEN_BIT_MODES or (
         upright.mode == "I" and kind in SIXTEEN_BITS_AS_MODE_I
     ):
@@ -163,6 +173,35 @@ def plain(image: Image.Image, mode: str) -> Image.Image:
     if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)
+
+
+def _low_bytes(image: Image.Image) -> Image.Image | None:
+    """The low bytes of 16-bit colours, of which Pillow gives only the high ones."""
+    tiles, file = getattr(image, "tile", ()), getattr(image, "fp", None)
+    if not tiles or file is None:
+        return None
+    layout = tiles[0][3]  # how Pillow unpacks the pixels, or a tuple that begins with it
+    kind = layout if isinstance(layout, str) else layout[0] if layout else None
+    if kind not in LOW_BYTE:
+        return None
+    position = file.tell()
+    file.seek(0)
+    again: Any = Image.open(io.BytesIO(file.read()), formats=FORMATS)
+    file.seek(position)
+    other = LOW_BYTE[kind]
+    arguments = other if isinstance(layout, str) else (other, *layout[1:])
+    again.tile = [
+        tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
+        for tile in again.tile
+    ]
+    again.load()
+    return Image.Image.copy(again)
+
+
+def _rounded(high: Image.Image, low: Image.Image) -> Image.Image:
+    """16 bits a channel, rounded to the nearest of 256 levels."""
+    wide = 256 * np.asarray(high).astype(np.int64) + np.asarray(low)
+    return Image.fromarray(((510 * wide + 65535) // 131070).astype(np.uint8))
 
 
 def _narrowed(image: Image.Image, bits: int, *, inverted: bool) -> Image.Image:
