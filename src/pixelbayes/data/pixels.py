@@ -3,7 +3,8 @@
 Pillow opens more than it reads rightly.  It leaves 16-bit TIFF files of the kind "white is
 zero" inverted, takes signed bytes for unsigned ones, twelve bits for sixteen, drops the low byte
 of colours, and looks for the transparent colour of a PNG file among pixels that it has scaled
-already.  Each is put right here or refused; `tests/data/test_pixels.py` holds the table of all kinds against known pixels.
+already.  Each is put right here or refused; `tests/data/test_pixels.py` holds the table of all
+kinds against known pixels.
 
 EXIF says how a camera was held, and nothing else of it is used.  It is read by a parser of our
 own, because Pillow's refuses a sound photograph whose EXIF has a flaw.
