@@ -43,7 +43,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
     check_output(options.output, overwrite=True)
     test, tables = reference_folder(options.ref_data_dir)
     reference, _, _ = read_images(
-        find_images(test)[0],
+        find_images(test).images,
         channels=model.channels,
         resize=Resize(size=PROTOCOL.reference_size),
     )

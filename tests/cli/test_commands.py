@@ -84,7 +84,7 @@ def test_predict_skips_bad_files_and_reports_them(
     names = [Path(row["path"]).name for row in rows(output.read_text())]
     assert names == ["00.png", "good.jpg", "ink.jpg", "tiny.png"]
     assert "left out, cannot be read (2):" in err
-    assert "not classified, no image by its suffix (1):" in err
+    assert "not classified, no image or hidden (1):" in err
     assert "notes.txt" in err
     assert "4 images classified" in err
 

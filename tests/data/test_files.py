@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,6 @@ from pixelbayes.data import (
     DatasetError,
     ImageFileError,
     Resize,
-    find_images,
     grid,
     read_image,
     read_images,
@@ -125,12 +126,6 @@ class TestKindsOfPixels:
         assert red > 200
         assert max(green, blue) < 60
 
-    def test_luma_and_chroma_become_rgb(self, tmp_path: Path) -> None:
-        image = plain("RGB", (220, 40, 40)).convert("YCbCr")
-        red, green, _ = colour_of(saved(image, tmp_path / "a.tif"))
-        assert red > 200
-        assert green < 60
-
 
 class TestKindsOfFiles:
     def test_a_camera_held_sideways_gives_an_upright_image(self, tmp_path: Path) -> None:
@@ -210,6 +205,20 @@ class TestKindsOfFiles:
         with pytest.raises(ImageFileError, match="decompression bomb"):
             read_image(path, channels=1, resize=SIZE)
 
+    def test_reading_changes_nothing_for_other_threads(
+        self, tmp_path: Path, save_photo: SavePhoto, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = save_photo(tmp_path / "a.png")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("the filters of warnings belong to the whole process")
+
+        for name in ("simplefilter", "filterwarnings", "resetwarnings"):
+            monkeypatch.setattr(warnings, name, refuse)
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(lambda _: read_image(path, channels=3, resize=SIZE), range(16)))
+        assert all(torch.equal(levels, read[0]) for levels in read)
+
     def test_a_small_image_is_named(self, tmp_path: Path, save_photo: SavePhoto) -> None:
         path = save_photo(tmp_path / "small.png", rows=15)
         with pytest.raises(ImageFileError, match=r"small\.png: 15 x 48 .* smaller than 16 x 16"):
@@ -258,40 +267,6 @@ class TestManyFiles:
             progress=lambda done, total: seen.append((done, total)),
         )
         assert seen == [(1, 2), (2, 2)]
-
-
-class TestFindImages:
-    def test_images_are_found_by_suffix_in_every_folder(self, tmp_path: Path) -> None:
-        for name in ("b/2.JPG", "b/1.png", "a.TIFF", "notes.txt", ".hidden.png", ".cache/3.png"):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).touch()
-        images, others = find_images(tmp_path)
-        assert [path.relative_to(tmp_path).as_posix() for path in images] == [
-            "a.TIFF",
-            "b/1.png",
-            "b/2.JPG",
-        ]
-        assert [path.name for path in others] == ["notes.txt"]
-
-    def test_a_link_to_a_folder_above_does_not_go_round_in_circles(self, tmp_path: Path) -> None:
-        (tmp_path / "a.png").touch()
-        (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-        assert find_images(tmp_path)[0] == [tmp_path / "a.png"]
-
-    def test_a_single_file_is_accepted(self, tmp_path: Path) -> None:
-        (tmp_path / "a.png").touch()
-        assert find_images(tmp_path / "a.png") == ([tmp_path / "a.png"], [])
-
-    def test_a_file_of_another_kind_is_refused_with_the_accepted_suffixes(
-        self, tmp_path: Path
-    ) -> None:
-        (tmp_path / "a.txt").touch()
-        with pytest.raises(DatasetError, match=r"not an image file; accepted suffixes: \.bmp"):
-            find_images(tmp_path / "a.txt")
-
-    def test_a_missing_path_says_what_to_pass(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match="does not exist; pass an image file or a folder"):
-            find_images(tmp_path / "nowhere")
 
 
 class TestWriting:

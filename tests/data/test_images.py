@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +50,19 @@ class TestLabelledImages:
         levels = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
         with pytest.raises(TypeError, match=r"torch\.int64, got torch\.int32"):
             LabelledImages(levels, torch.zeros(1, dtype=torch.int32), ("a",))
+
+    def test_arrays_of_numpy_are_accepted(self) -> None:
+        levels = np.arange(2 * 64, dtype=np.uint8).reshape(2, 1, 8, 8)
+        for kind in (np.uint8, np.int32, np.int64):
+            images = LabelledImages(levels, np.array([0, 1], dtype=kind), ("a", "b"))  # type: ignore[arg-type]
+            assert images.labels.dtype == torch.int64
+            assert images.labels.tolist() == [0, 1]
+            assert torch.equal(images.levels, torch.from_numpy(levels))
+
+    def test_labels_that_are_no_integers_are_refused(self) -> None:
+        levels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+        with pytest.raises(TypeError, match=r"torch\.int64, got torch\.float64"):
+            LabelledImages(levels, np.array([1.7]), ("a",))  # type: ignore[arg-type]
 
     def test_channels_last_is_refused_with_the_shape(self) -> None:
         levels = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)

@@ -1,20 +1,27 @@
 """Data: files and archives become uint8 levels with labels, in splits that can be trusted.
 
-`load_dataset` does it all; `read_image` and `find_images` serve images that have no label.
+`load_dataset` does it all; `image_batches` turns what a user has in hand (paths, arrays, images,
+loaders) into batches for a model.
 """
 
 from pixelbayes.data.errors import DatasetError, DatasetWarning
 from pixelbayes.data.files import (
-    IMAGE_SUFFIXES,
-    BadFile,
     ImageFileError,
-    find_images,
     grid,
     read_image,
     read_images,
     write_png,
 )
+from pixelbayes.data.finding import IMAGE_SUFFIXES, BadFile, FoundImages, find_images
 from pixelbayes.data.images import SPLITS, UNLABELLED, ImageDataset, LabelledImages, describe
+from pixelbayes.data.inputs import (
+    Conversions,
+    ImageBatch,
+    ImageInput,
+    image_batches,
+    image_levels,
+)
+from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources import SOURCES, LoadOptions, Source, load_dataset, open_source
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
@@ -33,17 +40,25 @@ __all__ = [
     "UNLABELLED",
     "Augmentation",
     "BadFile",
+    "Conversions",
     "DatasetError",
     "DatasetWarning",
+    "FoundImages",
+    "ImageBatch",
     "ImageDataset",
     "ImageFileError",
+    "ImageInput",
     "LabelledImages",
     "LoadOptions",
     "Resize",
     "Source",
+    "SplitChanges",
+    "SplitRecord",
     "describe",
     "find_images",
     "grid",
+    "image_batches",
+    "image_levels",
     "load_dataset",
     "open_source",
     "read_image",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["DatasetError", "DatasetWarning", "enumerate_offenders"]
+__all__ = ["SHOWN", "DatasetError", "DatasetWarning", "enumerate_offenders"]
 
 SHOWN = 10  # enough to see a pattern, few enough to read
 

@@ -4,49 +4,40 @@ Whatever a file holds (a palette, transparency, sixteen bits, ink colours, a cam
 sideways), it is brought to 8-bit grey or RGB *before* it is resized, so that the filter
 averages colours and not palette numbers, and so that levels are rounded once.  Transparent
 images are laid on white.  What has no obvious reading, an animation or floating-point pixels,
-is refused by name instead of guessed at.  Colour profiles are not applied, and colour files of
-sixteen bits a channel lose their low byte, as in Pillow.
+is refused by name instead of guessed at (`pixelbayes.data.pixels`).  Colour profiles are not
+applied.
 
 Shapes: N images, C channels (1: grey, 3: RGB), H x W pixels.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
+from pixelbayes.data.finding import BadFile
+from pixelbayes.data.pixels import FORMATS, WHITE, decoded, open_image, plain
 from pixelbayes.data.transforms import Resize
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "BadFile",
     "ImageFileError",
     "bad_files_error",
-    "find_images",
     "grid",
     "image_to_levels",
+    "naming_file",
     "read_image",
     "read_images",
     "write_png",
 ]
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# Named, because Pillow would also open formats that start other programs (EPS).
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-PLAIN_MODES = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-# Mode I means 32 bits, but in these formats there are never more than sixteen.
-SIXTEEN_BITS_AS_MODE_I = ("PNG", "PPM")
-WHITE = 255
+TIFF_HEADERS = (b"II*\0", b"MM\0*")
 
 
 class ImageFileError(DatasetError):
@@ -66,23 +57,12 @@ class ImageFileError(DatasetError):
         return type(self), (self.path, self.reason)
 
 
-@dataclass(frozen=True)
-class BadFile:
-    """A file that was left out, and why."""
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
 def read_image(path: str | Path, *, channels: int, resize: Resize) -> Tensor:
     """Reads one image file.
 
     Args:
-        path: A PNG, JPEG, BMP, GIF, TIFF, WebP, PPM or PGM file; the content decides, not the
-            suffix.
+        path: A PNG, JPEG, BMP, GIF, TIFF, WebP, PPM, PGM or PBM file; the content decides, not
+            the suffix.
         channels: 1 turns colours into luma (ITU-R 601), 3 repeats grey in each channel.
         resize: Size of the result.
 
@@ -94,11 +74,19 @@ def read_image(path: str | Path, *, channels: int, resize: Resize) -> Tensor:
             has no 8-bit reading.
     """
     path = Path(path)
+    with naming_file(path), open_image(path) as image:
+        return image_to_levels(decoded(image), channels=channels, resize=resize)
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Turns whatever goes wrong with a file into an error that names it.
+
+    Raises:
+        ImageFileError: Instead of any other exception.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                return image_to_levels(_decoded(image), channels=channels, resize=resize)
+        yield
     except DatasetError as error:
         raise ImageFileError(path, str(error)) from error
     except Exception as error:  # a damaged file makes Pillow raise almost any type
@@ -154,48 +142,6 @@ def bad_files_error(bad: Sequence[BadFile]) -> DatasetError:
     )
 
 
-def find_images(path: str | Path) -> tuple[list[Path], list[Path]]:
-    """Finds the image files of a folder and of the folders in it.
-
-    Hidden files and folders (a name that starts with a dot) are passed over.
-
-    Args:
-        path: A folder, or a single image file.
-
-    Returns:
-        Image files, recognised by suffix, and the other files; both sorted.
-
-    Raises:
-        DatasetError: If the path does not exist, or is a file without an image suffix.
-    """
-    path = Path(path)
-    if path.is_file():
-        if not _has_image_suffix(path):
-            raise DatasetError(
-                f"{path} is not an image file; accepted suffixes: {', '.join(IMAGE_SUFFIXES)}"
-            )
-        return [path], []
-    if not path.is_dir():
-        raise DatasetError(
-            f"{path} does not exist; pass an image file or a folder of images "
-            f"(relative paths start at {Path.cwd()})"
-        )
-    images: list[Path] = []
-    others: list[Path] = []
-    seen: set[str] = set()  # a link may lead back to a folder above it
-    for folder, subfolders, files in os.walk(path, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith("."):
-                file = Path(folder, name)
-                (images if _has_image_suffix(file) else others).append(file)
-    return sorted(images), sorted(others)
-
-
 def image_to_levels(image: Image.Image, *, channels: int, resize: Resize) -> Tensor:
     """Converts a Pillow image to levels: colours first, then size.
 
@@ -207,7 +153,7 @@ def image_to_levels(image: Image.Image, *, channels: int, resize: Resize) -> Ten
     """
     if channels not in (1, 3):
         raise DatasetError(f"channels is 1 (grey) or 3 (RGB), got {channels}")
-    pixels = np.array(resize(_plain(image, "L" if channels == 1 else "RGB")))
+    pixels = np.array(resize(plain(image, "L" if channels == 1 else "RGB")))
     # (H, W) of a grey image becomes (H, W, 1)
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
 
@@ -266,40 +212,6 @@ def grid(levels: Tensor, columns: int, pad: int = 2) -> Tensor:
     return mosaic
 
 
-def _decoded(image: Image.Image) -> Image.Image:
-    """The only picture of an open file, turned the way the camera was held."""
-    frames = getattr(image, "n_frames", 1)
-    # A camera's MPO file holds the photograph first and then its previews: not an animation.
-    if frames > 1 and image.format != "MPO":
-        raise DatasetError(f"animated, {frames} frames; save the frame that is meant as one image")
-    image.load()
-    file_format = image.format
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in SIXTEEN_BIT_MODES or (
-        upright.mode == "I" and file_format in SIXTEEN_BITS_AS_MODE_I
-    ):
-        wide = np.asarray(upright).astype(np.uint32)
-        # round(v / 257), because 65535 = 257 * 255; 257 is odd, so there are no ties
-        return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-    return upright
-
-
-def _plain(image: Image.Image, mode: str) -> Image.Image:
-    """The image in mode L or RGB, transparency laid on white."""
-    if image.mode not in PLAIN_MODES:
-        raise DatasetError(
-            f"pixels of mode {image.mode!r} have no fixed range; save the image with 8 bits a "
-            "channel, or 16 bits of grey"
-        )
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        backdrop = Image.new("RGBA", image.size, (WHITE, WHITE, WHITE, WHITE))
-        image = Image.alpha_composite(backdrop, coloured).convert("RGB")
-    if image.mode not in ("1", "L", "RGB"):
-        image = image.convert("RGB")
-    return image if image.mode == mode else image.convert(mode)
-
-
 def _reason(path: Path, error: Exception) -> str:
     """Says what is wrong with a file that Pillow failed to read."""
     if path.is_dir():
@@ -307,13 +219,18 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, UnidentifiedImageError):
-        if path.stat().st_size == 0:
-            return "the file is empty"
-        return f"not an image in one of the formats {', '.join(FORMATS)}"
+        return _reason_unidentified(path.read_bytes()[:4])
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
 
 
-def _has_image_suffix(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+def _reason_unidentified(header: bytes) -> str:
+    if not header:
+        return "the file is empty"
+    if header in TIFF_HEADERS:
+        return (
+            "a TIFF file whose kind of samples cannot be read; save the image with 8 bits a "
+            "channel, or 16 bits of grey, unsigned"
+        )
+    return f"not an image in one of the formats {', '.join(FORMATS)}"

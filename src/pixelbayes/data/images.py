@@ -16,10 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pixelbayes.data.errors import DatasetError, DatasetWarning, enumerate_offenders
+from pixelbayes.data.errors import SHOWN, DatasetError, DatasetWarning, enumerate_offenders
+from pixelbayes.data.records import SplitRecord
 from pixelbayes.data.transforms import Resize
 
 __all__ = ["SPLITS", "UNLABELLED", "ImageDataset", "LabelledImages", "describe"]
@@ -31,6 +33,8 @@ UNLABELLED = -1
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Images of one size, each with a label and a name.
+
+    Arrays of NumPy are accepted too, labels of any integer type among them.
 
     Raises:
         TypeError: If the levels are not uint8 or the labels not int64.
@@ -45,6 +49,12 @@ class LabelledImages:
     """Where each image came from, such as train/0000001.jpg or digits/17."""
 
     def __post_init__(self) -> None:
+        for name in ("levels", "labels"):
+            values: Any = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                if name == "labels" and values.dtype.kind in "iu":
+                    values = values.astype(np.int64)
+                object.__setattr__(self, name, torch.from_numpy(np.array(values)))
         if self.levels.dtype != torch.uint8:
             raise TypeError(
                 f"levels are torch.uint8, 0..255, got {self.levels.dtype}; pass images as loaded"
@@ -100,11 +110,16 @@ class ImageDataset:
     """How the images were brought to their size (the training images: plus the crop margin)."""
     left_out: tuple[str, ...] = ()
     """Files of the source that are not used, each with the reason."""
+    decided: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What neither the user nor the source said, such as the image size, and how it was taken."""
+    record: SplitRecord | None = None
+    """Which file went to which split; None where the images did not come from a source."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "left_out", tuple(self.left_out))
         object.__setattr__(self, "splits", dict(self.splits))
+        object.__setattr__(self, "decided", dict(self.decided))
         self._check_splits()
         self._check_labels()
         self._check_names()
@@ -246,4 +261,6 @@ def describe(dataset: ImageDataset) -> dict[str, Any]:
         "resize": {**dataclasses.asdict(dataset.resize), "size": list(dataset.resize.size)},
         "splits": splits,
         "left_out": len(dataset.left_out),
+        "left_out_files": list(dataset.left_out[:SHOWN]),
+        "decided": dict(dataset.decided),
     }

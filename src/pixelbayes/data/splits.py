@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
+from pixelbayes.data.naming import whole_number
 
 __all__ = ["DEFAULT_FRACTIONS", "HOLD_OUT_FRACTIONS", "stratified_split", "stratified_subset"]
 
@@ -22,6 +23,8 @@ DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.15, "tes
 """For data that comes in one piece."""
 HOLD_OUT_FRACTIONS: Mapping[str, float] = {"train": 0.9, "validation": 0.1}
 """For training images that come without validation images; CIFAR-10 becomes 45,000 + 5,000."""
+
+SEED = "seed is a whole number, 0 or more"
 
 
 def stratified_split(
@@ -55,6 +58,7 @@ def stratified_split(
         DatasetError: If the fractions do not add up, a label is negative, or a class has fewer
             images than there are splits.
     """
+    seed = whole_number(seed, SEED)
     shares = list(fractions.values())
     if not all(share > 0 for share in shares) or not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
         raise DatasetError(f"fractions are above 0 and add up to 1, got {dict(fractions)}")
@@ -98,6 +102,7 @@ def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
     Raises:
         DatasetError: If `size` is smaller than the number of classes.
     """
+    seed = whole_number(seed, SEED)
     if size >= len(labels):
         return torch.arange(len(labels))
     groups = _positions_by_label(labels)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError
+from pixelbayes.data.naming import whole_number
 
 __all__ = ["FILTERS", "GEOMETRIES", "Augmentation", "Resize"]
 
@@ -56,10 +57,12 @@ class Resize:
     """Accepts originals that are smaller than `size`; their detail is then made up."""
 
     def __post_init__(self) -> None:
+        expected = f"size is (rows, columns), two integers above 0; {self.size!r} has a side"
         size = tuple(self.size)  # JSON has lists only
-        if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        if len(size) != 2:
             raise DatasetError(f"size is (rows, columns), two integers above 0, got {self.size!r}")
-        object.__setattr__(self, "size", size)
+        sides = tuple(whole_number(side, expected, least=1) for side in size)
+        object.__setattr__(self, "size", sides)
         if self.filter not in FILTERS:
             raise DatasetError(
                 f"unknown filter {self.filter!r}; choose one of: {', '.join(FILTERS)}"
@@ -98,7 +101,8 @@ class Resize:
         if not self.allow_upscaling and (height < rows or width < columns):
             raise DatasetError(
                 f"{height} x {width} (rows x columns) is smaller than {rows} x {columns}; "
-                "ask for a smaller image size or crop margin, or pass --allow-upscaling"
+                "use a larger original, or train with a smaller image size or crop margin, or with "
+                "--allow-upscaling"
             )
 
     def _cropped(self, image: Image.Image) -> Image.Image:
@@ -131,10 +135,8 @@ class Augmentation:
     """Rows and columns that training images have beyond the model's; a random crop drops them."""
 
     def __post_init__(self) -> None:
-        if self.crop_margin < 0:
-            raise DatasetError(
-                f"crop_margin is a number of pixels, 0 or more, got {self.crop_margin}"
-            )
+        margin = whole_number(self.crop_margin, "crop_margin is a number of pixels, 0 or more")
+        object.__setattr__(self, "crop_margin", margin)
 
     def __call__(self, levels: Tensor, *, generator: torch.Generator) -> Tensor:
         """Returns an independently cropped and mirrored version of each image.

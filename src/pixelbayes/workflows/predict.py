@@ -40,7 +40,7 @@ class Inputs:
     images: tuple[Path, ...]
     """Files to classify, in the order given; those of a folder sorted."""
     others: tuple[Path, ...] = ()
-    """Files found in folders that are no images by their suffix."""
+    """What was found in folders and is not used: no images, hidden, or made by a system."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def find_inputs(paths: Sequence[str | Path]) -> Inputs:
         if path.suffix.lower() == ".csv" and path.is_file():
             images += _listed(path)
         else:
-            found, rest = find_images(path)
-            images += found
-            others += rest
+            found = find_images(path)
+            images += found.images
+            others += [file.path for file in found.left_out]
     if not images:
         raise DatasetError(f"no images in {', '.join(map(str, paths))}")
     return Inputs(tuple(images), tuple(others))

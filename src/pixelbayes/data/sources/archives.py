@@ -14,9 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelbayes.data.errors import DatasetError
+from pixelbayes.data.errors import DatasetError, enumerate_offenders
 from pixelbayes.data.images import UNLABELLED
-from pixelbayes.data.sources.base import ArrayEntries, Listing, Source, named, numbered
+from pixelbayes.data.naming import composed
+from pixelbayes.data.sources.base import Source
+from pixelbayes.data.sources.entries import (
+    LARGEST_CLASS_COUNT,
+    ArrayEntries,
+    Listing,
+    named,
+    numbered,
+)
 
 __all__ = ["NpzSource"]
 
@@ -130,10 +138,17 @@ class NpzSource(Source):
     def _labels(self, labels: Any, key: str) -> Tensor:
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        if labels.ndim != 1 or labels.dtype.kind not in "iuf":
             raise DatasetError(
                 f"{self.path}: {key} is {labels.dtype} of the shape {labels.shape}; labels are "
                 "integers (N,) or (N, 1), one class for each image"
+            )
+        within = (labels >= UNLABELLED) & (labels < LARGEST_CLASS_COUNT)
+        wrong = labels[~(within & (labels == np.floor(labels)))].tolist()
+        if wrong:
+            raise DatasetError(
+                f"{self.path}: {key} has labels that are no class numbers (whole, 0 to "
+                f"{LARGEST_CLASS_COUNT - 1}, or {UNLABELLED}): {enumerate_offenders(wrong)}"
             )
         return torch.from_numpy(labels.astype(np.int64))
 
@@ -142,6 +157,6 @@ class NpzSource(Source):
             if key in arrays:
                 if arrays[key].ndim != 1 or arrays[key].dtype.kind != "U":
                     raise DatasetError(f"{self.path}: {key} is a list of strings, one for a class")
-                return tuple(str(name) for name in arrays[key])
+                return tuple(composed(str(name)) for name in arrays[key])
         labels = splits["train"].labels
         return numbered(self.path, int(labels.max()) if len(labels) else UNLABELLED)

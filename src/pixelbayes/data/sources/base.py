@@ -2,25 +2,30 @@
 
 A source returns a `Listing`: the images of each split, not yet read.  From there on the way is
 one for all sources: divide what came without splits, keep at most `limit` images, read and
-resize, and gather every unreadable file into one error.
+resize, gather every unreadable file into one error, look for near-duplicates, and record which
+file went where.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
-from pixelbayes.data.errors import DatasetError
-from pixelbayes.data.files import BadFile, bad_files_error, image_to_levels, read_images
+from pixelbayes.data.duplicates import across_splits
+from pixelbayes.data.errors import DatasetError, DatasetWarning, enumerate_offenders
+from pixelbayes.data.files import bad_files_error
+from pixelbayes.data.finding import BadFile
 from pixelbayes.data.images import SPLITS, ImageDataset, LabelledImages
+from pixelbayes.data.naming import whole_number
+from pixelbayes.data.records import SplitChanges, SplitRecord
+from pixelbayes.data.sources.entries import UNSPLIT, Entries, Listing
+from pixelbayes.data.sources.recorded import as_recorded, present_files
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,
@@ -29,22 +34,11 @@ from pixelbayes.data.splits import (
 )
 from pixelbayes.data.transforms import Resize
 
-__all__ = [
-    "UNSPLIT",
-    "ArrayEntries",
-    "Entries",
-    "FileEntries",
-    "Listing",
-    "LoadOptions",
-    "Source",
-    "labels_tensor",
-    "named",
-    "numbered",
-]
+__all__ = ["NEAR_DUPLICATES", "LoadOptions", "Source"]
 
-UNSPLIT = "all"
-"""Key of a listing's images where the source does not say which of them are for testing."""
-LARGEST_CLASS_COUNT = 100_000  # beyond it, labels are surely something else than class numbers
+NEAR_DUPLICATES = ("tell", "drop", "ignore")
+STUDY_SIZE = (32, 32)  # rows and columns where images have no one size of their own
+LARGEST_OWN_SIZE = 64  # rows or columns; a photograph's own size would take days to learn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +70,25 @@ class LoadOptions:
     """Leaves out files that cannot be read, and says so in `ImageDataset.left_out`."""
     limit: int | None = None
     """At most this many images of each split, in the proportions of the classes."""
+    near_duplicates: str = "tell"
+    """Of images of different splits: tell (a warning), drop (leave them out of the training
+    split, or of validation where the other is a test image), or ignore."""
 
     def __post_init__(self) -> None:
         if self.channels not in (None, 1, 3):
             raise DatasetError(f"channels is 1 (grey) or 3 (RGB), got {self.channels}")
-        if self.crop_margin < 0:
-            raise DatasetError(f"crop_margin is 0 or more pixels, got {self.crop_margin}")
-        if self.limit is not None and self.limit < 1:
-            raise DatasetError(f"limit is a number of images above 0, got {self.limit}")
+        for field, least, what in (
+            ("crop_margin", 0, "crop_margin is 0 or more pixels"),
+            ("seed", 0, "seed is a whole number, 0 or more"),
+            ("limit", 1, "limit is a number of images above 0"),
+        ):
+            if (value := getattr(self, field)) is not None:
+                object.__setattr__(self, field, whole_number(value, what, least=least))
+        if self.near_duplicates not in NEAR_DUPLICATES:
+            raise DatasetError(
+                f"unknown near_duplicates {self.near_duplicates!r}; choose one of: "
+                + ", ".join(NEAR_DUPLICATES)
+            )
         fractions = DEFAULT_FRACTIONS if self.fractions is None else self.fractions
         known = {"train", "validation"} <= set(fractions) <= set(SPLITS)
         if not known or min(fractions.values()) <= 0:
@@ -102,95 +107,6 @@ class LoadOptions:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Entries(ABC):
-    """Images of a split that are not read yet."""
-
-    names: tuple[str, ...]
-    """Name of each image."""
-    labels: Tensor
-    """int64 (N,)."""
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @abstractmethod
-    def select(self, indices: Tensor) -> Entries:
-        """Returns the entries at these positions."""
-
-    @abstractmethod
-    def read(self, channels: int, resize: Resize) -> tuple[Tensor, list[int], list[BadFile]]:
-        """Returns levels (N, C, H, W), the positions that they belong to, and the rest.
-
-        Raises:
-            DatasetError: If images that all have one size cannot be brought to that of `resize`.
-        """
-
-
-@dataclass(frozen=True, eq=False)
-class FileEntries(Entries):
-    """Images in files, one each."""
-
-    paths: tuple[Path, ...]
-    """The files."""
-
-    def select(self, indices: Tensor) -> FileEntries:
-        """Returns the entries at these positions."""
-        chosen = indices.tolist()
-        return FileEntries(
-            tuple(self.names[i] for i in chosen),
-            self.labels[indices],
-            tuple(self.paths[i] for i in chosen),
-        )
-
-    def read(self, channels: int, resize: Resize) -> tuple[Tensor, list[int], list[BadFile]]:
-        """Reads the files; see `Entries.read`."""
-        return read_images(self.paths, channels=channels, resize=resize, skip_bad=True)
-
-
-@dataclass(frozen=True, eq=False)
-class ArrayEntries(Entries):
-    """Images in memory, all of one size."""
-
-    levels: Tensor
-    """uint8 (N, C, H, W)."""
-
-    def select(self, indices: Tensor) -> ArrayEntries:
-        """Returns the entries at these positions."""
-        chosen = tuple(self.names[i] for i in indices.tolist())
-        return ArrayEntries(chosen, self.labels[indices], self.levels[indices])
-
-    def read(self, channels: int, resize: Resize) -> tuple[Tensor, list[int], list[BadFile]]:
-        """Converts what has another size or another number of channels; see `Entries.read`."""
-        everything = list(range(len(self)))
-        if self.levels.shape[1:] == (channels, *resize.size):
-            return self.levels, everything, []
-        resize.check_original(*self.levels.shape[2:])
-        levels = torch.empty((len(self), channels, *resize.size), dtype=torch.uint8)
-        for position, original in enumerate(self.levels):
-            image = _to_pillow(original)
-            levels[position] = image_to_levels(image, channels=channels, resize=resize)
-        return levels, everything, []
-
-
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """What a source has."""
-
-    source: str
-    """The source as the user named it."""
-    classes: tuple[str, ...]
-    """Name of each label."""
-    splits: Mapping[str, Entries]
-    """Images by split, or all of them under `UNSPLIT`."""
-    native_size: tuple[int, int]
-    """Rows and columns where nobody asks for others."""
-    native_channels: int
-    """1 (grey) or 3 (RGB) where nobody asks for the other."""
-    left_out: tuple[str, ...] = ()
-    """What is there but is not used, each with the reason."""
-
-
 class Source(ABC):
     """Where images come from.  A new kind of source is a subclass with one method."""
 
@@ -202,27 +118,48 @@ class Source(ABC):
             DatasetError: If what is there does not have the source's layout.
         """
 
-    def load(self, options: LoadOptions | None = None) -> ImageDataset:
+    def load(
+        self, options: LoadOptions | None = None, *, record: SplitRecord | None = None
+    ) -> ImageDataset:
         """Reads the images.
+
+        Args:
+            options: What to make of them.
+            record: Splits to keep to, from `ImageDataset.record`: each file goes where it went
+                then, and files that are new or have changed are left out and told.  None:
+                splits are made by `options`.
 
         Raises:
             DatasetError: If the source cannot be listed or read, or breaks a promise of
-                `ImageDataset`.
+                `ImageDataset`, or none of the training files of the record is there.
         """
-        options = options or LoadOptions()
-        return _load(self.listing(), options)
+        options, listing = options or LoadOptions(), self.listing()
+        if record is None:
+            return _load(listing, _limited(_divided(listing, options), options), options)
+        return _load(*as_recorded(listing, record), options, given=record)
+
+    def changes(self, record: SplitRecord) -> SplitChanges:
+        """Finds how the files differ from those of a record, without decoding them.
+
+        Raises:
+            DatasetError: If the source cannot be listed.
+        """
+        listing = self.listing()
+        return record.compare(present_files(listing.splits.values(), record))
 
 
-def _load(listing: Listing, options: LoadOptions) -> ImageDataset:
-    channels = options.channels or listing.native_channels
-    resize = options.resize(listing.native_size)
+def _load(
+    listing: Listing,
+    divided: Mapping[str, Entries],
+    options: LoadOptions,
+    given: SplitRecord | None = None,
+) -> ImageDataset:
+    size, channels, decided = _form(listing, divided, options)
+    resize = options.resize(size)
     splits: dict[str, LabelledImages] = {}
+    digests: dict[str, str] = {}
     bad: list[BadFile] = []
-    for name, entries in _divided(listing, options).items():
-        if options.limit is not None:
-            entries = entries.select(  # noqa: PLW2901
-                stratified_subset(entries.labels, options.limit, options.seed)
-            )
+    for name, entries in divided.items():
         margin = options.crop_margin if name == "train" else 0
         larger = dataclasses.replace(
             resize, size=(resize.size[0] + margin, resize.size[1] + margin)
@@ -235,10 +172,109 @@ def _load(listing: Listing, options: LoadOptions) -> ImageDataset:
         splits[name] = LabelledImages(
             levels, entries.labels[kept], tuple(entries.names[i] for i in kept)
         )
+        digests.update(zip(entries.names, entries.digests(), strict=True))
     if bad and not options.skip_bad:
         raise bad_files_error(bad)
-    left_out = (*listing.left_out, *(str(file) for file in bad))
-    return ImageDataset(listing.source, listing.classes, splits, resize, left_out)
+    left_out = [*listing.left_out, *(str(file) for file in bad)]
+    if options.near_duplicates != "ignore" and given is None:
+        pairs = across_splits({name: images.levels for name, images in splits.items()})
+        if options.near_duplicates == "drop":
+            left_out += _drop(splits, pairs)
+        elif pairs:
+            _warn_of_near_duplicates(listing.source, splits, pairs)
+    used = {
+        name: {image: digests[image] for image in images.names} for name, images in splits.items()
+    }
+    chosen = {image for images in used.values() for image in images}
+    unused = (n for entries in listing.splits.values() for n in entries.names if n not in chosen)
+    return ImageDataset(
+        listing.source,
+        listing.classes,
+        splits,
+        resize,
+        tuple(left_out),
+        decided={**listing.decided, **decided},
+        record=SplitRecord(listing.source, listing.classes, used, tuple(unused)),
+    )
+
+
+def _form(
+    listing: Listing, divided: Mapping[str, Entries], options: LoadOptions
+) -> tuple[tuple[int, int], int, dict[str, str]]:
+    """Rows and columns, channels, and what of these was decided here and why."""
+    decided: dict[str, str] = {}
+    size, channels = options.image_size or listing.native_size, options.channels
+    channels = channels or listing.native_channels
+    if size is not None and channels is not None:
+        return size, channels, decided
+    kinds = {kind for entries in divided.values() for kind in entries.kinds()}
+    if size is None:
+        sizes = sorted({(rows, columns) for rows, columns, _ in kinds})
+        size, words = STUDY_SIZE, "no image can be opened"
+        if len(sizes) == 1 and max(sizes[0]) <= LARGEST_OWN_SIZE:
+            size, words = sizes[0], "the size of every image"
+        elif sizes:
+            words = "the study's size, because the images are " + _range_of(sizes)
+        decided["image_size"] = f"{size[0]} x {size[1]}, {words}"
+    if channels is None:
+        grey = bool(kinds) and all(kind[2] for kind in kinds)
+        channels = 1 if grey else 3
+        decided["channels"] = "1, every image is grey" if grey else "3, there are colour images"
+    return size, channels, decided
+
+
+def _range_of(sizes: Sequence[tuple[int, int]]) -> str:
+    smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    if len(sizes) == 1:
+        return f"{largest[0]} x {largest[1]}, above {LARGEST_OWN_SIZE}"
+    return f"from {smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]}"
+
+
+def _limited(splits: Mapping[str, Entries], options: LoadOptions) -> dict[str, Entries]:
+    if options.limit is None:
+        return dict(splits)
+    return {
+        name: entries.select(stratified_subset(entries.labels, options.limit, options.seed))
+        for name, entries in splits.items()
+    }
+
+
+def _drop(
+    splits: dict[str, LabelledImages], pairs: Sequence[tuple[str, int, str, int]]
+) -> list[str]:
+    """Removes the earlier image of each pair from its split; returns what was removed and why."""
+    reasons = {
+        (earlier, left): (
+            f"{splits[earlier].names[left]} ({earlier}): a near-duplicate of "
+            f"{splits[later].names[right]} ({later})"
+        )
+        for earlier, left, later, right in pairs
+    }
+    for split, images in list(splits.items()):
+        kept = [index for index in range(len(images)) if (split, index) not in reasons]
+        if len(kept) < len(images):
+            splits[split] = images.select(kept)
+    return list(reasons.values())
+
+
+def _warn_of_near_duplicates(
+    source: str,
+    splits: Mapping[str, LabelledImages],
+    pairs: Sequence[tuple[str, int, str, int]],
+) -> None:
+    different = [
+        f"{splits[earlier].names[left]} ({earlier}) ~ {splits[later].names[right]} ({later})"
+        for earlier, left, later, right in pairs
+        if not torch.equal(splits[earlier].levels[left], splits[later].levels[right])
+    ]
+    if different:  # equal ones are told by `ImageDataset`
+        warnings.warn(
+            f"{source}: images of different splits are nearly the same (saved again, another "
+            "size, mirrored), which flatters what is measured on them; near_duplicates='drop' "
+            f"leaves them out of training: {enumerate_offenders(different)}",
+            DatasetWarning,
+            stacklevel=5,  # the caller of load_dataset
+        )
 
 
 def _divided(listing: Listing, options: LoadOptions) -> dict[str, Entries]:
@@ -262,32 +298,3 @@ def _without_test(fractions: Mapping[str, float] | None) -> Mapping[str, float]:
         return HOLD_OUT_FRACTIONS
     total = fractions["train"] + fractions["validation"]
     return {name: fractions[name] / total for name in ("train", "validation")}
-
-
-def _to_pillow(levels: Tensor) -> Image.Image:
-    pixels = np.ascontiguousarray(levels.permute(1, 2, 0).numpy())
-    return Image.fromarray(pixels[:, :, 0] if levels.shape[0] == 1 else pixels)
-
-
-def named(origin: str, count: int) -> tuple[str, ...]:
-    """Names images that have no names of their own: origin/0, origin/1, ..."""
-    return tuple(f"{origin}/{position}" for position in range(count))
-
-
-def numbered(source: Path, highest: int) -> tuple[str, ...]:
-    """Names of classes that have only numbers: "0" up to the highest label.
-
-    Raises:
-        DatasetError: If no label is 0 or more, or the labels are too large for class numbers.
-    """
-    if not 0 <= highest < LARGEST_CLASS_COUNT:
-        raise DatasetError(
-            f"{source}: the highest label is {highest}; training needs labels 0..K-1, with K at "
-            f"most {LARGEST_CLASS_COUNT}"
-        )
-    return tuple(str(label) for label in range(highest + 1))
-
-
-def labels_tensor(labels: Sequence[int]) -> Tensor:
-    """Returns labels as int64 (N,)."""
-    return torch.tensor(labels, dtype=torch.int64)

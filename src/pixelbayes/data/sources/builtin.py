@@ -22,8 +22,9 @@ from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
 from pixelbayes.data.images import UNLABELLED
-from pixelbayes.data.sources.base import UNSPLIT, ArrayEntries, Listing, Source, named
+from pixelbayes.data.sources.base import Source
 from pixelbayes.data.sources.downloads import cache_folder, fetch, tree_digest
+from pixelbayes.data.sources.entries import UNSPLIT, ArrayEntries, Listing, named
 from pixelbayes.data.sources.tables import entries_of, read_rows
 
 __all__ = ["Cifar10Source", "Cpen455Source", "DigitsSource"]

@@ -13,6 +13,7 @@ from pixelbayes.data.errors import DatasetError
 __all__ = ["cache_folder", "fetch", "tree_digest"]
 
 CACHE_VARIABLE = "PIXELBAYES_CACHE"
+CAUSE = 200  # characters of what the system said; urllib3 nests its errors three deep
 
 
 def cache_folder() -> Path:
@@ -45,8 +46,9 @@ def fetch(url: str, *, known_hash: str | None, file_name: str, folder: Path) -> 
         )
     except Exception as error:  # pooch passes on what requests, urllib3 and the system raise
         raise DatasetError(
-            f"could not download {url} to {folder}: {error}. Without a network, get the file on "
-            "another machine, unpack it, and pass its folder with --data-dir"
+            f"could not download {url} to {folder}. Without a network, get the file on another "
+            "machine, unpack it, and pass its folder with --data-dir. The cause: "
+            + str(error)[:CAUSE]
         ) from error
     finally:
         logger.setLevel(level)

@@ -5,29 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
-from pixelbayes.data.files import find_images
+from pixelbayes.data.finding import count_files, find_images, is_set_aside, refuse_unreadable
 from pixelbayes.data.images import UNLABELLED
-from pixelbayes.data.sources.base import UNSPLIT, FileEntries, Listing, Source, labels_tensor
+from pixelbayes.data.naming import canonical_name, composed
+from pixelbayes.data.sources.base import Source
+from pixelbayes.data.sources.entries import UNSPLIT, FileEntries, Listing, labels_tensor
 
-__all__ = ["FOLDER_NAMES", "NATIVE_SIZE", "FolderSource"]
+__all__ = ["SPLIT_NAMES", "FolderSource"]
 
-NATIVE_SIZE = (32, 32)  # rows and columns of the study's images
-FOLDER_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
+    "training": "train",
     "validation": "validation",
     "val": "validation",
     "valid": "validation",
     "test": "test",
+    "testing": "test",
 }
-"""Folder names that mean a split, and the split that they mean."""
+"""Names of folders, and words in tables, that mean a split, in lower case."""
 LAYOUT = "one sub-folder of images for each class, or train/, validation/ and test/ with such"
 
 
 class FolderSource(Source):
     """A folder with one sub-folder for each class, or with splits that have them.
 
-    Class names are the folder names, sorted.  A test folder without sub-folders holds
-    unlabelled images.
+    Class names are the names of the folders that have images, sorted.  A test folder without
+    classes holds unlabelled images.  What is not used is told in `ImageDataset.left_out`.
 
     Args:
         path: The folder.
@@ -41,66 +44,105 @@ class FolderSource(Source):
         if not self.path.is_dir():
             raise DatasetError(f"{self.path} is not a folder; pass a folder that has {LAYOUT}")
         folders = self._splits()
-        classes = self._classes(folders.get("train", self.path))
-        left_out: list[str] = []
+        left_out = self._beside(folders) if folders else []
+        images: dict[str, list[Path]] = {}
+        for split, folder in (folders or {UNSPLIT: self.path}).items():
+            found = find_images(folder)
+            images[split] = found.images
+            filled = {path.relative_to(folder).parts[0] for path in found.images}
+            left_out += [str(file) for file in found.left_out]
+            left_out += [
+                f"{sub}: a folder without images, so no class"
+                for sub in _subfolders(folder)
+                if sub.name not in filled
+            ]
+        home = folders.get("train", self.path)
+        learned = images["train" if folders else UNSPLIT]
+        classes = tuple(sorted({_class_of(path, home) for path in learned} - {""}))
+        if not classes:
+            raise DatasetError(
+                f"{home} has no sub-folders with images; pass a folder that has {LAYOUT}"
+            )
         splits = {
-            split: self._entries(folder, split, classes, left_out)
-            for split, folder in (folders or {UNSPLIT: self.path}).items()
+            split: self._entries(paths, folders.get(split, self.path), split, classes, left_out)
+            for split, paths in images.items()
         }
-        return Listing(
-            f"folder:{self.path}", classes, splits, NATIVE_SIZE, 3, left_out=tuple(left_out)
-        )
+        return Listing(f"folder:{self.path}", classes, splits, left_out=tuple(left_out))
 
     def _splits(self) -> dict[str, Path]:
         """Folder of each split; empty where the folder has classes only."""
-        if not (self.path / "train").is_dir():
-            return {}
         splits: dict[str, Path] = {}
-        for name, split in FOLDER_NAMES.items():
-            folder = self.path / name
-            if folder.is_dir():
+        for name, split in SPLIT_NAMES.items():
+            for folder in _subfolders(self.path):
+                if folder.name.lower() != name:
+                    continue
                 if split in splits:
                     raise DatasetError(
-                        f"{self.path} has both {splits[split].name}/ and {name}/ for the {split} "
-                        "images; keep one of them"
+                        f"{self.path} has both {splits[split].name}/ and {folder.name}/ for the "
+                        f"{split} images; keep one of them"
                     )
                 splits[split] = folder
-        return splits
+        return splits if "train" in splits else {}
 
-    def _classes(self, folder: Path) -> tuple[str, ...]:
-        classes = tuple(sub.name for sub in _subfolders(folder))
-        if not classes:
-            raise DatasetError(f"{folder} has no sub-folders; pass a folder that has {LAYOUT}")
-        return classes
+    def _beside(self, folders: dict[str, Path]) -> list[str]:
+        """What stands beside the folders of the splits, where nobody looks for images."""
+        beside = sorted(path for path in self.path.iterdir() if path not in folders.values())
+        return [
+            f"{path}: not in the folder of a split"
+            + (f", with {count_files(path)} files" if path.is_dir() else "")
+            for path in beside
+        ]
 
     def _entries(
-        self, folder: Path, split: str, classes: tuple[str, ...], left_out: list[str]
+        self,
+        images: list[Path],
+        folder: Path,
+        split: str,
+        classes: tuple[str, ...],
+        left_out: list[str],
     ) -> FileEntries:
-        images, others = find_images(folder)
-        left_out += [f"{file}: not an image by its suffix" for file in others]
-        unlabelled = split == "test" and not _subfolders(folder)
-        paths, labels, unknown = [], [], []
+        unlabelled = split == "test" and not any(_class_of(path, folder) for path in images)
+        label_of = {name: label for label, name in enumerate(classes)}
+        paths: dict[str, Path] = {}
+        labels, unknown, twins = [], [], []
         for path in images:
-            inside = path.relative_to(folder).parts
-            if unlabelled:
-                labels.append(UNLABELLED)
-            elif len(inside) == 1:
-                left_out.append(f"{path}: not in the folder of a class")
-                continue
-            elif inside[0] in classes:
-                labels.append(classes.index(inside[0]))
-            else:
-                unknown.append(str(path))
-                continue
-            paths.append(path)
+            name, label = _class_of(path, folder), UNLABELLED
+            if not unlabelled:
+                if not name:
+                    left_out.append(f"{path}: not in the folder of a class")
+                    continue
+                if name not in label_of:
+                    unknown.append(str(path))
+                    continue
+                label = label_of[name]
+            canonical = canonical_name(path.relative_to(self.path))
+            if paths.setdefault(canonical, path) is not path:
+                twins.append(f"{path} and {paths[canonical]}")
+            labels.append(label)
         if unknown:
             raise DatasetError(
                 f"{folder} has classes that the training images do not have "
                 f"({', '.join(classes)}): {enumerate_offenders(unknown)}"
             )
-        names = tuple(path.relative_to(self.path).as_posix() for path in paths)
-        return FileEntries(names, labels_tensor(labels), tuple(paths))
+        if twins:
+            raise DatasetError(
+                f"{folder} has files whose names differ only in the way that Unicode writes them; "
+                f"rename one of each: {enumerate_offenders(twins)}"
+            )
+        return FileEntries(tuple(paths), labels_tensor(labels), tuple(paths.values()))
+
+
+def _class_of(path: Path, folder: Path) -> str:
+    """Canonical name of the class folder that a file is in; empty where it is in none."""
+    inside = path.relative_to(folder).parts
+    return composed(inside[0]) if len(inside) > 1 else ""
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith("."))
+    try:
+        subfolders = [
+            sub for sub in folder.iterdir() if sub.is_dir() and not is_set_aside(sub.name)
+        ]
+    except OSError as error:
+        refuse_unreadable(error)
+    return sorted(subfolders, key=lambda sub: composed(sub.name))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.images import ImageDataset
+from pixelbayes.data.records import SplitRecord
 from pixelbayes.data.sources.archives import NpzSource
 from pixelbayes.data.sources.base import LoadOptions, Source
 from pixelbayes.data.sources.builtin import Cifar10Source, Cpen455Source, DigitsSource
@@ -69,6 +70,8 @@ def load_dataset(
     seed: int = 0,
     skip_bad: bool = False,
     limit: int | None = None,
+    near_duplicates: str = "tell",
+    record: SplitRecord | None = None,
 ) -> ImageDataset:
     """Loads a data set.
 
@@ -90,6 +93,10 @@ def load_dataset(
         seed: Decides every split and every choice of images.
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split, in the proportions of the classes.
+        near_duplicates: Of images of different splits: tell (a warning), drop (leave them out of
+            the training split, or of validation where the other is a test image), or ignore.
+        record: Splits to keep to, such as `ImageDataset.record` of an earlier load; seed,
+            fractions and limit then decide nothing.
 
     Raises:
         DatasetError: If there is no such source, or its images cannot be used.
@@ -105,8 +112,9 @@ def load_dataset(
         seed=seed,
         skip_bad=skip_bad,
         limit=limit,
+        near_duplicates=near_duplicates,
     )
-    return open_source(spec, data_dir=data_dir).load(options)
+    return open_source(spec, data_dir=data_dir).load(options, record=record)
 
 
 def _unknown(spec: str) -> str:

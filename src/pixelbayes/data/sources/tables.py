@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import csv
-import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
+from pixelbayes.data.finding import IMAGE_SUFFIXES
 from pixelbayes.data.images import UNLABELLED
-from pixelbayes.data.sources.base import (
+from pixelbayes.data.naming import canonical_label, canonical_name
+from pixelbayes.data.sources.base import Source
+from pixelbayes.data.sources.entries import (
     UNSPLIT,
     FileEntries,
     Listing,
-    Source,
     labels_tensor,
     numbered,
 )
-from pixelbayes.data.sources.folders import FOLDER_NAMES, NATIVE_SIZE
+from pixelbayes.data.sources.folders import SPLIT_NAMES
 
-__all__ = ["CsvSource", "Row", "entries_of", "read_rows"]
+__all__ = ["CsvSource", "Row", "entries_of", "read_rows", "read_table"]
 
-COLUMNS = ["path", "label", "split"]
-WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+# What a header may call each column, in lower case; the first of each is the usual one.
+PATH_NAMES = (
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path",
+    "image_name", "img",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "class", "target", "category", "class_name", "class_id", "label_name", "classes",
+)  # fmt: skip
+SPLIT_COLUMNS = ("split", "set", "subset", "partition")
+COLUMNS = ("path", "label", "split")
+MISSING = ("nan", "<na>", "nat")
+"""How table programs write a value that is not there."""
+BACKSLASH = "\\"
 
 
 @dataclass(frozen=True)
@@ -33,19 +46,31 @@ class Row:
     line: int
     """Line in the file, from 1."""
     path: str
-    """The image, relative to the table."""
+    """Canonical name of the image, relative to the table."""
     label: str
-    """Name or number of the class; -1 is unlabelled."""
+    """Name or number of the class in its one spelling; -1 is unlabelled."""
     split: str = ""
     """Name of the split, or nothing where the table does not say."""
+    written: str = ""
+    """The path as the table has it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The lines of a table and how its columns were understood."""
+
+    rows: tuple[Row, ...]
+    decided: dict[str, str]
 
 
 class CsvSource(Source):
     """A table of image files.
 
     The columns are path, label and, if wanted, split (train, validation or test).  A first line
-    with just these words is a header.  Paths are relative to the table.  Labels are the numbers
-    0..K-1 or the names of classes; -1 marks a test image without label.
+    with these words, or others that are usual for them (filename, class, ...), is a header: it
+    decides the order, and other columns are not used.  Without one, the column with the suffixes
+    of images has the paths.  Paths are relative to the table, with slashes or backslashes.
+    Labels are the numbers 0..K-1 or the names of classes; -1 marks a test image without label.
 
     Args:
         path: The CSV file.
@@ -56,13 +81,14 @@ class CsvSource(Source):
 
     def listing(self) -> Listing:
         """Lists the images; see `Source.listing`."""
-        rows = read_rows(self.path)
+        table = read_table(self.path)
+        rows = table.rows
         _refuse(self.path, "list an image a second time", _repeated(rows))
         classes, label_of = _classes(self.path, rows)
         groups: dict[str, list[Row]] = {}
         unknown = []
         for row in rows:
-            split = FOLDER_NAMES.get(row.split.lower()) if row.split else UNSPLIT
+            split = SPLIT_NAMES.get(row.split.lower()) if row.split else UNSPLIT
             if split is None:
                 unknown.append(f"line {row.line} ({row.split})")
             else:
@@ -81,20 +107,81 @@ class CsvSource(Source):
             split: entries_of(members, self.path.parent, [label_of[row.label] for row in members])
             for split, members in groups.items()
         }
-        return Listing(f"csv:{self.path}", classes, splits, NATIVE_SIZE, 3)
+        return Listing(f"csv:{self.path}", classes, splits, decided=table.decided)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """Reads the lines of a table; see `read_table`."""
+    return read_table(path).rows
+
+
+def read_table(path: Path) -> Table:
     """Reads a table of images.
 
     Raises:
         DatasetError: If the file is missing, is not text, has no rows, or a line does not have
             the columns path, label and, if the first line has it, split.
     """
+    lines = _read_lines(path)
+    columns = _columns_of_header(path, lines[0][1]) if lines else None
+    decided: dict[str, str] = {}
+    width = 2
+    if columns is not None:
+        names = lines.pop(0)[1]
+        width = len(names)
+        unused = [name or f"number {i + 1}" for i, name in enumerate(names) if i not in columns]
+        if [name.lower() for name in names] != list(COLUMNS[:width]):
+            decided["columns"] = ", ".join(
+                f"{meaning}: {names[i]}" for meaning, i in zip(COLUMNS, columns, strict=False)
+            ) + (f"; not used: {', '.join(unused)}" if unused else "")
+    if not lines:
+        raise DatasetError(f"{path} lists no images; its lines are path,label[,split]")
+    if columns is None:
+        width = len(lines[0][1]) if len(lines[0][1]) > 2 else 2
+        columns, words = _columns_of_content(path, lines, width)
+        if words:
+            decided["columns"] = words
+    malformed = [
+        f"line {number} ({','.join(cells)})"
+        for number, cells in lines
+        if len(cells) != width or not all(cells[i] for i in columns)
+    ]
+    shape = f"{width} columns" + (f" {','.join(COLUMNS[:width])}" if width == len(columns) else "")
+    _refuse(path, f"do not have the {shape}", malformed)
+    rows = []
+    for number, cells in lines:
+        written, label = cells[columns[0]], cells[columns[1]]
+        split = cells[columns[2]] if len(columns) > 2 else ""
+        name = _name(written, path.parent)
+        rows.append(Row(number, name, canonical_label(label), split, written))
+    missing = [f"line {row.line} ({row.label})" for row in rows if row.label.lower() in MISSING]
+    _refuse(
+        path,
+        "have no label; write -1 for a test image without one, and another name for a class that "
+        "is called so",
+        missing,
+    )
+    return Table(tuple(rows), decided)
+
+
+def entries_of(rows: Sequence[Row], folder: Path, labels: Sequence[int]) -> FileEntries:
+    """Returns the files of these rows, with paths relative to `folder`."""
+    return FileEntries(
+        tuple(row.path for row in rows),
+        labels_tensor(labels),
+        tuple(_located(row.written or row.path, folder) for row in rows),
+    )
+
+
+def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Number and cells of each line that is not empty."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: spreadsheets add a mark
-            reader = csv.reader(file, strict=True)
-            lines = [
+            first = file.readline()
+            file.seek(0)
+            delimiter = next((mark for mark in ",;\t" if mark in first), ",")
+            reader = csv.reader(file, strict=True, delimiter=delimiter)
+            return [
                 (reader.line_num, [cell.strip() for cell in cells])
                 for cells in reader
                 if any(cell.strip() for cell in cells)
@@ -106,34 +193,84 @@ def read_rows(path: Path) -> list[Row]:
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} is not a CSV file in UTF-8: {error}") from error
-    if lines and [cell.lower() for cell in lines[0][1]] in (COLUMNS, COLUMNS[:2]):
-        width = len(lines.pop(0)[1])
-    else:
-        width = len(lines[0][1]) if lines and len(lines[0][1]) in (2, 3) else 2
-    if not lines:
-        raise DatasetError(f"{path} lists no images; its lines are path,label[,split]")
-    malformed = [
-        f"line {number} ({','.join(cells)})"
-        for number, cells in lines
-        if len(cells) != width or not all(cells)
+
+
+def _columns_of_header(path: Path, cells: Sequence[str]) -> list[int] | None:
+    """Positions of path, label and, if there, split; None where the line is no header."""
+    lowered = [cell.lower() for cell in cells]
+    columns = []
+    for names in (PATH_NAMES, LABEL_NAMES, SPLIT_COLUMNS):
+        found = [index for index, cell in enumerate(lowered) if cell in names]
+        usual = [index for index in found if lowered[index] == names[0]]
+        columns.append(usual if len(usual) == 1 else found)
+    if not columns[0] or not columns[1]:
+        return None
+    doubtful = [", ".join(cells[i] for i in found) for found in columns if len(found) > 1]
+    if doubtful:
+        raise DatasetError(
+            f"{path}: more than one column may be meant by the header ({'; '.join(doubtful)}); "
+            "call the ones to use path, label and split, and the others something else"
+        )
+    return [found[0] for found in columns if found]
+
+
+def _columns_of_content(
+    path: Path, lines: Sequence[tuple[int, list[str]]], width: int
+) -> tuple[list[int], str]:
+    """Positions of path, label and split of a table without header, and what was decided."""
+    full = [cells for _, cells in lines if len(cells) == width]
+    images = [
+        index
+        for index in range(width)
+        if full and all(cells[index].lower().endswith(IMAGE_SUFFIXES) for cells in full)
     ]
-    _refuse(path, f"do not have the {width} columns {','.join(COLUMNS[:width])}", malformed)
-    return [Row(number, *cells) for number, cells in lines]
-
-
-def entries_of(rows: Sequence[Row], folder: Path, labels: Sequence[int]) -> FileEntries:
-    """Returns the files of these rows, with paths relative to `folder`."""
-    return FileEntries(
-        tuple(row.path for row in rows),
-        labels_tensor(labels),
-        tuple(folder / row.path for row in rows),
+    if images in ([0], []) and width <= len(COLUMNS):
+        rest = [cells for cells in full[1:] if cells[0].lower().endswith(IMAGE_SUFFIXES)]
+        if not images and rest and len(rest) == len(full) - 1:  # all lines but the first
+            raise DatasetError(
+                f"{path}: line {lines[0][0]} ({','.join(full[0])}) names no image; if it is a "
+                "header, call its columns path, label and, if there, split"
+            )
+        return list(range(width)), ""
+    if images == [1] and width == 2:
+        return [1, 0], "label, path, because the second column names images"
+    if images == [1] and width == 3 and _counts_lines(full):
+        return [1, 2], "path, label; not used: the first, which numbers the lines"
+    raise DatasetError(
+        f"{path} has {width} columns and no header that says what they are; write "
+        "path,label[,split] and names for the others into a first line"
     )
+
+
+def _counts_lines(lines: Sequence[Sequence[str]]) -> bool:
+    return any(
+        [cells[0] for cells in lines] == [str(number + start) for number in range(len(lines))]
+        for start in (0, 1)
+    )
+
+
+def _name(written: str, folder: Path) -> str:
+    path = _located(written, folder)
+    return canonical_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _located(written: str, folder: Path) -> Path:
+    """The file that a path in a table means, however a system writes slashes and accents."""
+    slashes = written.replace(BACKSLASH, "/")
+    spellings = [written, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))]
+    for spelling in dict.fromkeys(spellings):
+        if (folder / spelling).exists():
+            return folder / spelling
+    return folder / slashes
 
 
 def _classes(path: Path, rows: Sequence[Row]) -> tuple[tuple[str, ...], dict[str, int]]:
     """Names of the classes, and the label of each text in the label column."""
     texts = {row.label for row in rows}
-    numbers = {text: int(text) for text in texts if WHOLE_NUMBER.fullmatch(text)}
+    numbers = {text: int(text) for text in texts if text.lstrip("-").isdecimal()}
+    if len(numbers) < len(texts) and all(_is_number(text) for text in texts):
+        broken = [f"line {row.line} ({row.label})" for row in rows if row.label not in numbers]
+        _refuse(path, "have a label that is a number but not a whole one", broken)
     if len(numbers) < len(texts):  # at least one label is a name, so all are
         names = sorted(texts - {str(UNLABELLED)})
         label_of = {name: label for label, name in enumerate(names)}
@@ -141,6 +278,14 @@ def _classes(path: Path, rows: Sequence[Row]) -> tuple[tuple[str, ...], dict[str
     negative = [f"line {row.line} ({row.label})" for row in rows if numbers[row.label] < UNLABELLED]
     _refuse(path, "have a label below -1", negative)
     return numbered(path, max(numbers.values())), numbers
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _repeated(rows: Sequence[Row]) -> list[str]:

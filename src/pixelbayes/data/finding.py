@@ -1,0 +1,172 @@
+"""Which files of a folder are images, and what is left out of it, each with its reason.
+
+Images are recognised by suffix, or else by content.  What a system or a photo program puts
+beside them (thumbnails, bins, previews in an archive) is left out, because a thumbnail in
+the test set of a photograph in the training set is a leak that no number shows.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pixelbayes.data.errors import DatasetError
+from pixelbayes.data.naming import canonical_name, composed, name_order
+from pixelbayes.data.pixels import open_image
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "BadFile",
+    "FoundImages",
+    "count_files",
+    "find_images",
+    "is_set_aside",
+    "refuse_unreadable",
+]
+
+IMAGE_SUFFIXES = (
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+# Written by Synology, QNAP, macOS, Windows, Linux file systems and Python, in lower case.
+SYSTEM_FOLDERS = {
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "@eadir",
+    "@recently-snapshot",
+    "@recycle",
+    "@tmp",
+    "__macosx",
+    "__pycache__",
+    "lost+found",
+    "recycler",
+    "system volume information",
+    "thumbnails",
+}
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that was left out, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """What a folder has, in the order of canonical names."""
+
+    images: list[Path]
+    left_out: list[BadFile]
+    """Files and folders that are not used."""
+
+
+def find_images(path: str | Path) -> FoundImages:
+    """Finds the image files of a folder and of the folders in it.
+
+    Left out, and told: hidden files and folders (a name that starts with a dot), folders that
+    systems and photo programs make, and files that are no images by suffix nor by content.
+
+    Args:
+        path: A folder, or a single image file.
+
+    Raises:
+        DatasetError: If the path does not exist, is a file that is no image, or has a folder
+            that cannot be read.
+    """
+    path = Path(path)
+    if path.is_file():
+        if not _is_image(path):
+            raise DatasetError(
+                f"{path} is not an image file; accepted suffixes: {', '.join(IMAGE_SUFFIXES)}"
+            )
+        return FoundImages([path], [])
+    if not path.is_dir():
+        raise DatasetError(
+            f"{path} does not exist; pass an image file or a folder of images "
+            f"(relative paths start at {Path.cwd()})"
+        )
+    images: list[Path] = []
+    left_out: list[BadFile] = []
+    seen: set[str] = set()  # a link may lead back to a folder above it
+    for folder, subfolders, files in os.walk(path, followlinks=True, onerror=refuse_unreadable):
+        if (real := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            left_out.append(BadFile(Path(folder), "a link to a folder that is read already"))
+            continue
+        seen.add(real)
+        for name in subfolders:
+            if is_set_aside(name):
+                left_out.append(BadFile(Path(folder, name), _why_set_aside(Path(folder, name))))
+        # In one order on every system, so that the same link wins.
+        subfolders[:] = sorted((n for n in subfolders if not is_set_aside(n)), key=composed)
+        for name in files:
+            file = Path(folder, name)
+            if name.startswith("."):
+                left_out.append(BadFile(file, "hidden"))
+            elif _is_image(file):
+                images.append(file)
+            else:
+                left_out.append(BadFile(file, "not an image by its suffix or its content"))
+    return FoundImages(
+        sorted(images, key=lambda file: name_order(canonical_name(file.relative_to(path)))),
+        sorted(left_out, key=lambda file: name_order(canonical_name(file.path.relative_to(path)))),
+    )
+
+
+def is_set_aside(folder: str) -> bool:
+    """Whether a folder of this name holds nothing that its owner put there."""
+    return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
+
+
+def count_files(folder: Path) -> int:
+    """Number of files in a folder and the folders in it."""
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _why_set_aside(folder: Path) -> str:
+    kind = "hidden" if folder.name.startswith(".") else "made by a system or a photo program"
+    return f"a folder {kind}, with {count_files(folder)} files"
+
+
+def refuse_unreadable(error: OSError) -> NoReturn:
+    """Says that a folder cannot be read.
+
+    Raises:
+        DatasetError: Always.
+    """
+    raise DatasetError(
+        f"the folder {error.filename} cannot be read: {error.strerror}; make it readable or move "
+        "it away"
+    ) from error
+
+
+def _is_image(path: Path) -> bool:
+    if path.exists() and not path.is_file():  # a pipe would never end
+        return False
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        open_image(path).close()
+    except Exception:  # Pillow raises almost any type on what is no image
+        return False
+    return True

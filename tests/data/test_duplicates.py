@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from pixelbayes.data import DatasetError, DatasetWarning, load_dataset
+from pixelbayes.data.duplicates import fingerprints, near_duplicates
+
+
+def scene(seed: int, size: int = 96) -> Image.Image:
+    """Smooth noise: like a photograph, coarse forms in colours."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def levels(*images: Image.Image, side: int = 32) -> torch.Tensor:
+    small = [np.array(image.resize((side, side), Image.Resampling.BILINEAR)) for image in images]
+    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
+
+
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "saved again": lambda image: jpeg(image, 40),
+    "half the size": lambda image: image.resize((48, 48), Image.Resampling.BICUBIC),
+    "twice the size": lambda image: jpeg(image.resize((192, 192), Image.Resampling.LANCZOS), 80),
+    "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "mirrored and saved": lambda i: jpeg(i.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 60),
+    "a little brighter": lambda image: image.point(lambda v: min(255, round(1.1 * v))),
+    "a little blurred": lambda image: image.filter(ImageFilter.GaussianBlur(1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(change: str) -> None:
+    originals = [scene(seed) for seed in range(40)]
+    copies = [CHANGES[change](image) for image in originals[:20]]
+    others = [scene(seed) for seed in range(100, 140)]
+    found = near_duplicates(levels(*originals), levels(*others, *copies))
+    assert found == [(position, 40 + position) for position in range(20)]
+
+
+def test_flat_images_are_not_alike() -> None:
+    flat = torch.full((3, 3, 32, 32), 200, dtype=torch.uint8)
+    assert near_duplicates(flat, flat) == []
+
+
+def test_small_images_are_not_compared() -> None:
+    small = levels(scene(0), side=15)
+    assert near_duplicates(small, small) == []
+    with pytest.raises(DatasetError, match="15 x 15 are too small"):
+        fingerprints(small)
+
+
+def test_grey_and_another_size_are_compared() -> None:
+    image = scene(1).convert("L").convert("RGB")
+    large, small = levels(image, side=36)[:, :1], levels(image, side=32)[:, :1]
+    assert near_duplicates(large, small) == [(0, 0)]
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """A test photograph is the mirror image of a training photograph."""
+    for split, start in (("train", 0), ("val", 10), ("test", 20)):
+        for name, offset in (("cat", 0), ("dog", 5)):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(3):
+                scene(start + offset + number).save(tmp_path / split / name / f"{number}.png")
+    mirror = scene(0).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirror.save(tmp_path / "test" / "cat" / "leak.png")
+    return tmp_path
+
+
+def test_a_leak_is_told(leaking: Path) -> None:
+    with pytest.warns(DatasetWarning, match=r"train/cat/0\.png \(train\) ~ test/cat/leak\.png"):
+        load_dataset(f"folder:{leaking}")
+
+
+def test_a_leak_can_be_kept_on_the_side_of_the_test(leaking: Path) -> None:
+    pets = load_dataset(f"folder:{leaking}", near_duplicates="drop")
+    assert "train/cat/0.png" not in pets.split("train").names
+    assert "test/cat/leak.png" in pets.split("test").names
+    assert pets.left_out == (
+        "train/cat/0.png (train): a near-duplicate of test/cat/leak.png (test)",
+    )
+    assert pets.record is not None
+    assert pets.record.unused == ("train/cat/0.png",)
+
+
+def test_a_leak_can_be_accepted(leaking: Path) -> None:
+    assert len(load_dataset(f"folder:{leaking}", near_duplicates="ignore").split("train")) == 6
+
+
+def test_an_unknown_wish_is_answered_with_the_known_ones(leaking: Path) -> None:
+    with pytest.raises(DatasetError, match="'keep'; choose one of: tell, drop, ignore"):
+        load_dataset(f"folder:{leaking}", near_duplicates="keep")
