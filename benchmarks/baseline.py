@@ -21,10 +21,10 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig
 from pixelbayes.core.blocks import GatedResidual
+from pixelbayes.core.config import STAGES
 from pixelbayes.core.fusion import GatedFusion
 from pixelbayes.core.layers import WeightNormConv2d
 from pixelbayes.core.likelihood import parameters_per_component, to_axis
-from pixelbayes.core.network import STAGES
 
 __all__ = ["PlainPixelCNN"]
 

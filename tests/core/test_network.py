@@ -16,7 +16,7 @@ def subclasses(cls: type) -> set[type]:
 
 
 def test_every_fusion_class_has_a_name_and_so_stands_in_the_parametrised_tests():
-    named = {type(make_fusion(n, classes=2, embedding=2, features=2, blocks=2)) for n in FUSIONS}
+    named = {type(make_fusion(n, classes=2, embedding=2, features=(2, 2))) for n in FUSIONS}
     public = {cls for cls in subclasses(Fusion) if not cls.__name__.startswith("_")} - {Fusion}
     assert named == public
 
@@ -77,6 +77,60 @@ def test_each_label_in_one_pass_equals_a_loop_over_labels(
     crossed = network.for_each_label(levels, labels).log_prob(levels.repeat_interleave(3, 0))
     looped = [network(levels, label.expand(4)).log_prob(levels) for label in labels]
     torch.testing.assert_close(crossed.view(4, 3), torch.stack(looped, 1), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("fusion", sorted(set(FUSIONS) - {"none"}))
+def test_each_label_under_the_view_of_each_image_equals_a_loop(tiny_network, random_levels, fusion):
+    network = tiny_network(fusion=fusion, views=2)
+    levels, labels = random_levels(4, network.config), torch.tensor([2, 0, 1])
+    views = torch.tensor([0, 1, 1, 0])
+    crossed = network.for_each_label(levels, labels, views).log_prob(levels.repeat_interleave(3, 0))
+    looped = [network(levels, label.expand(4), views).log_prob(levels) for label in labels]
+    torch.testing.assert_close(crossed.view(4, 3), torch.stack(looped, 1), rtol=1e-12, atol=0)
+    alone = [
+        network(levels[i : i + 1], labels[:1], int(views[i])).log_prob(levels[i : i + 1])
+        for i in range(4)
+    ]
+    torch.testing.assert_close(torch.cat(alone), looped[0], rtol=1e-12, atol=0)
+    assert not looped[0].allclose(network(levels, labels[:1].expand(4)).log_prob(levels))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_one_view_is_the_network_without_views(fusion):
+    names = [
+        set(
+            PixelCNN(
+                PixelCNNConfig(
+                    classes=3,
+                    image_size=(8, 8),
+                    features=4,
+                    blocks_per_stage=1,
+                    fusion=fusion,
+                    views=views,
+                )
+            ).state_dict()
+        )
+        for views in (1, 1 + (fusion != "none"))
+    ]
+    assert not any(name.endswith("embedding.views") for name in names[0])
+    assert all(name.endswith("embedding.views") for name in names[1] - names[0])
+
+
+def test_a_network_of_two_views_starts_with_both_alike(random_levels):
+    config = PixelCNNConfig(
+        classes=3, image_size=(8, 8), features=4, blocks_per_stage=1, views=2, fusion="joint"
+    )
+    network, levels = PixelCNN(config).eval(), random_levels(2, config)
+    labels = torch.tensor([0, 1])
+    assert torch.equal(
+        network(levels, labels, 0).log_prob(levels), network(levels, labels, 1).log_prob(levels)
+    )
+
+
+def test_a_view_that_the_network_does_not_know_is_refused(tiny_network, random_levels):
+    network = tiny_network(views=1)
+    with pytest.raises(ValueError, match=r"this model has 1 view\(s\), got number 1"):
+        network(random_levels(1, network.config), torch.tensor([0]), 1)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -183,6 +237,8 @@ def test_initialisation_from_data_already_predicts_pixels(channels):
         ({"fusion": "flim"}, "choose one of: none, early"),
         ({"channels": 4}, "1 .grey. or 3"),
         ({"image_size": (7, 32)}, "at least 8"),
+        ({"views": 3}, r"views is a number in 1\.\.2"),
+        ({"views": 2, "fusion": "none"}, "several views need a fusion"),
         ({"features": 0}, "features is a positive whole number"),
     ],
 )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.conditioning import BlockConditioning
 from pixelbayes.core.layers import (
     Carry,
     DownRightShiftedConv2d,

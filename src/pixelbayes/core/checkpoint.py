@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from pixelbayes.core import storage
-from pixelbayes.core.network import PixelCNN, PixelCNNConfig
+from pixelbayes.core.config import PixelCNNConfig
+from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.storage import DESCRIPTION, WEIGHTS, CheckpointError, Metadata
 
 __all__ = [

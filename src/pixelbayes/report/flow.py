@@ -16,7 +16,7 @@ from torch import nn
 
 from pixelbayes.core import PixelCNN
 from pixelbayes.core.blocks import Stream, TwoStreamBlock
-from pixelbayes.core.fusion import BlockConditioning, Conditioning
+from pixelbayes.core.conditioning import BlockConditioning, Conditioning
 from pixelbayes.core.network import ResolutionChange
 
 __all__ = ["ENTRY", "Flow", "Place", "Step", "trace"]

@@ -89,7 +89,8 @@ class MaximumLikelihood(TrainingObjective):
     def forward(self, model: nn.Module, batch: Batch, progress: float = 1.0) -> Loss:
         """See `TrainingObjective`; the model is a `PixelCNN`."""
         assert isinstance(model, PixelCNN)
-        log_prob = model(batch.levels, batch.labels).log_prob(batch.levels) * batch.weights
+        log_prob = model(batch.levels, batch.labels, batch.view).log_prob(batch.levels)
+        log_prob = log_prob * batch.weights
         total = bits_per_dim(log_prob, model.config.dims).sum()
         return Loss(total, -log_prob.detach().sum())
 
@@ -293,14 +294,17 @@ class Hybrid(TrainingObjective):
                 logits = self._logits(_log_likelihoods(model, batch), every)
         chosen, counts = self.negatives.choose(logits, batch.labels, classes)
         repeated = batch.levels.repeat_interleave(chosen.shape[1], dim=0)
-        log_prob = model(repeated, chosen.flatten()).log_prob(repeated)
+        view = batch.view
+        if isinstance(view, Tensor):
+            view = view.repeat_interleave(chosen.shape[1])
+        log_prob = model(repeated, chosen.flatten(), view).log_prob(repeated)
         return log_prob.view(chosen.shape), chosen, counts
 
 
 def _log_likelihoods(model: PixelCNN, batch: Batch) -> Tensor:
     """log p(x | y) under every class, (B, K)."""
     classes = torch.arange(model.config.classes, device=batch.labels.device)
-    described = model.for_each_label(batch.levels, classes)
+    described = model.for_each_label(batch.levels, classes, batch.view)
     repeated = batch.levels.repeat_interleave(len(classes), dim=0)
     return described.log_prob(repeated).view(len(batch.levels), len(classes))
 

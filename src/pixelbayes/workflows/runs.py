@@ -60,6 +60,8 @@ class NetworkConfig:
     gated-gates."""
     embedding: int = 32
     """Size of the label embedding."""
+    views: int = 1
+    """1, or 2: training images are mirrored at random and the network is told which are."""
 
 
 @dataclass(frozen=True, kw_only=True)

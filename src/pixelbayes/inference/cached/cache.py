@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.conditioning import BlockConditioning
+from pixelbayes.core.config import STAGES
 from pixelbayes.core.layers import DownShiftedConv2d
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
-from pixelbayes.core.network import STAGES, PixelCNN
+from pixelbayes.core.network import PixelCNN
 from pixelbayes.inference.cached.layers import Block, Expand, Shrink, Stream
 from pixelbayes.inference.cached.painter import STEP, Painter
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelbayes.core.blocks import GatedResidual
-from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.conditioning import BlockConditioning
 from pixelbayes.core.layers import WeightNormConv2d
 
 __all__ = ["Block", "Conv", "Expand", "Row", "Shrink", "Stream"]

@@ -45,10 +45,12 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
 
     Attributes:
         objective: What the run is judged by.
+        views: In how many views the network is shown its training images.
         metrics: Results of the last epoch, by column of metrics.csv; the same on all processes.
     """
 
     objective: ClassVar[Objective]
+    views = 1
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from pixelbayes.core import PixelCNN, bits_per_dim
 from pixelbayes.core.checkpoint import Metadata, save_checkpoint
 from pixelbayes.core.precision import ieee_float32
 from pixelbayes.inference import BayesClassifier
+from pixelbayes.inference.views import log_prob_over_views
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import BITS_PER_DIM
@@ -34,8 +35,14 @@ class PixelCNNTask(TrainingTask[PixelCNN]):
         images: int,
         seed: int,
     ) -> None:
+        if training.flip and model.config.views > 1:
+            raise ValueError(
+                "--flip mirrors images without telling the network, which is told of its views; "
+                "leave out --flip or --views"
+            )
         criterion = make_objective(training, model.config.classes)
         super().__init__(model, criterion, optim, training, images=images, seed=seed)
+        self.views = model.config.views
 
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """-log p(x | y) of each image; all classes at once where accuracy is wanted.
@@ -45,8 +52,7 @@ class PixelCNNTask(TrainingTask[PixelCNN]):
         """
         with torch.autocast(self.device.type, enabled=False), ieee_float32():
             if not self.accuracy_is_due:
-                model = self.evaluated.eval()
-                return -model(batch.levels, batch.labels).log_prob(batch.levels).double(), None
+                return -log_prob_over_views(self.evaluated.eval(), batch.levels, batch.labels), None
             log_likelihoods = BayesClassifier(self.evaluated).log_likelihoods(batch.levels)
         labels = batch.labels.cpu()
         nats = -log_likelihoods.gather(1, labels[:, None])[:, 0].to(self.device)
