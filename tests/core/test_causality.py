@@ -52,6 +52,12 @@ def test_a_pixel_sees_every_earlier_pixel_and_no_other(tiny_network, fusion, cha
     )
 
 
+@pytest.mark.parametrize("image_size", [(8, 8), (9, 11)])
+def test_every_option_is_causal_and_without_blind_spot(tiny_network, option, image_size):
+    settings = {"blocks_per_stage": 2, "features": 4, **option}
+    assert_causal(tiny_network(image_size=image_size, **settings))
+
+
 @pytest.mark.parametrize("image_size", [(10, 13), (11, 8), (13, 14)])
 def test_sizes_that_four_does_not_divide_are_causal_too(tiny_network, image_size):
     assert_causal(tiny_network(image_size=image_size, blocks_per_stage=3, features=4))

@@ -41,6 +41,32 @@ def test_reloaded_checkpoint_gives_identical_log_prob(
     assert reloaded.config == network.config
 
 
+def test_every_option_is_reloaded_bit_for_bit(tiny_network, random_levels, tmp_path, option):
+    network = tiny_network(**option)
+    save_checkpoint(tmp_path, network, METADATA)
+    reloaded, _ = load_checkpoint(tmp_path)
+    levels, labels = random_levels(2, network.config), torch.tensor([0, 2])
+    before, after = network(levels, labels), reloaded(levels, labels)
+    assert before.log_prob(levels).equal(after.log_prob(levels))
+    assert reloaded.config == network.config
+
+
+def test_a_checkpoint_that_knows_of_no_option_is_the_same_network(
+    tiny_network, random_levels, tmp_path
+):
+    network = tiny_network()
+    save_checkpoint(tmp_path, network, METADATA)
+    config = json.loads((tmp_path / "model.json").read_text())["config"]
+    for name in ("views", "head_layers", "attention", "label_channels", "dropout_of"):
+        del config[name]
+    edit(tmp_path, config=config)
+    levels, labels = random_levels(2, network.config), torch.tensor([0, 2])
+    reloaded, _ = load_checkpoint(tmp_path)
+    assert reloaded.config == network.config
+    after = reloaded(levels, labels).log_prob(levels)
+    assert network(levels, labels).log_prob(levels).equal(after)
+
+
 def test_weights_of_another_checkpoint_are_refused(tiny_network, tmp_path):
     save_checkpoint(tmp_path / "a", tiny_network(seed=0), METADATA)
     save_checkpoint(tmp_path / "b", tiny_network(seed=1), METADATA)

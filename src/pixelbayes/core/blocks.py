@@ -18,7 +18,6 @@ from pixelbayes.core.layers import (
     Carry,
     DownRightShiftedConv2d,
     DownShiftedConv2d,
-    ElementDropout,
     PointwiseConv2d,
     WeightNormConv2d,
     aligned_sum,
@@ -63,22 +62,22 @@ class GatedResidual(nn.Module):
         features: F.
         skips: How many other feature maps of F channels enter (0, 1 or 2).
         gate_scale: Deviation of the gate's pre-activations after initialisation from data.
-        dropout: Probability of dropping one element of the activated h.
+        dropout: Applied to the activated h; has no weights, so one serves all blocks.
     """
 
     def __init__(
         self,
-        conv: type[DownShiftedConv2d] | type[DownRightShiftedConv2d],
+        conv: type[DownShiftedConv2d] | type[DownRightShiftedConv2d] | type[PointwiseConv2d],
         features: int,
         skips: int,
         *,
         gate_scale: float,
-        dropout: float,
+        dropout: nn.Module,
     ) -> None:
         super().__init__()
         self.conv_in: WeightNormConv2d = conv(2 * features, features)
         self.skip = PointwiseConv2d(2 * features * skips, features) if skips else None
-        self.dropout = ElementDropout(dropout)
+        self.dropout = dropout
         self.conv_out: WeightNormConv2d = conv(2 * features, 2 * features, init_scale=gate_scale)
 
     def forward(
@@ -108,7 +107,7 @@ class TwoStreamBlock(nn.Module):
         dropout: See `GatedResidual`.
     """
 
-    def __init__(self, features: int, *, decoder: bool, dropout: float) -> None:
+    def __init__(self, features: int, *, decoder: bool, dropout: nn.Module) -> None:
         super().__init__()
         scale = DECODER_GATE_SCALE if decoder else ENCODER_GATE_SCALE
         skips = int(decoder)

@@ -72,12 +72,14 @@ class Conditioning:
         input: Extra input channels, the same at each pixel, (R, d).
         blocks: One entry per gated block.
         output: Added before the last projection, (R, F).
+        head: One entry per layer of the head.
     """
 
     images: int | None
     input: Tensor | None
     blocks: tuple[BlockConditioning, ...]
     output: Tensor | None
+    head: tuple[BlockConditioning, ...] = ()
 
     def on_output(self, h: Tensor) -> Tensor:
         """Shifts the features before the last projection."""

@@ -18,6 +18,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,18 +28,24 @@ from pixelbayes.core.conditioning import BlockConditioning, Condition, Condition
 
 __all__ = [
     "FUSIONS",
+    "LABEL_CHANNELS",
     "ConditionEmbedding",
     "EarlyFusion",
+    "Entrances",
     "FiLMFusion",
     "Fusion",
     "GateFusion",
     "GatedFusion",
+    "HeadFusion",
     "JointFusion",
     "LateFusion",
     "PreActivationFusion",
     "Unconditional",
     "make_fusion",
 ]
+
+
+LABEL_CHANNELS = ("divided", "undivided")
 
 
 class ConditionEmbedding(nn.Embedding):
@@ -67,6 +74,8 @@ class Fusion(nn.Module):
 
     input_channels = 0
     """How many channels `on_input` adds to the image."""
+    head_layers = 0
+    """How many gated 1x1 layers after the trunk `on_head` is for."""
 
     def on_input(self, condition: Condition) -> Tensor | None:
         """Input channels, (R, input_channels)."""
@@ -88,6 +97,10 @@ class Fusion(nn.Module):
         """Added before the last projection, (R, F)."""
         return None
 
+    def on_head(self, condition: Condition, layer: int) -> Tensor | None:
+        """Added to the pre-activations of the gate of a head layer, (R, 2 F)."""
+        return None
+
     def forward(self, condition: Condition, blocks: int, images: int | None = None) -> Conditioning:
         """Calls every hook once.
 
@@ -101,8 +114,16 @@ class Fusion(nn.Module):
             scale, shift = self.on_hidden(condition, block) or (None, None)
             gates, result = self.on_gates(condition, block), self.on_result(condition, block)
             per_block.append(BlockConditioning(images, scale, shift, gates, result))
+        head = tuple(
+            BlockConditioning(images, gates=self.on_head(condition, layer))
+            for layer in range(self.head_layers)
+        )
         return Conditioning(
-            images, self.on_input(condition), tuple(per_block), self.on_output(condition)
+            images,
+            self.on_input(condition),
+            tuple(per_block),
+            self.on_output(condition),
+            head,
         )
 
 
@@ -116,18 +137,26 @@ class EarlyFusion(Fusion):
     The network starts with zero weights on these channels, so as the unconditional model.  The
     division bounds a step of Adam, which moves the weights of all d constant channels the same
     way: undivided, one step shifts each feature by more than its standard deviation
-    (docs/deviations.md has the effect).
+    (docs/deviations.md has the effect).  The publication [1] does not divide.
+
+    The first layer's output is shifted with the image, so nothing of the label reaches the first
+    pixel: log p(x_00 | y) is the same for all y.
+
+    Args:
+        embedding: Of the condition.
+        label_channels: divided or undivided.
     """
 
-    def __init__(self, embedding: ConditionEmbedding) -> None:
+    def __init__(self, embedding: ConditionEmbedding, label_channels: str = "divided") -> None:
         super().__init__()
         self.embedding = embedding
         self.input_channels = embedding.embedding_dim
+        self.divisor = self.input_channels if label_channels == "divided" else 1
 
     def on_input(self, condition: Condition) -> Tensor:
-        """e_y / d, (R, d)."""
+        """e_y / d, or e_y, (R, d)."""
         embedded: Tensor = self.embedding(condition)
-        return embedded / self.input_channels
+        return embedded / self.divisor
 
 
 class _BlockProjections(Fusion):
@@ -197,12 +226,41 @@ class LateFusion(Fusion):
         return projected
 
 
+class HeadFusion(Fusion):
+    """The label in the gates of a head of 1x1 layers after the trunk, and late.
+
+    As with late fusion all labels share the trunk, but the head is not linear in the label: it may
+    read the same features otherwise for each class.
+    """
+
+    def __init__(
+        self, embedding: ConditionEmbedding, features: Sequence[int], head_layers: int
+    ) -> None:
+        super().__init__()
+        self.head_layers = head_layers
+        self.gates = GateFusion(embedding, [features[-1]] * head_layers)
+        self.late = LateFusion(embedding, features)
+
+    def on_head(self, condition: Condition, layer: int) -> Tensor:
+        """(R, 2 F), as `GateFusion` has them in a block."""
+        return self.gates.on_gates(condition, layer)
+
+    def on_output(self, condition: Condition) -> Tensor:
+        """W e_y, (R, F)."""
+        return self.late.on_output(condition)
+
+
 class JointFusion(Fusion):
     """Early, gated and late at once, with one embedding."""
 
-    def __init__(self, embedding: ConditionEmbedding, features: Sequence[int]) -> None:
+    def __init__(
+        self,
+        embedding: ConditionEmbedding,
+        features: Sequence[int],
+        label_channels: str = "divided",
+    ) -> None:
         super().__init__()
-        self.early = EarlyFusion(embedding)
+        self.early = EarlyFusion(embedding, label_channels)
         self.gated = GatedFusion(embedding, features)
         self.late = LateFusion(embedding, features)
         self.input_channels = self.early.input_channels
@@ -242,29 +300,45 @@ class FiLMFusion(Fusion):
         return self.late.on_output(condition)
 
 
-FUSIONS: dict[str, Callable[[ConditionEmbedding, Sequence[int]], Fusion]] = {
-    "none": lambda embedding, features: Unconditional(),
-    "early": lambda embedding, features: EarlyFusion(embedding),
-    "gated": GatedFusion,
-    "late": LateFusion,
-    "joint": JointFusion,
-    "film": FiLMFusion,
-    "gated-preact": PreActivationFusion,
-    "gated-gates": GateFusion,
+@dataclass(frozen=True)
+class Entrances:
+    """Where a network lets the condition in, and how wide it is there.
+
+    Attributes:
+        features: F of each gated block, in the order of the network; the last is that of the
+            features before the last projection.
+        head_layers: Layers of the head, where the fusion has one.
+        label_channels: See `EarlyFusion`.
+    """
+
+    features: tuple[int, ...]
+    head_layers: int = 2
+    label_channels: str = "divided"
+
+
+FUSIONS: dict[str, Callable[[ConditionEmbedding, Entrances], Fusion]] = {
+    "none": lambda embedding, into: Unconditional(),
+    "early": lambda embedding, into: EarlyFusion(embedding, into.label_channels),
+    "gated": lambda embedding, into: GatedFusion(embedding, into.features),
+    "late": lambda embedding, into: LateFusion(embedding, into.features),
+    "head": lambda embedding, into: HeadFusion(embedding, into.features, into.head_layers),
+    "joint": lambda embedding, into: JointFusion(embedding, into.features, into.label_channels),
+    "film": lambda embedding, into: FiLMFusion(embedding, into.features),
+    "gated-preact": lambda embedding, into: PreActivationFusion(embedding, into.features),
+    "gated-gates": lambda embedding, into: GateFusion(embedding, into.features),
 }
 
 
 def make_fusion(
-    name: str, *, classes: int, embedding: int, features: Sequence[int], views: int = 1
+    name: str, into: Entrances, *, classes: int, embedding: int, views: int = 1
 ) -> Fusion:
     """Builds the fusion called `name`.
 
     Args:
         name: A key of `FUSIONS`.
+        into: The network's entrances.
         classes: Number of labels.
         embedding: d.
-        features: F of each gated block, in the order of the network; the last is that of the
-            features before the last projection.
         views: Number of views.
 
     Raises:
@@ -272,4 +346,4 @@ def make_fusion(
     """
     if name not in FUSIONS:
         raise ValueError(f"unknown fusion {name!r}; choose one of: {', '.join(FUSIONS)}")
-    return FUSIONS[name](ConditionEmbedding(classes, embedding, views), features)
+    return FUSIONS[name](ConditionEmbedding(classes, embedding, views), into)

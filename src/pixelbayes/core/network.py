@@ -16,16 +16,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixelbayes.core.blocks import Stream, TwoStreamBlock, elu_projection
+from pixelbayes.core.attention import CausalAttention, pixel_before
+from pixelbayes.core.blocks import (
+    ENCODER_GATE_SCALE,
+    GatedResidual,
+    Stream,
+    TwoStreamBlock,
+    elu_projection,
+)
 from pixelbayes.core.conditioning import Condition, Conditioning
 from pixelbayes.core.config import STAGES, PixelCNNConfig
-from pixelbayes.core.fusion import make_fusion
+from pixelbayes.core.fusion import Entrances, make_fusion
 from pixelbayes.core.layers import (
     Carry,
     DownRightShiftedConv2d,
     DownRightShiftedConvTranspose2d,
     DownShiftedConv2d,
     DownShiftedConvTranspose2d,
+    ElementDropout,
     PointwiseConv2d,
     WeightNormConv2d,
     aligned_sum,
@@ -43,19 +51,25 @@ __all__ = ["PixelCNN", "ResolutionChange"]
 
 
 class ResolutionChange(nn.Module):
-    """Halves or doubles the resolution of both streams."""
+    """Halves or doubles the resolution of both streams.
 
-    def __init__(self, features: int, *, grow: bool) -> None:
+    Args:
+        features: F of what enters.
+        result: F of what comes out.
+        grow: Whether it doubles.
+    """
+
+    def __init__(self, features: int, result: int, *, grow: bool) -> None:
         super().__init__()
         self.grow = grow
         self.u: nn.Module
         self.ul: nn.Module
         if grow:
-            self.u = DownShiftedConvTranspose2d(features, features)
-            self.ul = DownRightShiftedConvTranspose2d(features, features)
+            self.u = DownShiftedConvTranspose2d(features, result)
+            self.ul = DownRightShiftedConvTranspose2d(features, result)
         else:
-            self.u = DownShiftedConv2d(features, features, stride=2)
-            self.ul = DownRightShiftedConv2d(features, features, stride=2)
+            self.u = DownShiftedConv2d(features, result, stride=2)
+            self.ul = DownRightShiftedConv2d(features, result, stride=2)
 
     def forward(
         self,
@@ -83,14 +97,18 @@ class PixelCNN(nn.Module):
     def __init__(self, config: PixelCNNConfig) -> None:
         super().__init__()
         self.config = config
-        features, per_stage = config.features, config.blocks_per_stage
         self.fusion = make_fusion(
             config.fusion,
+            Entrances(config.block_features, config.head_layers, config.label_channels),
             classes=config.classes,
             embedding=config.embedding,
-            features=config.block_features,
             views=config.views,
         )
+        widths, depths = config.stage_features, config.stage_blocks
+        features = widths[0]
+        dropout: nn.Module = ElementDropout(config.dropout)
+        if config.dropout_of == "channels":
+            dropout = nn.Dropout2d(config.dropout)
         inputs = config.channels + 1 + self.fusion.input_channels
         self.input_u = DownShiftedConv2d(inputs, features, (2, 3))
         self.input_row = DownShiftedConv2d(inputs, features, (1, 3))
@@ -100,24 +118,40 @@ class PixelCNN(nn.Module):
                 for layer in (self.input_u, self.input_row, self.input_left):
                     layer.direction[:, config.channels + 1 :] = 0.0
 
-        def stage(blocks: int, *, decoder: bool) -> nn.ModuleList:
+        def stage(width: int, blocks: int, *, decoder: bool) -> nn.ModuleList:
             return nn.ModuleList(
-                TwoStreamBlock(features, decoder=decoder, dropout=config.dropout)
-                for _ in range(blocks)
+                TwoStreamBlock(width, decoder=decoder, dropout=dropout) for _ in range(blocks)
             )
 
-        self.encoder = nn.ModuleList(stage(per_stage, decoder=False) for _ in range(STAGES))
+        self.encoder = nn.ModuleList(
+            stage(widths[s], depths[s], decoder=False) for s in range(STAGES)
+        )
         self.decoder = nn.ModuleList(
-            stage(per_stage + (s > 0), decoder=True) for s in range(STAGES)
+            stage(widths[s], depths[s] + (s < STAGES - 1), decoder=True)
+            for s in reversed(range(STAGES))
         )
         self.shrink = nn.ModuleList(
-            ResolutionChange(features, grow=False) for _ in range(STAGES - 1)
+            ResolutionChange(widths[s], widths[s + 1], grow=False) for s in range(STAGES - 1)
         )
         self.expand = nn.ModuleList(
-            ResolutionChange(features, grow=True) for _ in range(STAGES - 1)
+            ResolutionChange(widths[s + 1], widths[s], grow=True)
+            for s in reversed(range(STAGES - 1))
         )
         self.output = PointwiseConv2d(
             features, config.mixtures * parameters_per_component(config.channels)
+        )
+        # Last, so that the first weights of all others do not depend on these.
+        self.attention: CausalAttention | None = None
+        if config.attention != "none":
+            at, channels = (0, config.channels) if config.attention == "full" else (STAGES - 1, 0)
+            self.attention = CausalAttention(
+                widths[at], config.stage_sizes[at], dropout, channels=channels
+            )
+        self.head = nn.ModuleList(
+            GatedResidual(
+                PointwiseConv2d, features, 0, gate_scale=ENCODER_GATE_SCALE, dropout=dropout
+            )
+            for _ in range(self.fusion.head_layers)
         )
 
     def forward(
@@ -147,7 +181,7 @@ class PixelCNN(nn.Module):
         The images are seen in one view, or each in its own, int64, (B,).
 
         What no label has touched is computed once per image: everything but the last layer
-        for late fusion, the first block for gated fusion.
+        for late fusion, or the head, the first block for gated fusion.
 
         Returns:
             A distribution of batch B R, the labels of an image side by side.
@@ -167,7 +201,7 @@ class PixelCNN(nn.Module):
 
     @property
     def shares_trunk(self) -> bool:
-        """Whether no label enters before the last layer, so that all share the features."""
+        """Whether no label enters before the head or the last layer: all share the features."""
         conditioning = self.conditioning(self.output.bias.new_zeros(1, dtype=torch.int64))
         return conditioning.input is None and all(
             vector is None
@@ -245,7 +279,8 @@ class PixelCNN(nn.Module):
         streams = tuple(
             Stream.of(stream.features[:, :, context:]) for stream in self._enter(x, conditioning)
         )
-        return self._describe_from((streams[0], streams[1]), conditioning, carry)
+        before = pixel_before(x)[:, :, context:]
+        return self._describe_from((streams[0], streams[1]), conditioning, before, carry)
 
     def describe(self, x: Tensor, conditioning: Conditioning) -> DiscretizedLogisticMixture:
         """The network itself, on the [-1, 1] axis; differentiable in `x`.
@@ -254,10 +289,15 @@ class PixelCNN(nn.Module):
             x: (B, C, H, W).
             conditioning: From `self.conditioning`, for B labels or for R labels of each image.
         """
-        return self._describe_from(self._enter(x, conditioning), conditioning, None)
+        streams = self._enter(x, conditioning)
+        return self._describe_from(streams, conditioning, pixel_before(x), None)
 
     def _describe_from(
-        self, streams: tuple[Stream, Stream], conditioning: Conditioning, carry: Carry | None
+        self,
+        streams: tuple[Stream, Stream],
+        conditioning: Conditioning,
+        before: Tensor,
+        carry: Carry | None,
     ) -> DiscretizedLogisticMixture:
         per_block = zip(*[iter(conditioning.blocks)] * 2, strict=True)
         short_cuts = [streams]
@@ -270,6 +310,8 @@ class PixelCNN(nn.Module):
                 short_cuts.append(streams)
 
         streams = short_cuts.pop()
+        if self.attention is not None and self.config.attention == "lowest":
+            streams = (streams[0], self.attention(streams[1], carry))
         for stage, blocks in enumerate(self.decoder):
             if stage > 0:
                 size = short_cuts[-1][0].features.shape[2:]
@@ -278,7 +320,12 @@ class PixelCNN(nn.Module):
                 streams = block(streams, short_cuts.pop(), next(per_block), carry)
         assert not short_cuts
 
-        h = conditioning.on_output(streams[1].features)
+        last = streams[1]
+        if self.attention is not None and self.config.attention == "full":
+            last = self.attention(last, carry, before)
+        for layer, condition in zip(self.head, conditioning.head, strict=True):
+            last = layer(last, (), condition)
+        h = conditioning.on_output(last.features)
         return DiscretizedLogisticMixture.from_parameters(
             elu_projection(h, self.output), self.config.channels
         )

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixelbayes.core.config import STAGES
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
 from pixelbayes.core.views import in_view
@@ -24,6 +25,9 @@ __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
 activated (2 F), three per resolution with one block, and one block's temporaries."""
+LIVE_HEAD_LAYER_MAPS = 10
+"""Maps of F channels alive at once in a layer of a head: what enters and leaves, raw and activated
+(2 F), its hidden features, activated, and its gates (2 F)."""
 LIVE_HEAD_MAPS = 4
 """Maps alive at once for each number that describes a pixel: parameters and the likelihood's."""
 
@@ -157,12 +161,22 @@ class BayesClassifier:
         config = self.model.config
         height, width = config.image_size
         one_map = height * width * self.model.output.bias.element_size()
-        trunk = (LIVE_FEATURE_MAPS + 8 * config.blocks_per_stage) * config.features * one_map
+        share = [4.0**-stage for stage in range(STAGES)]  # of the pixels, at each resolution
+        features = sum(
+            (LIVE_FEATURE_MAPS + 8 * blocks) * width * part
+            for blocks, width, part in zip(
+                config.stage_blocks, config.stage_features, share, strict=True
+            )
+        )
+        trunk = round(features / sum(share)) * one_map
         budget = self.memory_budget
         if budget is None:
             budget = feature_budget(self.model.output.bias.device)
         if self.model.shares_trunk:
-            head = LIVE_HEAD_MAPS * self.model.output.bias.numel() * one_map
+            maps = LIVE_HEAD_MAPS * self.model.output.bias.numel()
+            if len(self.model.head):
+                maps += LIVE_HEAD_LAYER_MAPS * config.stage_features[0]
+            head = maps * one_map
             labels = min(config.classes, max(1, (budget - trunk) // head))
             return max(1, budget // (trunk + labels * head)), labels
         passes = max(1, budget // trunk)

@@ -55,7 +55,7 @@ def architecture_svg(model: PixelCNN) -> str:
     plan = Plan.of(flow)
     config = model.config
     parts = [
-        *_bands(flow, plan, config.features),
+        *_bands(flow, plan, dict(zip(config.stage_sizes, config.stage_features, strict=True))),
         *_rails(flow, plan),
         *(line for step in flow.steps for line in _lines(step, plan)),
         *(shape for step in flow.steps for shape in _boxes(step, plan)),
@@ -64,8 +64,9 @@ def architecture_svg(model: PixelCNN) -> str:
     ]
     weights = sum(parameter.numel() for parameter in model.parameters())
     blocks = sum(step.kind == "block" for step in flow.steps)
+    widths = ", ".join(map(str, dict.fromkeys(config.stage_features)))
     sentence = (
-        f"{config.fusion} fusion · {config.features} features · {blocks} gated blocks in each "
+        f"{config.fusion} fusion · {widths} features · {blocks} gated blocks in each "
         f"stream · {config.mixtures} logistics per pixel · {weights:,} weights"
     )
     return page(
@@ -83,7 +84,7 @@ def architecture_svg(model: PixelCNN) -> str:
     )
 
 
-def _bands(flow: Flow, plan: Plan, features: int) -> Iterator[str]:
+def _bands(flow: Flow, plan: Plan, features: dict[tuple[int, int], int]) -> Iterator[str]:
     """A panel behind the steps of each resolution on the way in and out."""
     rows: dict[tuple[int, int], list[float]] = {}
     for step in flow.steps:
@@ -96,7 +97,7 @@ def _bands(flow: Flow, plan: Plan, features: int) -> Iterator[str]:
         )
         yield text(f"{size[0]} × {size[1]}", 40, top + 26, class_="size")  # noqa: RUF001
         yield text("pixels", 40, top + 43, class_="small quiet")
-        yield text(f"{features} features", 40, top + 60, class_="small quiet")
+        yield text(f"{features[size]} features", 40, top + 60, class_="small quiet")
 
 
 def _boxes(step: Step, plan: Plan) -> Iterator[str]:

@@ -211,7 +211,9 @@ def automatic_batch_size(config: PixelCNNConfig, device: str | torch.device = "c
     20
     """
     height, width = config.image_size
-    features = ROWS_PER_BLOCK * config.gated_blocks * config.features * width
+    features = ROWS_PER_BLOCK * sum(config.block_features) * width
+    if config.attention == "full":  # keys and values of every pixel, and their scores
+        features += (2 * config.stage_features[0] + 1) * height * width
     noise = height * width * (config.mixtures + config.channels)
     float32, float64 = 4, 8
     return max(1, feature_budget(torch.device(device)) // (features * float32 + noise * float64))

@@ -47,21 +47,29 @@ class NetworkConfig:
     The values are checked when the network is built.
     """
 
-    features: int = 40
-    """Channels of both streams."""
-    blocks_per_stage: int = 1
-    """Gated blocks between two changes of resolution."""
+    features: int | tuple[int, int, int] = 40
+    """Channels of both streams; or of each resolution, as [40,80,160]."""
+    blocks_per_stage: int | tuple[int, int, int] = 1
+    """Gated blocks between two changes of resolution; or for each, as [1,1,2]."""
     mixtures: int = 5
     """Logistic components per pixel."""
     dropout: float = 0.5
     """Probability of dropping a feature inside a gated block, in [0, 1)."""
     fusion: str = "gated"
-    """Where the label enters: none, early, gated, late, joint, film, gated-preact or
+    """Where the label enters: none, early, gated, late, head, joint, film, gated-preact or
     gated-gates."""
     embedding: int = 32
     """Size of the label embedding."""
     views: int = 1
     """1, or 2: training images are mirrored at random and the network is told which are."""
+    head_layers: int = 2
+    """Gated 1x1 layers that read the label after the trunk; the fusion head only."""
+    attention: str = "none"
+    """Causal self-attention: none, lowest (at a quarter of the resolution) or full."""
+    label_channels: str = "divided"
+    """divided (by their number), or undivided as published; early and joint fusion only."""
+    dropout_of: str = "elements"
+    """What dropout drops: elements, or channels (whole feature maps)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from pixelbayes.core.config import STAGES
 from pixelbayes.core.layers import DownShiftedConv2d
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.inference.cached.attention import Attention, PointwiseBlock
 from pixelbayes.inference.cached.layers import Block, Expand, Shrink, Stream
 from pixelbayes.inference.cached.painter import STEP, Painter
 
@@ -36,7 +37,7 @@ class RowCache:
         self.height, self.width = config.image_size
         conditioning = model.conditioning(labels)
         self._like = like = model.output.bias.detach()
-        features = config.features
+        features = config.stage_features[0]
 
         # Channels of the image on [-1, 1], ones, label; two rows of zeros above the first.
         inputs = config.channels + 1 + model.fusion.input_channels
@@ -52,7 +53,13 @@ class RowCache:
         self.levels = torch.zeros(
             self.batch, config.channels, *config.image_size, dtype=torch.uint8, device=like.device
         )
+        self._attention: Attention | None = None
+        self._attention_stage = STAGES - 1 if config.attention == "lowest" else 0
         self._build(iter(conditioning.blocks))
+        self._head = [
+            PointwiseBlock(layer, condition.gates)  # type: ignore[arg-type]
+            for layer, condition in zip(model.head, conditioning.head, strict=True)
+        ]
         self._output = model.output.weight()[:, :, 0, 0].T.contiguous()
         self._output_bias = model.output.bias.detach()
         self._late = conditioning.output
@@ -95,6 +102,8 @@ class RowCache:
             self._encoder.append(pairs)
 
         streams = short_cuts.pop()
+        if model.config.attention == "lowest":
+            streams = (streams[0], self._attend(streams[1]))
         for stage, blocks in enumerate(model.decoder):
             if stage > 0:
                 change = model.expand[stage - 1]
@@ -110,7 +119,13 @@ class RowCache:
                 u_skip, ul_skip = short_cuts.pop()
                 add(block, ((u_skip,), (ul_skip,)))
             self._decoder.append(pairs)
-        self._last = streams[1].raw
+        last = self._attend(streams[1]) if model.config.attention == "full" else streams[1]
+        self._last = last.raw
+
+    def _attend(self, source: Stream) -> Stream:
+        assert self.model.attention is not None
+        self._attention = Attention(self.model.attention, source)
+        return self._attention.result
 
     @property
     def dtype(self) -> torch.dtype:
@@ -134,6 +149,12 @@ class RowCache:
             if stage > 0:
                 for shrink in self._shrink[stage - 1]:
                     shrink.begin_row()
+        if self._attention is not None and self._attention_stage < due:
+            self._attention.begin_row(row >> self._attention_stage)
+            if row > 0 and self._attention_stage == 0:
+                self._attention.before[:, 0] = self._image[
+                    :, : self.model.config.channels, row + 1, -1
+                ]
         self._begin_input()
         self._stream_row(0)
         for stage in range(due):
@@ -153,12 +174,17 @@ class RowCache:
                 self._shrink[stage - 1][stream].row()
             for pair in self._encoder[stage]:
                 self._block_row(pair[stream], stream)
+        attention = self._attention if stream == 1 else None
+        if attention is not None and 0 < self._attention_stage < self._due:
+            attention.row()
         for stage in reversed(range(self._due)):
             if stage < STAGES - 1 and (stream == 0 or stage < self._due - 1):
                 below = (self.row >> stage) & 1
                 self._expand[STAGES - 2 - stage][stream].row(lower=below)
             for pair in self._decoder[STAGES - 1 - stage]:
                 self._block_row(pair[stream], stream)
+        if attention is not None and self._attention_stage == 0:
+            attention.row()
 
     @staticmethod
     def _block_row(block: Block, stream: int) -> None:
@@ -198,19 +224,30 @@ class RowCache:
                 self._shrink[stage - 1][1].pixel(col >> stage)
             for _, ul in self._encoder[stage]:
                 ul.pixel(col >> stage)
+        if self._attention is not None and 0 < self._attention_stage < due:
+            self._attention.pixel(col >> self._attention_stage)
         for stage in reversed(range(due)):
             if stage < due - 1:
                 self._expand[STAGES - 2 - stage][1].pixel(col >> (stage + 1))
             for _, ul in self._decoder[STAGES - 1 - stage]:
                 ul.pixel(col >> stage)
+        if self._attention is not None and self._attention_stage == 0:
+            self._attention.pixel(col)
 
     def _project(self, features: Tensor) -> DiscretizedLogisticMixture:
         """The last layer; features: (B, F, columns)."""
+        features = self._through_head(features.transpose(1, 2)).transpose(1, 2)
         h = features if self._late is None else features + self._late[:, :, None]
         parameters = F.elu(h).transpose(1, 2) @ self._output + self._output_bias
         return DiscretizedLogisticMixture.from_parameters(
             parameters.transpose(1, 2)[:, :, None], self.model.config.channels
         )
+
+    def _through_head(self, features: Tensor) -> Tensor:
+        """Through the 1x1 layers after the trunk, where there are some; (B, columns, F)."""
+        for layer in self._head:
+            features = layer(features)
+        return features
 
     def put(self, row: int, col: int, drawn: Tensor) -> None:
         """Adds a pixel: uint8, (B, C, 1, 1)."""
@@ -267,13 +304,17 @@ class RowCache:
 
     def _draw(self, col: int, noise: Tensor) -> None:
         self._features(col)
-        self._painter.draw(self._last.at[col], noise, col)
+        features = self._through_head(self._last.at[col][:, None])[:, 0]
+        self._painter.draw(features, noise, col)
         self._pass_on(col)
 
     def _pass_on(self, col: int) -> None:
         """Adds the pixel of this column to what its right neighbour is computed from."""
         if col + 1 < self.width:
-            self._first[1].raw.at[col + 1].addmm_(self._painter.levels[col], self._drawn)
+            level = self._painter.levels[col]
+            self._first[1].raw.at[col + 1].addmm_(level, self._drawn)
+            if self._attention is not None and self._attention_stage == 0:
+                self._attention.before[:, col + 1] = level * STEP - 1.0
 
     def _finish_if_last(self, row: int, col: int) -> None:
         if col + 1 == self.width:
@@ -294,6 +335,8 @@ class RowCache:
         drawn = levels.to(x.dtype)[:, :, :-1].transpose(1, 2)
         first.raw.columns[:, 1:] += drawn @ self._drawn
         first.activate_row()
+        if self._attention is not None and self._attention_stage == 0:
+            self._attention.before[:, 1:] = x[:, :, :-1].transpose(1, 2)
         self._stream_row(1)
         return self._project(self._last.columns.transpose(1, 2))
 

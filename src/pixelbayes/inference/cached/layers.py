@@ -173,9 +173,9 @@ class Shrink:
     """Stride-2 convolution from raw features: due at even rows and columns."""
 
     def __init__(self, layer: WeightNormConv2d, source: Stream, like: Tensor) -> None:
-        batch, _, features = source.raw.data.shape
         self.conv, self.source = Conv(layer), source
-        self.result = Stream(like, batch, (source.raw.width + 1) // 2, features)
+        width, features = (source.raw.width + 1) // 2, len(layer.bias)
+        self.result = Stream(like, len(source.raw.data), width, features)
 
     def _columns(self, tap: int) -> Tensor:
         width = self.result.raw.width
@@ -205,7 +205,7 @@ class Expand:
     """Transposed stride-2 convolution: one row (and column) below writes two above."""
 
     def __init__(self, layer: WeightNormConv2d, source: Stream, like: Tensor, width: int) -> None:
-        batch, _, features = source.raw.data.shape
+        batch, features = len(source.raw.data), len(layer.bias)
         self.taps = layer.weight().permute(2, 3, 0, 1).contiguous()  # (2, columns, in, out)
         self.bias, self.source = layer.bias.detach(), source
         self.result = Stream(like, batch, width, features)
