@@ -71,6 +71,12 @@ class NetworkConfig:
     dropout_of: str = "elements"
     """What dropout drops: elements, or channels (whole feature maps)."""
 
+    def __post_init__(self) -> None:
+        for name in ("features", "blocks_per_stage"):  # a file holds lists
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Configuration):

@@ -14,7 +14,9 @@ from pixelbayes.core.checkpoint import KIND, read_version
 from pixelbayes.core.initialisation import initialise_from_data
 from pixelbayes.core.storage import DESCRIPTION
 from pixelbayes.data import Augmentation, ImageDataset
+from pixelbayes.inference.pretrained import load
 from pixelbayes.training.seeds import derived_seed
+from pixelbayes.training.warm_start import start_from
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.recorded import load_data, train_recorded
 from pixelbayes.workflows.runs import Run, RunConfig
@@ -49,7 +51,7 @@ def train(config: RunConfig, run_dir: Path, *, resume: bool = False, progress: b
         from pixelbayes.training.tasks import PixelCNNTask
 
         return PixelCNNTask(
-            build_model(config, dataset),
+            build_model(config, dataset, resume=resume),
             config.optim,
             config.training,
             images=len(dataset.split("train")),
@@ -89,18 +91,31 @@ def network_config(config: RunConfig, dataset: ImageDataset) -> PixelCNNConfig:
     )
 
 
-def build_model(config: RunConfig, dataset: ImageDataset) -> PixelCNN:
-    """The network with its first weights, a function of the seed and the data.
+def build_model(config: RunConfig, dataset: ImageDataset, *, resume: bool = False) -> PixelCNN:
+    """The network with its first weights, a function of the seed, the data and `init_from`.
+
+    Args:
+        config: What was asked for.
+        dataset: Its images.
+        resume: Whether a saved state replaces the weights, so that none are read.
 
     Raises:
         ValueError: If a setting has a value that is not accepted.
+        CheckpointError: If there is no model to start from.
+        RunError: If the model to start from is of another shape.
     """
     described = network_config(config, dataset)
     with torch.random.fork_rng(devices=[]):  # layers and dropout draw from the global generator
         torch.manual_seed(derived_seed("weights", config.seed))
         model = PixelCNN(described)
-        if config.training.initialisation == "data":
+        if config.training.init_from is None and config.training.initialisation == "data":
             initialise_from_data(model, *_first_images(config, dataset))
+    if config.training.init_from is not None and not resume:
+        source = load(config.training.init_from)
+        try:
+            start_from(model, dataset.classes, source.model, source.classes)
+        except ValueError as error:
+            raise RunError(f"--init-from {config.training.init_from}: {error}") from error
     return model
 
 
