@@ -207,6 +207,17 @@ def test_a_network_of_two_views_is_judged_by_the_mean_of_their_densities(tmp_pat
     assert model.fusion.embedding.views.abs().sum() > 0
 
 
+def test_a_hybrid_of_a_model_without_labels_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a --fusion"):
+        PixelCNNTask(
+            network(fusion="none"),
+            OptimConfig(),
+            TrainingConfig(objective="hybrid"),
+            images=9,
+            seed=0,
+        )
+
+
 def test_mirroring_without_telling_a_network_of_views_is_refused() -> None:
     with pytest.raises(ValueError, match="leave out --flip or --views"):
         PixelCNNTask(network(views=2), OptimConfig(), TrainingConfig(flip=True), images=9, seed=0)

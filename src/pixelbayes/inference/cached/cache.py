@@ -53,8 +53,8 @@ class RowCache:
         self.levels = torch.zeros(
             self.batch, config.channels, *config.image_size, dtype=torch.uint8, device=like.device
         )
-        self._attention: Attention | None = None
-        self._attention_stage = STAGES - 1 if config.attention == "lowest" else 0
+        self._lowest: Attention | None = None
+        self._full: Attention | None = None
         self._build(iter(conditioning.blocks))
         self._head = [
             PointwiseBlock(layer, condition.gates)  # type: ignore[arg-type]
@@ -102,8 +102,9 @@ class RowCache:
             self._encoder.append(pairs)
 
         streams = short_cuts.pop()
-        if model.config.attention == "lowest":
-            streams = (streams[0], self._attend(streams[1]))
+        if model.attention is not None and model.config.attention == "lowest":
+            self._lowest = Attention(model.attention, streams[1])
+            streams = (streams[0], self._lowest.result)
         for stage, blocks in enumerate(model.decoder):
             if stage > 0:
                 change = model.expand[stage - 1]
@@ -119,13 +120,11 @@ class RowCache:
                 u_skip, ul_skip = short_cuts.pop()
                 add(block, ((u_skip,), (ul_skip,)))
             self._decoder.append(pairs)
-        last = self._attend(streams[1]) if model.config.attention == "full" else streams[1]
+        last = streams[1]
+        if model.attention is not None and model.config.attention == "full":
+            self._full = Attention(model.attention, last)
+            last = self._full.result
         self._last = last.raw
-
-    def _attend(self, source: Stream) -> Stream:
-        assert self.model.attention is not None
-        self._attention = Attention(self.model.attention, source)
-        return self._attention.result
 
     @property
     def dtype(self) -> torch.dtype:
@@ -149,12 +148,13 @@ class RowCache:
             if stage > 0:
                 for shrink in self._shrink[stage - 1]:
                     shrink.begin_row()
-        if self._attention is not None and self._attention_stage < due:
-            self._attention.begin_row(row >> self._attention_stage)
-            if row > 0 and self._attention_stage == 0:
-                self._attention.before[:, 0] = self._image[
-                    :, : self.model.config.channels, row + 1, -1
-                ]
+        if self._lowest is not None and due == STAGES:
+            self._lowest.begin_row(row >> (STAGES - 1))
+        if self._full is not None:
+            self._full.begin_row(row)
+            if row > 0:  # the pixel before the first one is the last of the row above
+                channels = self.model.config.channels
+                self._full.before[:, 0] = self._image[:, :channels, row + 1, -1]
         self._begin_input()
         self._stream_row(0)
         for stage in range(due):
@@ -174,17 +174,16 @@ class RowCache:
                 self._shrink[stage - 1][stream].row()
             for pair in self._encoder[stage]:
                 self._block_row(pair[stream], stream)
-        attention = self._attention if stream == 1 else None
-        if attention is not None and 0 < self._attention_stage < self._due:
-            attention.row()
+        if self._lowest is not None and stream == 1 and self._due == STAGES:
+            self._lowest.row()
         for stage in reversed(range(self._due)):
             if stage < STAGES - 1 and (stream == 0 or stage < self._due - 1):
                 below = (self.row >> stage) & 1
                 self._expand[STAGES - 2 - stage][stream].row(lower=below)
             for pair in self._decoder[STAGES - 1 - stage]:
                 self._block_row(pair[stream], stream)
-        if attention is not None and self._attention_stage == 0:
-            attention.row()
+        if self._full is not None and stream == 1:
+            self._full.row()
 
     @staticmethod
     def _block_row(block: Block, stream: int) -> None:
@@ -224,15 +223,15 @@ class RowCache:
                 self._shrink[stage - 1][1].pixel(col >> stage)
             for _, ul in self._encoder[stage]:
                 ul.pixel(col >> stage)
-        if self._attention is not None and 0 < self._attention_stage < due:
-            self._attention.pixel(col >> self._attention_stage)
+        if self._lowest is not None and due == STAGES:
+            self._lowest.pixel(col >> (STAGES - 1))
         for stage in reversed(range(due)):
             if stage < due - 1:
                 self._expand[STAGES - 2 - stage][1].pixel(col >> (stage + 1))
             for _, ul in self._decoder[STAGES - 1 - stage]:
                 ul.pixel(col >> stage)
-        if self._attention is not None and self._attention_stage == 0:
-            self._attention.pixel(col)
+        if self._full is not None:
+            self._full.pixel(col)
 
     def _project(self, features: Tensor) -> DiscretizedLogisticMixture:
         """The last layer; features: (B, F, columns)."""
@@ -313,8 +312,8 @@ class RowCache:
         if col + 1 < self.width:
             level = self._painter.levels[col]
             self._first[1].raw.at[col + 1].addmm_(level, self._drawn)
-            if self._attention is not None and self._attention_stage == 0:
-                self._attention.before[:, col + 1] = level * STEP - 1.0
+            if self._full is not None:
+                self._full.before[:, col + 1] = level * STEP - 1.0
 
     def _finish_if_last(self, row: int, col: int) -> None:
         if col + 1 == self.width:
@@ -335,8 +334,8 @@ class RowCache:
         drawn = levels.to(x.dtype)[:, :, :-1].transpose(1, 2)
         first.raw.columns[:, 1:] += drawn @ self._drawn
         first.activate_row()
-        if self._attention is not None and self._attention_stage == 0:
-            self._attention.before[:, 1:] = x[:, :, :-1].transpose(1, 2)
+        if self._full is not None:
+            self._full.before[:, 1:] = x[:, :, :-1].transpose(1, 2)
         self._stream_row(1)
         return self._project(self._last.columns.transpose(1, 2))
 

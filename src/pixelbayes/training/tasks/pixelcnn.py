@@ -40,6 +40,8 @@ class PixelCNNTask(TrainingTask[PixelCNN]):
                 "--flip mirrors images without telling the network, which is told of its views; "
                 "leave out --flip or --views"
             )
+        if training.objective == "hybrid" and model.config.fusion == "none":
+            raise ValueError("--objective hybrid tells classes apart and needs a --fusion")
         criterion = make_objective(training, model.config.classes)
         super().__init__(model, criterion, optim, training, images=images, seed=seed)
         self.views = model.config.views
