@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pixelbayes.core import FUSIONS
+from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig
 from pixelbayes.inference.cached import RowCache, complete_cached, sample_cached
 from pixelbayes.inference.sampling import complete_naive, first_rows, sample_naive
 
@@ -93,6 +93,37 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(tiny_network):
     generator = torch.Generator().manual_seed(5)
     apart = [sample_cached(network, part, generator=generator) for part in labels.split([1, 3])]
     assert together.equal(torch.cat(apart))
+
+
+@pytest.fixture
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("threads", "most", "counts"),
+    [(1, 257, (1, 2, 3, 5, 16, 31, 32, 33, 64, 96)), (2, 33, (1, 3, 16))],
+    indirect=["threads"],
+)
+def test_in_float32_an_image_depends_on_its_seed_and_place_alone(threads, most, counts):
+    torch.manual_seed(0)
+    config = PixelCNNConfig(
+        classes=3, image_size=(8, 8), features=9, blocks_per_stage=1, mixtures=3
+    )
+    network, labels = PixelCNN(config).eval(), torch.arange(most) % 3
+    everything = sample_cached(network, labels, generator=torch.Generator().manual_seed(5))
+    for count in counts:
+        some = sample_cached(network, labels[:count], generator=torch.Generator().manual_seed(5))
+        assert some.equal(everything[:count]), (threads, count)
+
+
+def test_no_image_is_an_empty_batch(tiny_network):
+    network, nothing = tiny_network(), torch.zeros(0, dtype=torch.int64)
+    drawn = sample_cached(network, nothing, generator=torch.Generator().manual_seed(5))
+    assert drawn.shape == (0, 3, 8, 8)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
