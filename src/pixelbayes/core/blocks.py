@@ -28,7 +28,7 @@ from pixelbayes.core.layers import (
     spread,
 )
 
-__all__ = ["GatedResidual", "Stream", "TwoStreamBlock"]
+__all__ = ["GatedResidual", "Stream", "TwoStreamBlock", "gated_sum"]
 
 ENCODER_GATE_SCALE = 0.1  # openai/pixel-cnn (nn.py): a new block changes its input little
 DECODER_GATE_SCALE = 1.0  # short cuts enter through the gates only: at 0.1 they start muted
