@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixelbayes.core.attention import CausalAttention
 from pixelbayes.core.blocks import GatedResidual
-from pixelbayes.inference.cached.layers import Stream
+from pixelbayes.inference.cached.layers import Kernels, Stream
 
 __all__ = ["Attention", "PointwiseBlock"]
 
@@ -22,16 +22,16 @@ class PointwiseBlock:
     """A gated residual block of 1x1 layers.
 
     Args:
-        block: Its weights.
+        block: Its layers.
+        kernels: Their kernels.
         gates: What the condition adds to the gates, (B, 2 F).
     """
 
-    def __init__(self, block: GatedResidual, gates: Tensor | None = None) -> None:
-        self.conv_in = block.conv_in.weight()[:, :, 0, 0].T.contiguous()
-        self.conv_out = block.conv_out.weight()[:, :, 0, 0].T.contiguous()
+    def __init__(self, block: GatedResidual, kernels: Kernels, gates: Tensor | None = None) -> None:
+        self.conv_in, self.conv_out = kernels[block.conv_in][0, 0], kernels[block.conv_out][0, 0]
         self.bias_in, self.bias_out = block.conv_in.bias.detach(), block.conv_out.bias.detach()
         if block.skip is not None:
-            self.skip = block.skip.weight()[:, :, 0, 0].T.contiguous()
+            self.skip = kernels[block.skip][0, 0]
             self.bias_in = self.bias_in + block.skip.bias.detach()
         if gates is not None:
             self.bias_out = self.bias_out + gates[:, None]
@@ -51,10 +51,10 @@ class Attention:
     operations of a row are the same for every row.
     """
 
-    def __init__(self, attention: CausalAttention, source: Stream) -> None:
+    def __init__(self, attention: CausalAttention, source: Stream, kernels: Kernels) -> None:
         like, (batch, _, features) = source.raw.data, source.raw.data.shape
         rows, width = attention.positions.shape[2:]
-        weight = attention.project.weight()[:, :, 0, 0].T
+        weight = kernels[attention.project][0, 0]
         of_features, of_places, of_pixels = weight.tensor_split([2 * features, 2 * features + 2])
         self.weight, self.pixel_weight = of_features.contiguous(), of_pixels.contiguous()
         # The pixel before each one of this row, on the axis; empty at the lowest resolution.
@@ -62,7 +62,7 @@ class Attention:
         places = attention.positions[0].movedim(0, -1) @ of_places
         self.places = places + attention.project.bias.detach()
         self.place = torch.empty_like(self.places[0])
-        self.merge = PointwiseBlock(attention.merge)
+        self.merge = PointwiseBlock(attention.merge, kernels)
         self.source, self.features, self.width = source, features, width
         self.above = like.new_zeros(batch, rows * width, 2 * features)
         self.mask = like.new_full((rows * width,), -math.inf)

@@ -14,7 +14,7 @@ from pixelbayes.core.layers import DownShiftedConv2d
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.inference.cached.attention import Attention, PointwiseBlock
-from pixelbayes.inference.cached.layers import Block, Expand, Shrink, Stream
+from pixelbayes.inference.cached.layers import Block, Expand, Kernels, Shrink, Stream, kernels_of
 from pixelbayes.inference.cached.painter import STEP, Painter
 
 __all__ = ["RowCache"]
@@ -29,10 +29,12 @@ class RowCache:
     Args:
         model: A network in evaluation mode.
         labels: int64, (B,).
+        kernels: From `kernels_of`, where several caches share them.
     """
 
-    def __init__(self, model: PixelCNN, labels: Tensor) -> None:
+    def __init__(self, model: PixelCNN, labels: Tensor, kernels: Kernels | None = None) -> None:
         config = model.config
+        self._kernels = kernels = kernels_of(model) if kernels is None else kernels
         self.model, self.batch = model, len(labels)
         self.height, self.width = config.image_size
         conditioning = model.conditioning(labels)
@@ -48,7 +50,7 @@ class RowCache:
         self._first = tuple(Stream(like, self.batch, self.width, features) for _ in "uv")
         # What a drawn pixel adds to its right neighbour: on the axis x = level step - 1, so the
         # product takes the level and the constant is known before the row starts.
-        on_axis = model.input_left.weight()[:, : config.channels, 1, 0].T.contiguous()
+        on_axis = kernels[model.input_left][1, 0, : config.channels]
         self._drawn, self._drawn_constant = on_axis * STEP, -on_axis.sum(dim=0)
         self.levels = torch.zeros(
             self.batch, config.channels, *config.image_size, dtype=torch.uint8, device=like.device
@@ -57,10 +59,10 @@ class RowCache:
         self._full: Attention | None = None
         self._build(iter(conditioning.blocks))
         self._head = [
-            PointwiseBlock(layer, condition.gates)  # type: ignore[arg-type]
+            PointwiseBlock(layer, kernels, condition.gates)  # type: ignore[arg-type]
             for layer, condition in zip(model.head, conditioning.head, strict=True)
         ]
-        self._output = model.output.weight()[:, :, 0, 0].T.contiguous()
+        self._output = kernels[model.output][0, 0]
         self._output_bias = model.output.bias.detach()
         self._late = conditioning.output
         self._painter = Painter(model, self._late, self.batch)
@@ -69,7 +71,7 @@ class RowCache:
 
     def _build(self, conditioning: Iterator[BlockConditioning]) -> None:
         """Mirrors `PixelCNN.describe`, layer for layer."""
-        model, like = self.model, self._like
+        model, kernels = self.model, self._kernels
         streams = self._first
         short_cuts = [streams]
         self._encoder: list[list[tuple[Block, Block]]] = []
@@ -79,9 +81,9 @@ class RowCache:
 
         def add(block: torch.nn.Module, skips: tuple[tuple[Stream, ...], ...]) -> None:
             nonlocal streams
-            u = Block(block.u, streams[0], skips[0], next(conditioning))  # type: ignore[arg-type]
+            u = Block(block.u, streams[0], skips[0], next(conditioning), kernels)  # type: ignore[arg-type]
             ul_skips = (u.result, *skips[1])
-            ul = Block(block.ul, streams[1], ul_skips, next(conditioning))  # type: ignore[arg-type]
+            ul = Block(block.ul, streams[1], ul_skips, next(conditioning), kernels)  # type: ignore[arg-type]
             pairs.append((u, ul))
             streams = (u.result, ul.result)
 
@@ -89,8 +91,8 @@ class RowCache:
             if stage > 0:
                 change = model.shrink[stage - 1]
                 shrink = (
-                    Shrink(change.u, streams[0], like),  # type: ignore[arg-type]
-                    Shrink(change.ul, streams[1], like),  # type: ignore[arg-type]
+                    Shrink(change.u, streams[0], kernels),  # type: ignore[arg-type]
+                    Shrink(change.ul, streams[1], kernels),  # type: ignore[arg-type]
                 )
                 self._shrink.append(shrink)
                 streams = (shrink[0].result, shrink[1].result)
@@ -103,15 +105,15 @@ class RowCache:
 
         streams = short_cuts.pop()
         if model.attention is not None and model.config.attention == "lowest":
-            self._lowest = Attention(model.attention, streams[1])
+            self._lowest = Attention(model.attention, streams[1], kernels)
             streams = (streams[0], self._lowest.result)
         for stage, blocks in enumerate(model.decoder):
             if stage > 0:
                 change = model.expand[stage - 1]
                 width = short_cuts[-1][0].raw.width
                 expand = (
-                    Expand(change.u, streams[0], like, width),  # type: ignore[arg-type]
-                    Expand(change.ul, streams[1], like, width),  # type: ignore[arg-type]
+                    Expand(change.u, streams[0], width, kernels),  # type: ignore[arg-type]
+                    Expand(change.ul, streams[1], width, kernels),  # type: ignore[arg-type]
                 )
                 self._expand.append(expand)
                 streams = (expand[0].result, expand[1].result)
@@ -122,7 +124,7 @@ class RowCache:
             self._decoder.append(pairs)
         last = streams[1]
         if model.attention is not None and model.config.attention == "full":
-            self._full = Attention(model.attention, last)
+            self._full = Attention(model.attention, last, kernels)
             last = self._full.result
         self._last = last.raw
 
