@@ -3,6 +3,7 @@
     python -m benchmarks                     everything that this machine can measure
     python -m benchmarks sampling --quick    one of them, in a minute, with rough numbers
     python -m benchmarks losses --data cpen455 --data-dir DIR
+    python -m benchmarks port PATH           beside a public port, in a copy of your own
     python -m benchmarks anytime RUN --data-dir DIR
     python -m benchmarks scoring RUN --data-dir DIR
 
@@ -24,6 +25,7 @@ from benchmarks import (
     gpu,
     losses,
     peer,
+    port,
     sampling,
     scaling,
     scoring,
@@ -79,6 +81,9 @@ def _run(name: str, given: argparse.Namespace) -> None:
         ways = scoring.QUICK if given.quick else scoring.FULL
         model, originals = trained(given.run, given.data_dir, given.limit, tuple(given.original))
         record, figures = scoring.measure(ways, model.network, originals), scoring.draw
+    elif name == "port":
+        beside = port.QUICK if given.quick else port.FULL
+        record, figures = port.measure(beside, given.path), port.draw
     elif name == "losses":
         settings = losses.QUICK if given.quick else losses.FULL
         record = losses.measure(replace(settings, data=given.data, data_dir=given.data_dir))
@@ -125,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "losses": "the first losses of both",
         "scaling": "growth of time and memory",
         "peer": "TensorFlow Probability",
+        "port": "training steps beside a public PyTorch port",
         "gpu": "everything on a GPU",
         "anytime": "agreement and cost of the any-time classifier on trained weights",
         "scoring": "what scores owe to the filter, to rounding and to tails, on trained weights",
@@ -138,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
         if name in DATA:
             command.add_argument("--data", default="digits", help="source of the images")
             command.add_argument("--data-dir", type=Path, help="where its files are")
+        if name == "port":
+            command.add_argument("path", type=Path, help="the folder of a copy of the port")
         if name in TRAINED:
             command.add_argument("run", type=Path, help="a run directory with trained weights")
             command.add_argument("--data-dir", type=Path, help="folder of the data")

@@ -17,7 +17,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.figures import curves
 from benchmarks.records import Column, Record, Table, origin
@@ -143,7 +143,7 @@ def _first_weights(config: PixelCNNConfig, train: LabelledImages) -> PixelCNN:
 def _side(name: str, first: PixelCNN) -> TrainingStep:
     model = copy.deepcopy(first)
     if name == BASELINE:
-        return plain_step(model)
+        return plain_step(model, nn.Dropout)  # noise of the same kind
     return own_step(model, torch.bfloat16 if name == HALF else torch.float32)
 
 

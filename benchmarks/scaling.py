@@ -1,4 +1,4 @@
-"""How time and memory grow with the image, the features and the batch.
+"""How time and memory grow with the image, the features, the classes and the batch.
 
 Every point is measured in a process of its own, so its peak memory is its own too.  The
 exponents are slopes of least-squares lines in the log-log plot: 1 is proportional.
@@ -40,20 +40,22 @@ class Plan:
         batch: The batch where it is not the axis.
         sides: Rows, and columns as many.
         features: Channels of both streams.
+        classes: Of classification; nothing else depends on their number.
         batches: Images at a time.
         repeats: Of each measurement.
     """
 
     config: PixelCNNConfig = SMALL
     batch: int = 8
-    sides: tuple[int, ...] = (16, 24, 32, 48, 64)
+    sides: tuple[int, ...] = (8, 16, 32, 64)
     features: tuple[int, ...] = (20, 40, 80, 160)
+    classes: tuple[int, ...] = (2, 10, 32, 100)
     batches: tuple[int, ...] = (1, 4, 16, 64, 256)
     repeats: int = 3
 
 
 FULL = Plan()
-QUICK = Plan(batch=2, sides=(8, 16), features=(10, 20), batches=(1, 2), repeats=1)
+QUICK = Plan(batch=2, sides=(8, 16), features=(10, 20), classes=(2, 3), batches=(1, 2), repeats=1)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def training(config: PixelCNNConfig, batch: int) -> Callable[[], Any]:
     return own_steps(config, batch, 1, torch.float32)
 
 
+CLASSIFICATION = "classification"
 WORKS = (
     Work("cached sampling", cached_sampling),
     Work(
@@ -98,10 +101,15 @@ WORKS = (
         naive_sampling,
         lambda c: math.prod(c.image_size) / NAIVE_PASSES,
     ),
-    Work("classification, 4 classes", classification),
+    Work(CLASSIFICATION, classification),
     Work("training step", training),
 )
-AXES = {"side": "H = W, pixels", "features": "features", "batch": "images in a batch"}
+AXES = {
+    "side": "H = W, pixels",
+    "features": "features",
+    "classes": "classes",
+    "batch": "images in a batch",
+}
 
 
 def measure(plan: Plan) -> Record:
@@ -109,12 +117,14 @@ def measure(plan: Plan) -> Record:
     points = {
         "side": [(n, replace(plan.config, image_size=(n, n)), plan.batch) for n in plan.sides],
         "features": [(n, replace(plan.config, features=n), plan.batch) for n in plan.features],
+        "classes": [(n, replace(plan.config, classes=n), plan.batch) for n in plan.classes],
         "batch": [(n, plan.config, n) for n in plan.batches],
     }
     rows = [
         {"axis": axis, "value": value, "work": work.name, **_point(work, config, batch, plan)}
         for axis, values in points.items()
         for work in WORKS
+        if axis != "classes" or work.name == CLASSIFICATION
         for value, config, batch in values
     ]
     tables = [_exponents(rows)]
@@ -141,12 +151,12 @@ def measure(plan: Plan) -> Record:
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Slope of log y over log x; None where a value is not above zero.
+    """Slope of log y over log x; None of fewer than two points or a value not above zero.
 
     >>> round(exponent([1.0, 2.0, 4.0], [3.0, 12.0, 48.0]), 6)
     2.0
     """
-    if min(y) <= 0.0:
+    if len(y) < 2 or min(y) <= 0.0:
         return None
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.baseline import PlainPixelCNN
@@ -69,10 +69,11 @@ class TrainingStep:
         return loss.detach()
 
 
-def plain_step(model: PixelCNN) -> TrainingStep:
+def plain_step(model: PixelCNN, dropout: type[nn.Module] = nn.Dropout2d) -> TrainingStep:
     """float32, channels first, Adam as one loop over the weights; starts as `model`."""
-    device = model.output.bias.device
-    plain = PlainPixelCNN(model.config).to(device, model.output.bias.dtype).load_from(model).train()
+    like = model.output.bias
+    plain = PlainPixelCNN(model.config, dropout).to(like.device, like.dtype)
+    plain.load_from(model).train()
     optimizer = torch.optim.Adam(plain.parameters(), LEARNING_RATE, foreach=False, fused=False)
     return TrainingStep(plain, optimizer, torch.float32)
 

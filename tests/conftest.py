@@ -16,6 +16,35 @@ from pixelbayes.models import Metadata, PixelBayes
 
 CLASSES = ("koala", "pizza", "sea lion")
 
+OPTIONS: dict[str, dict[str, object]] = {
+    "head": {"fusion": "head", "head_layers": 3},
+    "attention at the lowest resolution": {"attention": "lowest"},
+    "attention at the full resolution": {"attention": "full"},
+    "widths and depths": {"features": (4, 6, 8), "blocks_per_stage": (2, 1, 3)},
+    "as published": {"fusion": "joint", "label_channels": "undivided", "dropout_of": "channels"},
+    "head and full attention": {
+        "fusion": "head",
+        "attention": "full",
+        "features": (6, 4, 8),
+        "blocks_per_stage": (1, 2, 1),  # which alone leave blind spots
+        "views": 2,
+    },
+    "film and lowest attention": {
+        "fusion": "film",
+        "attention": "lowest",
+        "features": (6, 4, 8),
+        "blocks_per_stage": (2, 1, 1),
+    },
+}
+"""Settings of a network beyond the paper's; every way of computing covers each."""
+
+
+@pytest.fixture(params=OPTIONS.values(), ids=OPTIONS)
+def option(request: pytest.FixtureRequest) -> dict[str, object]:
+    """One of the options."""
+    settings: dict[str, object] = request.param
+    return settings
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:

@@ -200,12 +200,23 @@ def _converter(reading: Reading) -> cattrs.Converter:
         return hook
 
     converter.register_structure_hook_factory(is_dataclass, hook_of)
+    converter.register_structure_hook(int | tuple[int, int, int], _one_or_three(converter))
     return converter
 
 
 def _is_tuple(hint: Any) -> bool:
     """Whether a field is a tuple, or None in its place."""
     return tuple in (get_origin(hint), *(get_origin(part) for part in get_args(hint)))
+
+
+def _one_or_three(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """A number for all resolutions of a network, or one for each of the three."""
+
+    def hook(value: Any, _: Any) -> Any:
+        kind = tuple[int, int, int] if isinstance(value, (list, tuple)) else int
+        return converter.structure(value, kind)
+
+    return hook
 
 
 def _scalar_hook(kind: type, accepted: tuple[type, ...]) -> Callable[[Any, Any], Any]:

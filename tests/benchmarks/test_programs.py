@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from benchmarks import (
     gpu,
     losses,
     peer,
+    port,
     rates,
     sampling,
     scaling,
@@ -44,6 +46,30 @@ def test_sampling_compares_equal_levels():
     assert record.table("The naive sampler").rows[0]["equal"] == 100.0
     assert [row["batch"] for row in record.table("Time").rows] == [1, 2]
     assert drawable(record, sampling)
+
+
+def test_a_folder_without_a_port_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no model\.py and utils\.py"):
+        port.port_steps(str(tmp_path), TINY, 1, 1)
+
+
+def test_a_port_is_trained_as_it_stands(tmp_path, monkeypatch):
+    (tmp_path / "model.py").write_text(
+        "import torch\n"
+        "class PixelCNN(torch.nn.Conv2d):\n"
+        "    def __init__(self, nr_resnet, nr_filters, input_channels, nr_logistic_mix):\n"
+        "        super().__init__(input_channels, nr_filters, 1)\n"
+    )
+    (tmp_path / "utils.py").write_text(
+        "calls = []\n"
+        "def discretized_mix_logistic_loss(x, out):\n"
+        "    calls.append(out.shape)\n"
+        "    return out.sum()\n"
+    )
+    monkeypatch.setattr("sys.path", list(sys.path))
+    port.port_steps(str(tmp_path), TINY, 2, 3)()
+    assert sys.modules.pop("utils").calls == [(2, TINY.features, 8, 8)] * 3
+    del sys.modules["model"]
 
 
 def test_the_naive_time_is_the_fixed_cost_and_a_share_for_each_pass():

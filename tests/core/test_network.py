@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig
-from pixelbayes.core.fusion import Fusion, make_fusion
+from pixelbayes.core.fusion import Entrances, Fusion, make_fusion
 from pixelbayes.core.initialisation import initialise_from_data
-from pixelbayes.core.layers import ElementDropout, WeightNormConv2d, concat_elu
+from pixelbayes.core.layers import ElementDropout, WeightNormConv2d
 
 
 def subclasses(cls: type) -> set[type]:
@@ -16,12 +16,22 @@ def subclasses(cls: type) -> set[type]:
 
 
 def test_every_fusion_class_has_a_name_and_so_stands_in_the_parametrised_tests():
-    named = {type(make_fusion(n, classes=2, embedding=2, features=2, blocks=2)) for n in FUSIONS}
+    named = {type(make_fusion(n, Entrances((2, 2)), classes=2, embedding=2)) for n in FUSIONS}
     public = {cls for cls in subclasses(Fusion) if not cls.__name__.startswith("_")} - {Fusion}
     assert named == public
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
+def test_no_label_matters_at_the_start(fusion, random_levels):
+    config = PixelCNNConfig(
+        classes=3, image_size=(8, 8), features=6, blocks_per_stage=1, fusion=fusion
+    )
+    levels = random_levels(1, config).expand(3, -1, -1, -1)
+    log_prob = PixelCNN(config).eval()(levels, torch.tensor([0, 1, 2])).log_prob(levels)
+    torch.testing.assert_close(log_prob, log_prob[:1].expand(3))
+
+
+@pytest.mark.parametrize("fusion", sorted(set(FUSIONS) - {"head"}))  # which has more layers
 def test_every_fusion_starts_as_the_unconditional_model(fusion, random_levels):
     config = PixelCNNConfig(classes=3, image_size=(8, 8), features=6, blocks_per_stage=1)
     conditional = PixelCNN(PixelCNNConfig(**{**vars(config), "fusion": fusion})).eval()
@@ -77,6 +87,60 @@ def test_each_label_in_one_pass_equals_a_loop_over_labels(
     crossed = network.for_each_label(levels, labels).log_prob(levels.repeat_interleave(3, 0))
     looped = [network(levels, label.expand(4)).log_prob(levels) for label in labels]
     torch.testing.assert_close(crossed.view(4, 3), torch.stack(looped, 1), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("fusion", sorted(set(FUSIONS) - {"none"}))
+def test_each_label_under_the_view_of_each_image_equals_a_loop(tiny_network, random_levels, fusion):
+    network = tiny_network(fusion=fusion, views=2)
+    levels, labels = random_levels(4, network.config), torch.tensor([2, 0, 1])
+    views = torch.tensor([0, 1, 1, 0])
+    crossed = network.for_each_label(levels, labels, views).log_prob(levels.repeat_interleave(3, 0))
+    looped = [network(levels, label.expand(4), views).log_prob(levels) for label in labels]
+    torch.testing.assert_close(crossed.view(4, 3), torch.stack(looped, 1), rtol=1e-12, atol=0)
+    alone = [
+        network(levels[i : i + 1], labels[:1], int(views[i])).log_prob(levels[i : i + 1])
+        for i in range(4)
+    ]
+    torch.testing.assert_close(torch.cat(alone), looped[0], rtol=1e-12, atol=0)
+    assert not looped[0].allclose(network(levels, labels[:1].expand(4)).log_prob(levels))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_one_view_is_the_network_without_views(fusion):
+    names = [
+        set(
+            PixelCNN(
+                PixelCNNConfig(
+                    classes=3,
+                    image_size=(8, 8),
+                    features=4,
+                    blocks_per_stage=1,
+                    fusion=fusion,
+                    views=views,
+                )
+            ).state_dict()
+        )
+        for views in (1, 1 + (fusion != "none"))
+    ]
+    assert not any(name.endswith("embedding.views") for name in names[0])
+    assert all(name.endswith("embedding.views") for name in names[1] - names[0])
+
+
+def test_a_network_of_two_views_starts_with_both_alike(random_levels):
+    config = PixelCNNConfig(
+        classes=3, image_size=(8, 8), features=4, blocks_per_stage=1, views=2, fusion="joint"
+    )
+    network, levels = PixelCNN(config).eval(), random_levels(2, config)
+    labels = torch.tensor([0, 1])
+    assert torch.equal(
+        network(levels, labels, 0).log_prob(levels), network(levels, labels, 1).log_prob(levels)
+    )
+
+
+def test_a_view_that_the_network_does_not_know_is_refused(tiny_network, random_levels):
+    network = tiny_network(views=1)
+    with pytest.raises(ValueError, match=r"this model has 1 view\(s\), got number 1"):
+        network(random_levels(1, network.config), torch.tensor([0]), 1)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -183,6 +247,14 @@ def test_initialisation_from_data_already_predicts_pixels(channels):
         ({"fusion": "flim"}, "choose one of: none, early"),
         ({"channels": 4}, "1 .grey. or 3"),
         ({"image_size": (7, 32)}, "at least 8"),
+        ({"views": 3}, r"views is a number in 1\.\.2"),
+        ({"views": 2, "fusion": "none"}, "several views need a fusion"),
+        ({"features": (4, 8)}, "features is one number, or one for each of 3 resolutions"),
+        ({"blocks_per_stage": (1, 0, 1)}, "blocks_per_stage is a positive whole number"),
+        ({"head_layers": 0}, "head_layers is a positive whole number"),
+        ({"attention": "all"}, "unknown attention 'all'; choose one of: none, lowest, full"),
+        ({"label_channels": "x"}, "unknown label_channels 'x'; choose one of: divided"),
+        ({"dropout_of": "x"}, "unknown dropout_of 'x'; choose one of: elements"),
         ({"features": 0}, "features is a positive whole number"),
     ],
 )
@@ -219,13 +291,6 @@ def test_dropout_drops_elements_independently_of_their_neighbours():
         assert correlation < 4 / kept.numel() ** 0.5
 
 
-def test_the_gradient_of_concat_elu_is_that_of_its_definition():
-    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(concat_elu, (x,))
-    plain = torch.nn.functional.elu(torch.cat([x, -x], dim=1))
-    torch.testing.assert_close(concat_elu(x), plain)
-
-
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize(("image_size", "step"), [((8, 8), 4), ((13, 9), 4), ((17, 8), 8)])
 def test_an_image_described_in_slices_of_rows_is_described_as_a_whole(
@@ -241,6 +306,60 @@ def test_an_image_described_in_slices_of_rows_is_described_as_a_whole(
     for name, whole in vars(network(levels, labels)).items():
         in_slices = torch.cat([getattr(piece, name) for piece in pieces], dim=-2)
         torch.testing.assert_close(in_slices, whole, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("image_size", "step"), [((8, 8), 4), ((13, 9), 4), ((17, 8), 8)])
+def test_slices_of_rows_know_every_option(tiny_network, random_levels, option, image_size, step):
+    network = tiny_network(image_size=image_size, **option)
+    levels, labels = random_levels(2, network.config), torch.tensor([2, 0])
+    carry: dict[torch.nn.Module, torch.Tensor] = {}
+    pieces = [
+        network.describe_rows(levels, labels, slice(row, min(row + step, image_size[0])), carry)
+        for row in range(0, image_size[0], step)
+    ]
+    for name, whole in vars(network(levels, labels)).items():
+        in_slices = torch.cat([getattr(piece, name) for piece in pieces], dim=-2)
+        torch.testing.assert_close(in_slices, whole, rtol=1e-10, atol=1e-12)
+
+
+def test_each_label_in_one_pass_knows_every_option(tiny_network, random_levels, option):
+    network = tiny_network(**option)
+    levels, labels = random_levels(4, network.config), torch.tensor([2, 0, 1])
+    crossed = network.for_each_label(levels, labels).log_prob(levels.repeat_interleave(3, 0))
+    looped = [network(levels, label.expand(4)).log_prob(levels) for label in labels]
+    torch.testing.assert_close(crossed.view(4, 3), torch.stack(looped, 1), rtol=1e-12, atol=0)
+
+
+def test_every_option_starts_from_data_and_trains(random_levels, option):
+    torch.manual_seed(0)
+    settings = {"features": 6, "blocks_per_stage": 1, "mixtures": 2, "dropout": 0.1, **option}
+    config = PixelCNNConfig(classes=3, image_size=(8, 8), **settings)
+    network = PixelCNN(config).train()
+    levels, labels = random_levels(16, config), torch.arange(16) % 3
+    initialise_from_data(network, levels, labels)
+    (-network(levels, labels).log_prob(levels).mean()).backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+def test_channels_are_dropped_as_a_whole(tiny_network, random_levels):
+    network = tiny_network(dropout_of="channels").train()
+    seen = []
+    network.encoder[0][0].u.conv_out.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
+    network(random_levels(4, network.config), torch.tensor([0, 1, 2, 0]))
+    dropped = (seen[0] == 0).flatten(2)
+    assert dropped.all(dim=2).any()
+    assert dropped.all(dim=2).equal(dropped.any(dim=2))
+
+
+def test_undivided_label_channels_are_the_embedding_itself(tiny_network):
+    labels = torch.tensor([0, 2])
+    divided, undivided = (
+        tiny_network(fusion="early", label_channels=how).conditioning(labels).input
+        for how in ("divided", "undivided")
+    )
+    torch.testing.assert_close(undivided, 4 * divided)
 
 
 def test_a_slice_that_starts_between_two_coarse_rows_is_refused(tiny_network, random_levels):

@@ -51,6 +51,17 @@ def test_computing_slice_by_slice_answers_as_replaying_all_likelihoods(
     assert computed.cost == pytest.approx(replayed.cost)
 
 
+def test_dropping_classes_slice_by_slice_knows_every_option(tiny_network, random_levels, option):
+    network = tiny_network(image_size=(13, 9), **option)
+    levels = random_levels(6, network.config)
+    rule = AnytimeRule(0.3, (100.0, 60.0, 20.0))
+    computed = AnytimeClassifier(BayesClassifier(network), rule).predict(levels)
+    joint = accumulate(network, levels) - math.log(3.0)
+    replayed = replay(joint, rule)
+    assert computed.predicted.equal(replayed.predicted)
+    assert computed.slices.equal(replayed.slices)
+
+
 def test_an_infinite_threshold_computes_everything_and_agrees(tiny_network, random_levels):
     network = tiny_network()
     levels = random_levels(4, network.config)

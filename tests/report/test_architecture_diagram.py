@@ -103,6 +103,25 @@ def test_the_marks_are_where_two_labels_differ(tiny_network: MakeNetwork, fusion
     assert (("output",) in ends) is label_reaches_output(model)
 
 
+@pytest.mark.parametrize("attention", ["none", "lowest", "full"])
+@pytest.mark.parametrize("fusion", ["head", "late"])
+def test_attention_and_the_head_are_drawn_where_they_are(
+    tiny_network: MakeNetwork, attention: str, fusion: str
+) -> None:
+    svg = drawn(tiny_network(attention=attention, fusion=fusion, head_layers=3, views=2))
+    expected = {} if attention == "none" else {(attention,): 1}
+    assert values(svg, "data-attention") == Counter(expected)
+    texts = " ".join(element.text or "" for element in svg.iter())
+    assert ("head: 3 layers" in texts) is (fusion == "head")
+    assert (("head",) in values(svg, "data-to")) is (fusion == "head")
+    assert "2 views" in texts
+
+
+def test_every_resolution_says_how_wide_it_is(tiny_network: MakeNetwork) -> None:
+    texts = {element.text for element in drawn(tiny_network(features=(4, 6, 8))).iter()}
+    assert {"4 features", "6 features", "8 features"} <= texts
+
+
 def probed(model: PixelCNN, block: TwoStreamBlock, stream: str) -> list[str]:
     """Where a block treats the same features differently under two labels."""
     inputs: dict[str, Any] = {}

@@ -61,6 +61,21 @@ def test_augmentation_differs_from_epoch_to_epoch() -> None:
     assert not torch.equal(by_image, second[torch.argsort(torch.tensor(order(position=5)))])
 
 
+def test_images_are_shown_in_the_views_that_the_batch_names() -> None:
+    plain = stream()
+    plain.augmentation = Augmentation()
+    told = stream()
+    told.augmentation, told.views = Augmentation(), 2
+
+    drawn = []
+    for one, other in zip(plain, told, strict=True):
+        assert isinstance(other.view, torch.Tensor)
+        mirrored = other.view.bool()[:, None, None, None]
+        assert torch.equal(other.levels, torch.where(mirrored, one.levels.flip(-1), one.levels))
+        drawn.append(other.view)
+    assert 0 < torch.cat(drawn).sum() < IMAGES
+
+
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_shares_of_processes_make_up_the_batch_of_one_process(world: int) -> None:
     shares = [list(stream(share=Share(rank, world))) for rank in range(world)]

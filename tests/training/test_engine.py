@@ -194,6 +194,46 @@ def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusi
         assert nats > 0.0
 
 
+def test_a_network_of_two_views_is_judged_by_the_mean_of_their_densities(tmp_path: Path) -> None:
+    task = PixelCNNTask(
+        network(views=2, dropout=0.0),
+        OptimConfig(lr=0.01),
+        TrainingConfig(batch_size=16, epochs=2, accuracy_every=2, precision="64"),
+        images=len(TRAIN),
+        seed=0,
+    )
+    metadata = Metadata(
+        classes=("dark", "grey", "bright"),
+        resize=asdict(Resize(size=(8, 8))),
+        log_prior=(-log(3.0),) * 3,
+    )
+    fit(task, TRAIN, VALIDATION, folder=tmp_path, metadata=metadata, progress=False)
+
+    model, _ = load_checkpoint(tmp_path / "last")
+    table = BayesClassifier(model).log_likelihoods(VALIDATION.levels)
+    own = table.gather(1, VALIDATION.labels[:, None])
+    rows = read_metrics(tmp_path / "metrics.csv")
+    bits = bits_per_dim(own, model.config.dims).mean().item()
+    assert rows[-1]["val/bits_per_dim"] == pytest.approx(bits, rel=1e-9)
+    assert model.fusion.embedding.views.abs().sum() > 0
+
+
+def test_a_hybrid_of_a_model_without_labels_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a --fusion"):
+        PixelCNNTask(
+            network(fusion="none"),
+            OptimConfig(),
+            TrainingConfig(objective="hybrid"),
+            images=9,
+            seed=0,
+        )
+
+
+def test_mirroring_without_telling_a_network_of_views_is_refused() -> None:
+    with pytest.raises(ValueError, match="leave out --flip or --views"):
+        PixelCNNTask(network(views=2), OptimConfig(), TrainingConfig(flip=True), images=9, seed=0)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("clip", [None, 1.0])
 def test_training_works_in_every_precision(

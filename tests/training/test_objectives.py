@@ -43,13 +43,13 @@ class Table(PixelCNN):
         self.table = nn.Parameter(table)
         self.passes = 0
 
-    def forward(self, levels: Tensor, labels: Tensor) -> Any:
+    def forward(self, levels: Tensor, labels: Tensor, view: int | Tensor = 0) -> Any:
         self.passes += 1
         images = levels[:, 0, 0, 0].long()  # the first level is the number of the image
         values = self.table[images, labels]
         return Described(values, values, values, values)
 
-    def for_each_label(self, levels: Tensor, labels: Tensor) -> Any:
+    def for_each_label(self, levels: Tensor, labels: Tensor, view: int | Tensor = 0) -> Any:
         repeated = levels.repeat_interleave(len(labels), dim=0)
         return self(repeated, labels.repeat(len(levels)))
 
@@ -181,6 +181,21 @@ def test_the_exact_cross_entropy_equals_one_pass_for_each_class(
     expected = nn.functional.cross_entropy(torch.stack(passes, 1) / 20.0, labels, reduction="sum")
     assert loss.cross_entropy is not None
     torch.testing.assert_close(loss.cross_entropy, expected.detach(), rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("negatives", [None, Negatives(2)])
+def test_every_objective_describes_an_image_in_the_view_it_is_shown_in(
+    tiny_network: Any, random_levels: Any, negatives: Negatives | None
+) -> None:
+    network = tiny_network(views=2)
+    levels, labels, views = random_levels(3, network.config), *torch.tensor([[2, 0, 1], [0, 1, 1]])
+    shown = Batch(levels, labels, torch.ones(3), 3, view=views)
+    own = network(levels, labels, views).log_prob(levels).sum()
+    for objective in (
+        MaximumLikelihood(),
+        Hybrid(Strength(8.0), classes=3, negatives=negatives),
+    ):
+        assert objective(network, shown).nats.item() == pytest.approx(-own.item())
 
 
 @pytest.mark.parametrize("random", [0.0, 0.5, 1.0])

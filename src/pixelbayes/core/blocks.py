@@ -8,24 +8,26 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.conditioning import BlockConditioning
 from pixelbayes.core.layers import (
     Carry,
     DownRightShiftedConv2d,
     DownShiftedConv2d,
-    ElementDropout,
     PointwiseConv2d,
     WeightNormConv2d,
     aligned_sum,
     concat_elu,
+    memory_format,
+    spread,
 )
 
-__all__ = ["GatedResidual", "Stream", "TwoStreamBlock"]
+__all__ = ["GatedResidual", "Stream", "TwoStreamBlock", "gated_sum"]
 
 ENCODER_GATE_SCALE = 0.1  # openai/pixel-cnn (nn.py): a new block changes its input little
 DECODER_GATE_SCALE = 1.0  # short cuts enter through the gates only: at 0.1 they start muted
@@ -49,6 +51,36 @@ class Stream:
         return cls(features, concat_elu(features))
 
 
+class _GatedSum(torch.autograd.Function):
+    r"""x + a s with s = sigmoid(b); the derivatives are da = s and db = a s (1 - s)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gates: Tensor) -> Tensor:
+        # Halves of their own: on a strided one PyTorch's sigmoid takes five times as long.
+        a, b = (half.clone(memory_format=memory_format(x)) for half in gates.chunk(2, dim=1))
+        s = b.sigmoid_()
+        ctx.save_for_backward(a, s)
+        return torch.addcmul(x, a, s)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        (grad,) = grad_outputs
+        a, s = ctx.saved_tensors
+        grad_b = torch.ops.aten.sigmoid_backward(grad * a, s)
+        return grad, torch.cat([grad * s, grad_b], dim=1)
+
+
+def gated_sum(x: Tensor, gates: Tensor) -> Tensor:
+    """x + a * sigmoid(b), where (a, b) are the halves of the gates' 2 F channels.
+
+    Args:
+        x: (B, F, H, W).
+        gates: (B, 2 F, H, W), or (B R, 2 F, H, W) once labels entered.
+    """
+    total: Tensor = _GatedSum.apply(spread(x, len(gates)), gates)  # type: ignore[no-untyped-call]
+    return total
+
+
 class GatedResidual(nn.Module):
     r"""x + a * sigmoid(b), where (a, b) come from two convolutions with a skip between them.
 
@@ -63,22 +95,22 @@ class GatedResidual(nn.Module):
         features: F.
         skips: How many other feature maps of F channels enter (0, 1 or 2).
         gate_scale: Deviation of the gate's pre-activations after initialisation from data.
-        dropout: Probability of dropping one element of the activated h.
+        dropout: Applied to the activated h; has no weights, so one serves all blocks.
     """
 
     def __init__(
         self,
-        conv: type[DownShiftedConv2d] | type[DownRightShiftedConv2d],
+        conv: type[DownShiftedConv2d] | type[DownRightShiftedConv2d] | type[PointwiseConv2d],
         features: int,
         skips: int,
         *,
         gate_scale: float,
-        dropout: float,
+        dropout: nn.Module,
     ) -> None:
         super().__init__()
         self.conv_in: WeightNormConv2d = conv(2 * features, features)
         self.skip = PointwiseConv2d(2 * features * skips, features) if skips else None
-        self.dropout = ElementDropout(dropout)
+        self.dropout = dropout
         self.conv_out: WeightNormConv2d = conv(2 * features, 2 * features, init_scale=gate_scale)
 
     def forward(
@@ -93,9 +125,9 @@ class GatedResidual(nn.Module):
         if self.skip is not None:
             h = aligned_sum(h, self.skip(*(skip.activated for skip in skips)))
         h = conditioning.on_hidden(h)
-        middle = self.dropout(concat_elu(h))
+        middle = concat_elu(h, self.dropout)
         gates = conditioning.on_gates(self.conv_out(middle, carry=carry))
-        out = aligned_sum(x.features, F.glu(gates, dim=1))  # a sigmoid(b) in one pass
+        out = gated_sum(x.features, gates)
         return Stream.of(conditioning.on_result(out))
 
 
@@ -108,7 +140,7 @@ class TwoStreamBlock(nn.Module):
         dropout: See `GatedResidual`.
     """
 
-    def __init__(self, features: int, *, decoder: bool, dropout: float) -> None:
+    def __init__(self, features: int, *, decoder: bool, dropout: nn.Module) -> None:
         super().__init__()
         scale = DECODER_GATE_SCALE if decoder else ENCODER_GATE_SCALE
         skips = int(decoder)

@@ -114,7 +114,7 @@ def _last_features(model: PixelCNN, levels: Tensor, labels: Tensor) -> Tensor:
         model(levels, labels)
     finally:
         hook.remove()
-    return seen[0].movedim(1, -1).reshape(-1, model.config.features).double()
+    return seen[0].movedim(1, -1).reshape(-1, seen[0].shape[1]).double()
 
 
 def _least_squares(known: Tensor, target: Tensor) -> Tensor:

@@ -134,19 +134,15 @@ class DiscretizedLogisticMixture:
             parameters = parameters.float()
         # Pixels of one parameter side by side: what follows takes the parameters apart.
         parameters = parameters.contiguous()
-        batch, _, height, width = parameters.shape
         per_component = parameters_per_component(channels)
         components = parameters.shape[1] // per_component
-        logits = parameters[:, :components]
-        rest = parameters[:, components:].reshape(
-            batch, components, per_component - 1, height, width
+        # Split rather than sliced: the gradients are then joined in one pass.
+        logits, rest = parameters.split([components, parameters.shape[1] - components], dim=1)
+        rest = rest.unflatten(1, (components, per_component - 1))
+        means, log_scales, coeffs = rest.split(
+            [channels, channels, per_component - 1 - 2 * channels], dim=2
         )
-        return cls(
-            logits=logits,
-            means=rest[:, :, :channels],
-            log_scales=rest[:, :, channels : 2 * channels].clamp(min=MIN_LOG_SCALE),
-            coeffs=torch.tanh(rest[:, :, 2 * channels :]),
-        )
+        return cls(logits, means, log_scales.clamp(min=MIN_LOG_SCALE), torch.tanh(coeffs))
 
     @property
     def channels(self) -> int:

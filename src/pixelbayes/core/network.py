@@ -1,7 +1,8 @@
-"""The network: levels and labels in, one distribution per pixel out.
+"""The network: levels and a condition in, one distribution per pixel out.
 
 Two streams (`u` above, `ul` above and left) walk through three resolutions and back, with
-short cuts between the ways in and out.  Everything label-dependent comes from `fusion`.
+short cuts between the ways in and out.  Everything that depends on the label, or on the view of
+the image, comes from `fusion`.
 
 Shapes: B images, R labels, F features, H x W pixels.
 
@@ -12,19 +13,27 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from pixelbayes.core.blocks import Stream, TwoStreamBlock, elu_projection
-from pixelbayes.core.fusion import FUSIONS, Conditioning, make_fusion
+from pixelbayes.core.attention import CausalAttention, pixel_before
+from pixelbayes.core.blocks import (
+    ENCODER_GATE_SCALE,
+    GatedResidual,
+    Stream,
+    TwoStreamBlock,
+    elu_projection,
+)
+from pixelbayes.core.conditioning import Condition, Conditioning
+from pixelbayes.core.config import STAGES, PixelCNNConfig
+from pixelbayes.core.fusion import Entrances, make_fusion
 from pixelbayes.core.layers import (
     Carry,
     DownRightShiftedConv2d,
     DownRightShiftedConvTranspose2d,
     DownShiftedConv2d,
     DownShiftedConvTranspose2d,
+    ElementDropout,
     PointwiseConv2d,
     WeightNormConv2d,
     aligned_sum,
@@ -39,90 +48,29 @@ from pixelbayes.core.likelihood import (
 )
 from pixelbayes.errors import PixelBayesError
 
-__all__ = ["STAGES", "PixelCNN", "PixelCNNConfig", "ResolutionChange"]
-
-STAGES = 3  # resolutions H, H / 2 and H / 4, as in section 2.3 of [1]
-SMALLEST_SIDE = 8  # below it the third resolution has no structure left
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelCNNConfig:
-    """Everything needed to rebuild a network from a checkpoint.
-
-    The defaults are those of the openai/pixel-cnn CIFAR-10 script, not a small model: a test
-    or a demo says so where it asks for less.
-    """
-
-    classes: int
-    """Number of labels the network conditions on."""
-    image_size: tuple[int, int] = (32, 32)
-    """Rows and columns, each at least 8; odd sizes work."""
-    channels: int = 3
-    """Colour channels: 3 or 1."""
-    features: int = 160
-    """Channels of both streams (`nr_filters` there)."""
-    blocks_per_stage: int = 5
-    """Gated blocks between two changes of resolution (`nr_resnet` there)."""
-    mixtures: int = 10
-    """Logistic components per pixel."""
-    dropout: float = 0.5
-    """Probability of dropping a feature inside a gated block, in [0, 1)."""
-    fusion: str = "gated"
-    """Where the label enters; see `pixelbayes.core.fusion`."""
-    embedding: int = 32
-    """Size d of the label embedding."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "image_size", tuple(self.image_size))
-        counts = ("classes", "features", "blocks_per_stage", "mixtures", "embedding")
-        for name in counts:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise PixelBayesError(f"{name} is a positive whole number, got {value!r}")
-        if self.channels not in (1, 3):
-            raise PixelBayesError(
-                f"channels is 1 (grey) or 3 (red, green, blue), got {self.channels!r}"
-            )
-        if len(self.image_size) != 2 or min(self.image_size) < SMALLEST_SIDE:
-            raise PixelBayesError(
-                f"image_size is (rows, columns), each at least {SMALLEST_SIDE}, "
-                f"got {self.image_size!r}"
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            percent = 1.0 <= self.dropout < 100.0
-            hint = f"; did you mean {self.dropout / 100:g} (a percentage)?" if percent else ""
-            raise PixelBayesError(f"dropout is a probability in [0, 1), got {self.dropout:g}{hint}")
-        if self.fusion not in FUSIONS:
-            raise PixelBayesError(
-                f"unknown fusion {self.fusion!r}; choose one of: {', '.join(FUSIONS)}"
-            )
-
-    @property
-    def dims(self) -> int:
-        """Numbers in one image: C H W."""
-        return self.channels * self.image_size[0] * self.image_size[1]
-
-    @property
-    def gated_blocks(self) -> int:
-        """Gated blocks of both streams, on the way in and the way out."""
-        encoder = STAGES * self.blocks_per_stage
-        return 2 * (encoder + encoder + STAGES - 1)
+__all__ = ["PixelCNN", "ResolutionChange"]
 
 
 class ResolutionChange(nn.Module):
-    """Halves or doubles the resolution of both streams."""
+    """Halves or doubles the resolution of both streams.
 
-    def __init__(self, features: int, *, grow: bool) -> None:
+    Args:
+        features: F of what enters.
+        result: F of what comes out.
+        grow: Whether it doubles.
+    """
+
+    def __init__(self, features: int, result: int, *, grow: bool) -> None:
         super().__init__()
         self.grow = grow
         self.u: nn.Module
         self.ul: nn.Module
         if grow:
-            self.u = DownShiftedConvTranspose2d(features, features)
-            self.ul = DownRightShiftedConvTranspose2d(features, features)
+            self.u = DownShiftedConvTranspose2d(features, result)
+            self.ul = DownRightShiftedConvTranspose2d(features, result)
         else:
-            self.u = DownShiftedConv2d(features, features, stride=2)
-            self.ul = DownRightShiftedConv2d(features, features, stride=2)
+            self.u = DownShiftedConv2d(features, result, stride=2)
+            self.ul = DownRightShiftedConv2d(features, result, stride=2)
 
     def forward(
         self,
@@ -150,14 +98,18 @@ class PixelCNN(nn.Module):
     def __init__(self, config: PixelCNNConfig) -> None:
         super().__init__()
         self.config = config
-        features, per_stage = config.features, config.blocks_per_stage
         self.fusion = make_fusion(
             config.fusion,
+            Entrances(config.block_features, config.head_layers, config.label_channels),
             classes=config.classes,
             embedding=config.embedding,
-            features=features,
-            blocks=config.gated_blocks,
+            views=config.views,
         )
+        widths, depths = config.stage_features, config.stage_blocks
+        features = widths[0]
+        dropout: nn.Module = ElementDropout(config.dropout)
+        if config.dropout_of == "channels":
+            dropout = nn.Dropout2d(config.dropout)
         inputs = config.channels + 1 + self.fusion.input_channels
         self.input_u = DownShiftedConv2d(inputs, features, (2, 3))
         self.input_row = DownShiftedConv2d(inputs, features, (1, 3))
@@ -167,32 +119,51 @@ class PixelCNN(nn.Module):
                 for layer in (self.input_u, self.input_row, self.input_left):
                     layer.direction[:, config.channels + 1 :] = 0.0
 
-        def stage(blocks: int, *, decoder: bool) -> nn.ModuleList:
+        def stage(width: int, blocks: int, *, decoder: bool) -> nn.ModuleList:
             return nn.ModuleList(
-                TwoStreamBlock(features, decoder=decoder, dropout=config.dropout)
-                for _ in range(blocks)
+                TwoStreamBlock(width, decoder=decoder, dropout=dropout) for _ in range(blocks)
             )
 
-        self.encoder = nn.ModuleList(stage(per_stage, decoder=False) for _ in range(STAGES))
+        self.encoder = nn.ModuleList(
+            stage(widths[s], depths[s], decoder=False) for s in range(STAGES)
+        )
         self.decoder = nn.ModuleList(
-            stage(per_stage + (s > 0), decoder=True) for s in range(STAGES)
+            stage(widths[s], depths[s] + (s < STAGES - 1), decoder=True)
+            for s in reversed(range(STAGES))
         )
         self.shrink = nn.ModuleList(
-            ResolutionChange(features, grow=False) for _ in range(STAGES - 1)
+            ResolutionChange(widths[s], widths[s + 1], grow=False) for s in range(STAGES - 1)
         )
         self.expand = nn.ModuleList(
-            ResolutionChange(features, grow=True) for _ in range(STAGES - 1)
+            ResolutionChange(widths[s + 1], widths[s], grow=True)
+            for s in reversed(range(STAGES - 1))
         )
         self.output = PointwiseConv2d(
             features, config.mixtures * parameters_per_component(config.channels)
         )
+        # Last, so that the first weights of all others do not depend on these.
+        self.attention: CausalAttention | None = None
+        if config.attention != "none":
+            at, channels = (0, config.channels) if config.attention == "full" else (STAGES - 1, 0)
+            self.attention = CausalAttention(
+                widths[at], config.stage_sizes[at], dropout, channels=channels
+            )
+        self.head = nn.ModuleList(
+            GatedResidual(
+                PointwiseConv2d, features, 0, gate_scale=ENCODER_GATE_SCALE, dropout=dropout
+            )
+            for _ in range(self.fusion.head_layers)
+        )
 
-    def forward(self, levels: Tensor, labels: Tensor) -> DiscretizedLogisticMixture:
-        """Describes every pixel of each image given the pixels before it and its label.
+    def forward(
+        self, levels: Tensor, labels: Tensor, view: int | Tensor = 0
+    ) -> DiscretizedLogisticMixture:
+        """Describes every pixel of each image given the pixels before it and its condition.
 
         Args:
-            levels: uint8, (B, C, H, W).
+            levels: uint8, (B, C, H, W), as the view shows them.
             labels: int64, (B,), in range(classes).
+            view: In range(views); one for all images, or one for each, int64, (B,).
 
         Raises:
             TypeError: If the images are not uint8 or the labels not int64.
@@ -201,13 +172,17 @@ class PixelCNN(nn.Module):
         self._check(levels, labels)
         if len(levels) != len(labels):
             raise PixelBayesError(f"got {len(levels)} images but {len(labels)} labels")
-        return self.describe(self._on_axis(levels), self.conditioning(labels))
+        return self.describe(self._on_axis(levels), self.conditioning(labels, view=view))
 
-    def for_each_label(self, levels: Tensor, labels: Tensor) -> DiscretizedLogisticMixture:
+    def for_each_label(
+        self, levels: Tensor, labels: Tensor, view: int | Tensor = 0
+    ) -> DiscretizedLogisticMixture:
         """Describes each of B images under each of R labels, in one pass.
 
+        The images are seen in one view, or each in its own, int64, (B,).
+
         What no label has touched is computed once per image: everything but the last layer
-        for late fusion, the first block for gated fusion.
+        for late fusion, or the head, the first block for gated fusion.
 
         Returns:
             A distribution of batch B R, the labels of an image side by side.
@@ -217,7 +192,7 @@ class PixelCNN(nn.Module):
             ValueError: If the images do not fit the configuration.
         """
         self._check(levels, labels)
-        conditioning = self.conditioning(labels, images=len(levels))
+        conditioning = self.conditioning(labels, images=len(levels), view=view)
         described = self.describe(self._on_axis(levels), conditioning)
         missing = len(levels) * len(labels) // len(described.logits)
         if missing == 1:
@@ -227,7 +202,7 @@ class PixelCNN(nn.Module):
 
     @property
     def shares_trunk(self) -> bool:
-        """Whether no label enters before the last layer, so that all share the features."""
+        """Whether no label enters before the head or the last layer: all share the features."""
         conditioning = self.conditioning(self.output.bias.new_zeros(1, dtype=torch.int64))
         return conditioning.input is None and all(
             vector is None
@@ -235,9 +210,25 @@ class PixelCNN(nn.Module):
             for vector in (block.scale, block.shift, block.gates, block.result)
         )
 
-    def conditioning(self, labels: Tensor, images: int | None = None) -> Conditioning:
-        """The vectors that the labels add to the network; they depend on nothing else."""
-        conditioning: Conditioning = self.fusion(labels, self.config.gated_blocks, images)
+    def conditioning(
+        self, labels: Tensor, images: int | None = None, view: int | Tensor = 0
+    ) -> Conditioning:
+        """The vectors that the condition adds to the network; they depend on nothing else.
+
+        Args:
+            labels: int64, (R,).
+            images: B, if each of B images is to meet each of the R labels.
+            view: One for all, or one for each image.
+
+        Raises:
+            ValueError: If there is no such view.
+        """
+        if isinstance(view, int) and not 0 <= view < self.config.views:
+            raise PixelBayesError(f"this model has {self.config.views} view(s), got number {view}")
+        if isinstance(view, Tensor) and images is not None:
+            view = view[:, None]
+        condition = Condition(labels, view)
+        conditioning: Conditioning = self.fusion(condition, self.config.gated_blocks, images)
         return conditioning
 
     def _check(self, levels: Tensor, labels: Tensor) -> None:
@@ -256,7 +247,12 @@ class PixelCNN(nn.Module):
         return to_axis(levels, self.output.direction.dtype)
 
     def describe_rows(
-        self, levels: Tensor, labels: Tensor, rows: slice, carry: Carry
+        self,
+        levels: Tensor,
+        labels: Tensor,
+        rows: slice,
+        carry: Carry,
+        view: int | Tensor = 0,
     ) -> DiscretizedLogisticMixture:
         """Describes some rows of each image, given all rows above them.
 
@@ -268,6 +264,7 @@ class PixelCNN(nn.Module):
             labels: int64, (B,).
             rows: The slice, without a step; its start is divisible by 4.
             carry: Empty for the first slice, then what the call before left in it.
+            view: As in `forward`.
 
         Raises:
             ValueError: If the start of the slice is not divisible by 4.
@@ -281,11 +278,12 @@ class PixelCNN(nn.Module):
         # The first layers read two rows above; all others find theirs in the carry.
         context = min(rows.start, 2)
         x = self._on_axis(levels[:, :, rows.start - context : rows.stop])
-        conditioning = self.conditioning(labels)
+        conditioning = self.conditioning(labels, view=view)
         streams = tuple(
             Stream.of(stream.features[:, :, context:]) for stream in self._enter(x, conditioning)
         )
-        return self._describe_from((streams[0], streams[1]), conditioning, carry)
+        before = pixel_before(x)[:, :, context:]
+        return self._describe_from((streams[0], streams[1]), conditioning, before, carry)
 
     def describe(self, x: Tensor, conditioning: Conditioning) -> DiscretizedLogisticMixture:
         """The network itself, on the [-1, 1] axis; differentiable in `x`.
@@ -294,10 +292,15 @@ class PixelCNN(nn.Module):
             x: (B, C, H, W).
             conditioning: From `self.conditioning`, for B labels or for R labels of each image.
         """
-        return self._describe_from(self._enter(x, conditioning), conditioning, None)
+        streams = self._enter(x, conditioning)
+        return self._describe_from(streams, conditioning, pixel_before(x), None)
 
     def _describe_from(
-        self, streams: tuple[Stream, Stream], conditioning: Conditioning, carry: Carry | None
+        self,
+        streams: tuple[Stream, Stream],
+        conditioning: Conditioning,
+        before: Tensor,
+        carry: Carry | None,
     ) -> DiscretizedLogisticMixture:
         per_block = zip(*[iter(conditioning.blocks)] * 2, strict=True)
         short_cuts = [streams]
@@ -310,6 +313,8 @@ class PixelCNN(nn.Module):
                 short_cuts.append(streams)
 
         streams = short_cuts.pop()
+        if self.attention is not None and self.config.attention == "lowest":
+            streams = (streams[0], self.attention(streams[1], carry))
         for stage, blocks in enumerate(self.decoder):
             if stage > 0:
                 size = short_cuts[-1][0].features.shape[2:]
@@ -318,7 +323,12 @@ class PixelCNN(nn.Module):
                 streams = block(streams, short_cuts.pop(), next(per_block), carry)
         assert not short_cuts
 
-        h = conditioning.on_output(streams[1].features)
+        last = streams[1]
+        if self.attention is not None and self.config.attention == "full":
+            last = self.attention(last, carry, before)
+        for layer, condition in zip(self.head, conditioning.head, strict=True):
+            last = layer(last, (), condition)
+        h = conditioning.on_output(last.features)
         return DiscretizedLogisticMixture.from_parameters(
             elu_projection(h, self.output), self.config.channels
         )
@@ -330,15 +340,18 @@ class PixelCNN(nn.Module):
         known = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         inputs = [known.contiguous(memory_format=torch.channels_last)]
         if conditioning.input is not None:
-            inputs.append(conditioning.input[:, :, None, None].expand(-1, -1, *x.shape[2:]))
+            constant = conditioning.input.flatten(0, -2)
+            inputs.append(constant[:, :, None, None].expand(-1, -1, *x.shape[2:]))
 
         def entered(layer: WeightNormConv2d) -> Tensor:
             if conditioning.images is None or len(inputs) == 1:
                 return layer(*inputs)  # type: ignore[no-any-return]
             # Every image meets every label: the layer is linear, so each is convolved once.
+            assert conditioning.input is not None
             of_images, of_labels = layer.terms(*inputs)
+            of_labels = of_labels.unflatten(0, conditioning.input.shape[:-1])
             bias = layer.bias.to(of_labels.dtype)
-            both = of_images[:, None] + (of_labels + bias[:, None, None])
+            both: Tensor = of_images[:, None] + (of_labels + bias[:, None, None])
             return both.flatten(0, 1)
 
         u = shift_down(entered(self.input_u))

@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.views import in_view
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import BayesClassifier
+from pixelbayes.inference.views import told_view
 
 __all__ = ["AnytimeClassifier", "AnytimeResult", "AnytimeRule", "accumulate", "fit_anytime"]
 
@@ -81,26 +83,31 @@ def slices_of(height: int) -> list[slice]:
 
 @ieee_float32()
 @torch.inference_mode()
-def accumulate(model: PixelCNN, levels: Tensor) -> Tensor:
+def accumulate(classifier: BayesClassifier | PixelCNN, levels: Tensor) -> Tensor:
     """Log p(x | y) of the rows up to the end of each slice, (N, K, S), float64, on the CPU.
 
     Everything is computed; this is what rules are fitted on and judged by.
 
     Args:
-        model: A network in evaluation mode.
+        classifier: A network in evaluation mode, or a classifier that scores other views of it.
         levels: uint8, (N, C, H, W).
     """
-    classifier = BayesClassifier(model)
+    if isinstance(classifier, PixelCNN):
+        classifier = BayesClassifier(classifier)
+    model = classifier.model
     images, classes = classifier.chunk_images(), model.config.classes
     labels = torch.arange(classes, device=model.output.bias.device)
     ends = torch.tensor([part.stop - 1 for part in slices_of(model.config.image_size[0])])
     pieces = []
     for part in torch.split(levels, images):
-        chunk = part.to(labels.device)
-        described = model.for_each_label(chunk, labels)
-        by_row = described.log_prob_map(chunk.repeat_interleave(classes, dim=0)).sum(dim=2)
-        total = by_row.double().cpu().cumsum(dim=1)[:, ends]
-        pieces.append(total.view(len(chunk), classes, len(ends)))
+        by_view = []
+        for view in classifier.views:  # which all keep every pixel in its row
+            seen = in_view(part.to(labels.device), view)
+            described = model.for_each_label(seen, labels, told_view(model, view))
+            by_row = described.log_prob_map(seen.repeat_interleave(classes, dim=0)).sum(dim=2)
+            total = by_row.double().cpu().cumsum(dim=1)[:, ends]
+            by_view.append(total.view(len(part), classes, len(ends)))
+        pieces.append(classifier.over_views(torch.stack(by_view, dim=-1)))
     return torch.cat(pieces)
 
 
@@ -186,22 +193,28 @@ class AnytimeClassifier:
         return AnytimeResult(torch.cat([chunk.predicted for chunk in chunks]), slices, cost)
 
     def _chunk(self, levels: Tensor) -> AnytimeResult:
-        model, rule = self.classifier.model, self.rule
+        model, rule, views = self.classifier.model, self.rule, self.classifier.views
         device, classes = model.output.bias.device, model.config.classes
         image, label = torch.meshgrid(
             torch.arange(len(levels)), torch.arange(classes), indexing="ij"
         )
         image, label = image.flatten(), label.flatten()  # the pairs still computed
+        by_view = torch.zeros(len(levels), classes, len(views), dtype=torch.float64)
         joint = self.classifier.log_prior.repeat(len(levels), 1)
         slices = torch.zeros(len(levels), classes, dtype=torch.int64)
-        carry: dict[nn.Module, Tensor] = {}
+        carries: list[dict[nn.Module, Tensor]] = [{} for _ in views]
         parts = slices_of(levels.shape[2])
-        levels = levels.to(device)
+        seen = [in_view(levels.to(device), view) for view in views]
         for done, rows in enumerate(parts, start=1):
-            pictures = levels[image.to(device)]
-            described = model.describe_rows(pictures, label.to(device), rows, carry)
-            evidence = described.log_prob(pictures[:, :, rows]).double().cpu()
-            joint[image, label] += evidence
+            for number, view in enumerate(views):
+                pictures, told = seen[number][image.to(device)], told_view(model, view)
+                described = model.describe_rows(
+                    pictures, label.to(device), rows, carries[number], told
+                )
+                evidence = described.log_prob(pictures[:, :, rows]).double().cpu()
+                by_view[image, label, number] += evidence
+            evidence = self.classifier.over_views(by_view[image, label])
+            joint[image, label] = self.classifier.log_prior[label] + evidence
             slices[image, label] += 1
             if done == len(parts):
                 break
@@ -214,5 +227,7 @@ class AnytimeClassifier:
             if not kept.all():
                 image, label = image[kept], label[kept]
                 chosen = kept.nonzero()[:, 0].to(device)
-                carry = {layer: row[chosen] for layer, row in carry.items()}
+                carries = [
+                    {layer: row[chosen] for layer, row in carry.items()} for carry in carries
+                ]
         return AnytimeResult(joint.argmax(dim=1), slices, float("nan"))

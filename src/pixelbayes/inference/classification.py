@@ -7,22 +7,28 @@ Units:  nats per *image*.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixelbayes.core.config import STAGES
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.views import in_view
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import feature_budget
+from pixelbayes.inference.views import OverViews, log_mean_prob, told_view, views_of
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
 
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
 activated (2 F), three per resolution with one block, and one block's temporaries."""
+LIVE_HEAD_LAYER_MAPS = 10
+"""Maps of F channels alive at once in a layer of a head: what enters and leaves, raw and activated
+(2 F), its hidden features, activated, and its gates (2 F)."""
 LIVE_HEAD_MAPS = 4
 """Maps alive at once for each number that describes a pixel: parameters and the likelihood's."""
 
@@ -67,6 +73,8 @@ class BayesClassifier:
         autocast: A narrower type for the network's features, such as `torch.bfloat16`, where the
             processor is faster in it.  The last layer and the likelihood stay as they are, but
             rounding moves log-likelihoods by some nats, and with them close decisions.
+        views: Views to score, each a pass; None: those that the network is told apart.
+        over_views: How their log-likelihoods become one, see `pixelbayes.inference.views`.
 
     Raises:
         ValueError: If the prior is not one probability per class that sum to one, or the
@@ -81,6 +89,8 @@ class BayesClassifier:
         temperature: float = 1.0,
         memory_budget: int | None = None,
         autocast: torch.dtype | None = None,
+        views: Sequence[int] | None = None,
+        over_views: OverViews = log_mean_prob,
     ) -> None:
         classes = model.config.classes
         prior = uniform_log_prior(classes) if log_prior is None else log_prior.double().cpu()
@@ -98,6 +108,8 @@ class BayesClassifier:
         self.temperature = temperature
         self.memory_budget = memory_budget
         self.autocast = autocast
+        self.views = views_of(model, views)
+        self.over_views = over_views
 
     @ieee_float32()
     @torch.inference_mode()
@@ -116,18 +128,22 @@ class BayesClassifier:
         device = self.model.output.bias.device
         classes = torch.arange(self.model.config.classes, device=device)
         images, labels = self._chunks()
-        result = torch.empty(len(levels), len(classes), dtype=torch.float64)
+        by_view = torch.empty(len(levels), len(classes), len(self.views), dtype=torch.float64)
         for start in range(0, len(levels), images):
             chunk = levels[start : start + images].to(device)
-            for some in torch.split(classes, labels):
-                with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
-                    described = self.model.for_each_label(chunk, some)
-                repeated = chunk.repeat_interleave(len(some), dim=0)
-                log_prob = described.log_prob(repeated).view(len(chunk), len(some))
-                result[start : start + images, some.cpu()] = log_prob.double().cpu()
+            for number, view in enumerate(self.views):
+                seen, told = in_view(chunk, view), told_view(self.model, view)
+                for some in torch.split(classes, labels):
+                    with torch.autocast(
+                        device.type, self.autocast, enabled=self.autocast is not None
+                    ):
+                        described = self.model.for_each_label(seen, some, told)
+                    repeated = seen.repeat_interleave(len(some), dim=0)
+                    log_prob = described.log_prob(repeated).view(len(chunk), len(some))
+                    by_view[start : start + images, some.cpu(), number] = log_prob.double().cpu()
             if progress is not None:
                 progress(min(start + images, len(levels)))
-        return result
+        return self.over_views(by_view)
 
     def predict_log_proba(self, levels: Tensor) -> Tensor:
         """log p(y | x), (B, K), float64."""
@@ -146,12 +162,22 @@ class BayesClassifier:
         config = self.model.config
         height, width = config.image_size
         one_map = height * width * self.model.output.bias.element_size()
-        trunk = (LIVE_FEATURE_MAPS + 8 * config.blocks_per_stage) * config.features * one_map
+        share = [4.0**-stage for stage in range(STAGES)]  # of the pixels, at each resolution
+        features = sum(
+            (LIVE_FEATURE_MAPS + 8 * blocks) * width * part
+            for blocks, width, part in zip(
+                config.stage_blocks, config.stage_features, share, strict=True
+            )
+        )
+        trunk = round(features / sum(share)) * one_map
         budget = self.memory_budget
         if budget is None:
             budget = feature_budget(self.model.output.bias.device)
         if self.model.shares_trunk:
-            head = LIVE_HEAD_MAPS * self.model.output.bias.numel() * one_map
+            maps = LIVE_HEAD_MAPS * self.model.output.bias.numel()
+            if len(self.model.head):
+                maps += LIVE_HEAD_LAYER_MAPS * config.stage_features[0]
+            head = maps * one_map
             labels = min(config.classes, max(1, (budget - trunk) // head))
             return max(1, budget // (trunk + labels * head)), labels
         passes = max(1, budget // trunk)

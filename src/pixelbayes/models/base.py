@@ -12,7 +12,7 @@ Units:  nats per image.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -311,6 +311,25 @@ class TrainedNetwork(Model, Generic[Network]):
     @staticmethod
     def initialise(network: Network, levels: Tensor, labels: Tensor) -> None:
         """Fits first weights to some training images, where the kind knows how."""
+
+    @classmethod
+    def take_over(cls, network: Network, classes: Sequence[str], source: Model) -> None:
+        """Gives a network the weights of a trained model, where the kind knows how.
+
+        Args:
+            network: With its first weights; changed in place.
+            classes: Its class names.
+            source: The model to start from.
+
+        Raises:
+            PixelBayesError: If the two do not fit, or this kind of model cannot.
+        """
+        raise PixelBayesError(f"a {cls.noun} cannot start from another model's weights")
+
+    @property
+    def views(self) -> int:
+        """In how many views the network is shown its training images."""
+        return 1
 
     @staticmethod
     def smallest_batch(image_size: tuple[int, int]) -> int:

@@ -17,8 +17,10 @@ from pixelbayes.inference.cached import complete_cached, sample_cached
 from pixelbayes.inference.classification import BayesClassifier
 from pixelbayes.inference.memory import feature_budget
 from pixelbayes.inference.sampling import RowCallback, first_rows
-from pixelbayes.models.base import TrainedNetwork, register
+from pixelbayes.inference.views import log_prob_over_views
+from pixelbayes.models.base import Model, TrainedNetwork, register
 from pixelbayes.models.storage import CheckpointError, Stored, structured_config
+from pixelbayes.models.warm_start import start_from
 
 __all__ = ["NetworkConfig", "PixelBayes"]
 
@@ -33,19 +35,35 @@ class NetworkConfig:
     The values are checked when the network is built.
     """
 
-    features: int = 40
-    """Channels of both streams."""
-    blocks_per_stage: int = 1
-    """Gated blocks between two changes of resolution."""
+    features: int | tuple[int, int, int] = 40
+    """Channels of both streams; or of each resolution, as [40,80,160]."""
+    blocks_per_stage: int | tuple[int, int, int] = 1
+    """Gated blocks between two changes of resolution; or for each, as [1,1,2]."""
     mixtures: int = 5
     """Logistic components per pixel."""
     dropout: float = 0.5
     """Probability of dropping a feature inside a gated block, in [0, 1)."""
     fusion: str = "gated"
-    """Where the label enters: none, early, gated, late, joint, film, gated-preact or
+    """Where the label enters: none, early, gated, late, head, joint, film, gated-preact or
     gated-gates."""
     embedding: int = 32
     """Size of the label embedding."""
+    views: int = 1
+    """1, or 2: training images are mirrored at random and the network is told which are."""
+    head_layers: int = 2
+    """Gated 1x1 layers that read the label after the trunk; the fusion head only."""
+    attention: str = "none"
+    """Causal self-attention: none, lowest (at a quarter of the resolution) or full."""
+    label_channels: str = "divided"
+    """divided (by their number), or undivided as published; early and joint fusion only."""
+    dropout_of: str = "elements"
+    """What dropout drops: elements, or channels (whole feature maps)."""
+
+    def __post_init__(self) -> None:
+        for name in ("features", "blocks_per_stage"):  # a file holds lists
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
 
 
 @register
@@ -82,6 +100,18 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
     def initialise(network: PixelCNN, levels: Tensor, labels: Tensor) -> None:
         """Standardises every layer on these images (`pixelbayes.core.initialisation`)."""
         initialise_from_data(network, levels, labels)
+
+    @classmethod
+    def take_over(cls, network: PixelCNN, classes: Sequence[str], source: Model) -> None:
+        """See `TrainedNetwork.take_over`; classes are matched by name."""
+        if not isinstance(source, PixelBayes):
+            raise PixelBayesError(f"a {cls.noun} starts from a {cls.noun}, got a {source.noun}")
+        start_from(network, classes, source.network, source.classes)
+
+    @property
+    def views(self) -> int:
+        """Those that the network is told apart."""
+        return self.network.config.views
 
     @property
     def channels(self) -> int:
@@ -174,10 +204,8 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
     @torch.no_grad()
     def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
         """-log p(x | y) in one pass over all the images; see `Model.nats`."""
-        levels = levels.to(self.device)
-        described = self.network(levels, labels.to(self.device))
-        nats: Tensor = -described.log_prob(levels).double().cpu()
-        return nats
+        there = levels.to(self.device)
+        return -log_prob_over_views(self.network, there, labels.to(self.device)).cpu()
 
     def draw(
         self, labels: Tensor, generator: torch.Generator, on_row: RowCallback | None = None
@@ -197,7 +225,9 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         """
         config = self.network.config
         height, width = config.image_size
-        features = ROWS_PER_BLOCK * config.gated_blocks * config.features * width
+        features = ROWS_PER_BLOCK * sum(config.block_features) * width
+        if config.attention == "full":  # keys and values of every pixel, and their scores
+            features += (2 * config.stage_features[0] + 1) * height * width
         noise = height * width * (config.mixtures + config.channels)
         float32, float64 = 4, 8
         return max(1, feature_budget(self.device) // (features * float32 + noise * float64))

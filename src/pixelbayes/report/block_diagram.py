@@ -54,7 +54,7 @@ def block_diagram(
         route([(54, AXIS), (54, up), (786, up), (786, AXIS - 11)], class_="wire", arrow="end-wire"),
         route([(797, AXIS), (890, AXIS)], class_="wire", arrow="end-wire"),
         text("out", 896, AXIS + 5, class_="name"),
-        *_entries(places, model.config.features),
+        *_entries(places, model.config.stage_features[0]),
     ]
     return element("g", *parts, transform=f"translate({corner[0]:g},{corner[1]:g})", class_="block")
 

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from pixelbayes.core import PixelCNN
+from pixelbayes.core.attention import CausalAttention
 from pixelbayes.core.blocks import Stream, TwoStreamBlock
-from pixelbayes.core.fusion import BlockConditioning, Conditioning
+from pixelbayes.core.conditioning import BlockConditioning, Conditioning
 from pixelbayes.core.network import ResolutionChange
 
 __all__ = ["ENTRY", "Flow", "Place", "Step", "trace"]
@@ -56,6 +57,10 @@ class Flow:
     """Input channels that carry the label; 0 where it does not enter there."""
     label_in_output: bool
     """Whether the label is added before the last projection."""
+    label_in_head: bool
+    """Whether the label enters 1x1 layers after the last step."""
+    attention_size: tuple[int, int] | None
+    """Rows and columns of the positions that attend to each other, where some do."""
 
     @property
     def label_in_blocks(self) -> frozenset[Place]:
@@ -90,6 +95,8 @@ def trace(model: PixelCNN) -> Flow:
         tuple(recorder.steps),
         0 if conditioning.input is None else conditioning.input.shape[1],
         conditioning.output is not None,
+        len(conditioning.head) > 0,
+        None if model.attention is None else _positions(model.attention),
     )
 
 
@@ -132,6 +139,11 @@ class _Recorder:
 
 def _size(streams: tuple[Stream, Stream]) -> tuple[int, int]:
     rows, columns = streams[0].features.shape[2:]
+    return rows, columns
+
+
+def _positions(attention: CausalAttention) -> tuple[int, int]:
+    rows, columns = attention.positions.shape[2:]
     return rows, columns
 
 

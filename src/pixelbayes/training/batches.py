@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pixelbayes.core.views import in_view
 from pixelbayes.data import Augmentation
 from pixelbayes.training.seeds import derived_seed
 
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
         labels: int64, (b,).
         weights: 1, or 0 where an image only fills up the share, (b,).
         global_count: Images of the global batch, all processes together, without the filling.
+        view: Which view of each image is shown, int64, (b,), or one number for all.
         soft_labels: Probabilities of the classes, such as a teacher's, (b, K); None: the labels.
     """
 
@@ -37,6 +39,7 @@ class Batch(NamedTuple):
     labels: Tensor
     weights: Tensor
     global_count: int
+    view: int | Tensor = 0
     soft_labels: Tensor | None = None
 
 
@@ -77,6 +80,7 @@ class BatchStream:
         seed: The run's seed.
         position: Returns the number of steps done so far.
         share: This process's share.
+        views: Each image is shown in one of so many views, drawn anew in each step.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class BatchStream:
         seed: int,
         position: Callable[[], int],
         share: Share = ALONE,
+        views: int = 1,
     ) -> None:
         self.levels = levels
         self.labels = labels
@@ -97,6 +102,7 @@ class BatchStream:
         self.seed = seed
         self.position = position
         self.share = share
+        self.views = views
         self._generator = torch.Generator(device=levels.device)
 
     @property
@@ -124,7 +130,13 @@ class BatchStream:
         self._generator.manual_seed(derived_seed("augmentation", self.seed, step))
         levels = self.augmentation(self.levels[rows], generator=self._generator)
         positions, weights = self.share.of(len(rows), rows.device)
-        return Batch(levels[positions], self.labels[rows[positions]], weights, len(rows))
+        batch = Batch(levels[positions], self.labels[rows[positions]], weights, len(rows))
+        if self.views == 1:
+            return batch
+        drawn = torch.randint(
+            self.views, (len(rows),), generator=self._generator, device=rows.device
+        )[positions]
+        return batch._replace(levels=in_view(batch.levels, drawn), view=drawn)
 
 
 class EvaluationStream:

@@ -126,6 +126,9 @@ class TrainingConfig:
     """data (layers standardised on training images) or random."""
     init_images: int = 64
     """Training images for the initialisation from data."""
+    init_from: str | None = None
+    """Model whose weights the training starts from: a run, a checkpoint or the name of a shipped
+    model, with any classes.  None: the initialisation."""
     objective: str = "likelihood"
     """likelihood, or hybrid: the cross-entropy of Bayes' rule is added to it."""
     strength: float = 4.0

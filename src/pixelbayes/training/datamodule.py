@@ -23,6 +23,7 @@ class LevelsDataModule(pl.LightningDataModule):
         validation: Validation images.
         training: Batch size, augmentation, size of the accuracy subset.
         seed: The run's seed.
+        views: In how many views training images are shown.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class LevelsDataModule(pl.LightningDataModule):
         validation: LabelledImages,
         training: TrainingConfig,
         seed: int,
+        views: int = 1,
     ) -> None:
         super().__init__()
         self.train = train
         self.validation = validation
         self.training = training
         self.seed = seed
+        self.views = views
         self.augmentation = Augmentation(flip=training.flip, crop_margin=training.crop_margin)
 
     @property
@@ -56,6 +59,7 @@ class LevelsDataModule(pl.LightningDataModule):
             seed=self.seed,
             position=lambda: trainer.global_step,
             share=self._share(),
+            views=self.views,
         )
 
     def val_dataloader(self) -> list[EvaluationStream]:

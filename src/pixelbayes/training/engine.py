@@ -89,7 +89,7 @@ def fit(
     """
     keep_freed_memory()
     training = task.training_config
-    data = LevelsDataModule(train, validation, training, task.seed)
+    data = LevelsDataModule(train, validation, training, task.seed, task.views)
     display = RunDisplay(
         task.criterion,
         epochs=training.epochs,

@@ -89,7 +89,9 @@ class MaximumLikelihood(TrainingObjective):
 
     def forward(self, model: nn.Module, batch: Batch, progress: float = 1.0) -> Loss:
         """See `TrainingObjective`; the model returns a distribution over levels."""
-        log_prob = model(batch.levels, batch.labels).log_prob(batch.levels) * batch.weights
+        viewed = (batch.view,) if isinstance(batch.view, Tensor) else ()
+        described = model(batch.levels, batch.labels, *viewed)
+        log_prob = described.log_prob(batch.levels) * batch.weights
         total = bits_per_dim(log_prob, batch.levels.shape[1:].numel()).sum()
         return Loss(total, -log_prob.detach().sum())
 
@@ -293,14 +295,17 @@ class Hybrid(TrainingObjective):
                 logits = self._logits(_log_likelihoods(model, batch), every)
         chosen, counts = self.negatives.choose(logits, batch.labels, classes)
         repeated = batch.levels.repeat_interleave(chosen.shape[1], dim=0)
-        log_prob = model(repeated, chosen.flatten()).log_prob(repeated)
+        view = batch.view
+        if isinstance(view, Tensor):
+            view = view.repeat_interleave(chosen.shape[1])
+        log_prob = model(repeated, chosen.flatten(), view).log_prob(repeated)
         return log_prob.view(chosen.shape), chosen, counts
 
 
 def _log_likelihoods(model: PixelCNN, batch: Batch) -> Tensor:
     """log p(x | y) under every class, (B, K)."""
     classes = torch.arange(model.config.classes, device=batch.labels.device)
-    described = model.for_each_label(batch.levels, classes)
+    described = model.for_each_label(batch.levels, classes, batch.view)
     repeated = batch.levels.repeat_interleave(len(classes), dim=0)
     return described.log_prob(repeated).view(len(batch.levels), len(classes))
 

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from pixelbayes.core import bits_per_dim
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Metadata, TrainedNetwork
 from pixelbayes.training.batches import Batch, steps_per_epoch
 from pixelbayes.training.config import OptimConfig, TrainingConfig
@@ -44,6 +45,7 @@ class TrainingTask(pl.LightningModule):
         model: The network.
         objective: What is minimised.
         criterion: What the run is judged by.
+        views: In how many views the network is shown its training images.
         metrics: Results of the last epoch, by column of metrics.csv; the same on all processes.
     """
 
@@ -63,6 +65,14 @@ class TrainingTask(pl.LightningModule):
             training, classes=len(start.classes), is_density=start.is_density
         )
         self.criterion = criterion_of(type(start))
+        self.views = start.views
+        if training.flip and self.views > 1:
+            raise PixelBayesError(
+                "--flip mirrors images without telling the network, which is told of its views; "
+                "leave out --flip or --views"
+            )
+        if training.objective == "hybrid" and not start.uses_labels:
+            raise PixelBayesError("--objective hybrid tells classes apart and needs a --fusion")
         self.ema: MovingAverage | None = None
         if optim.ema_decay is not None:
             self.ema = MovingAverage(self.model, optim.ema_decay)

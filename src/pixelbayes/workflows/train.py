@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from pixelbayes.data import Augmentation, ImageDataset, describe, load_dataset
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import plain
 from pixelbayes.models import Metadata
+from pixelbayes.models.hub import load
 from pixelbayes.models.storage import DESCRIPTION, VERSION, read_description
 from pixelbayes.training import RunStopped, TrainingConfig
 from pixelbayes.training.metrics import best_epoch
@@ -103,7 +105,7 @@ def train(
         provenance=origin,
     )
     task = TrainingTask(
-        config.kind(build_network(config, dataset), metadata),
+        config.kind(build_network(config, dataset, resume=resume), metadata),
         config.optim,
         config.training,
         images=len(dataset.split("train")),
@@ -150,11 +152,18 @@ def load_data(config: DataConfig, *, crop_margin: int = 0) -> ImageDataset:
     )
 
 
-def build_network(config: RunConfig, dataset: ImageDataset) -> nn.Module:
-    """The network with its first weights, a function of the seed and the data.
+def build_network(config: RunConfig, dataset: ImageDataset, *, resume: bool = False) -> nn.Module:
+    """The network with its first weights, a function of the seed, the data and `init_from`.
+
+    Args:
+        config: What was asked for.
+        dataset: Its images.
+        resume: Whether a saved state replaces the weights, so that none are read.
 
     Raises:
         PixelBayesError: If a setting has a value that is not accepted.
+        CheckpointError: If there is no model to start from.
+        RunError: If the model to start from is of another shape or kind.
     """
     kind = config.kind
     with torch.random.fork_rng(devices=[]):  # layers and dropout draw from the global generator
@@ -165,7 +174,7 @@ def build_network(config: RunConfig, dataset: ImageDataset) -> nn.Module:
             channels=dataset.channels,
             image_size=dataset.image_size,
         )
-        if config.training.initialisation == "data":
+        if config.training.init_from is None and config.training.initialisation == "data":
             images = dataset.split("train")
             generator = torch.Generator()
             generator.manual_seed(derived_seed("initialisation", config.seed))
@@ -175,6 +184,12 @@ def build_network(config: RunConfig, dataset: ImageDataset) -> nn.Module:
             kind.initialise(
                 network, augmentation.centre(images.levels[chosen]), images.labels[chosen]
             )
+    if config.training.init_from is not None and not resume:
+        source = load(config.training.init_from)
+        try:
+            kind.take_over(network, dataset.classes, source)
+        except PixelBayesError as error:
+            raise RunError(f"--init-from {config.training.init_from}: {error}") from error
     return network
 
 

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.conditioning import BlockConditioning
+from pixelbayes.core.config import STAGES
 from pixelbayes.core.layers import DownShiftedConv2d
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
-from pixelbayes.core.network import STAGES, PixelCNN
-from pixelbayes.inference.cached.layers import Block, Expand, Shrink, Stream
+from pixelbayes.core.network import PixelCNN
+from pixelbayes.inference.cached.attention import Attention, PointwiseBlock
+from pixelbayes.inference.cached.layers import Block, Expand, Kernels, Shrink, Stream, kernels_of
 from pixelbayes.inference.cached.painter import STEP, Painter
 
 __all__ = ["RowCache"]
@@ -27,15 +29,17 @@ class RowCache:
     Args:
         model: A network in evaluation mode.
         labels: int64, (B,).
+        kernels: From `kernels_of`, where several caches share them.
     """
 
-    def __init__(self, model: PixelCNN, labels: Tensor) -> None:
+    def __init__(self, model: PixelCNN, labels: Tensor, kernels: Kernels | None = None) -> None:
         config = model.config
+        self._kernels = kernels = kernels_of(model) if kernels is None else kernels
         self.model, self.batch = model, len(labels)
         self.height, self.width = config.image_size
         conditioning = model.conditioning(labels)
         self._like = like = model.output.bias.detach()
-        features = config.features
+        features = config.stage_features[0]
 
         # Channels of the image on [-1, 1], ones, label; two rows of zeros above the first.
         inputs = config.channels + 1 + model.fusion.input_channels
@@ -46,13 +50,19 @@ class RowCache:
         self._first = tuple(Stream(like, self.batch, self.width, features) for _ in "uv")
         # What a drawn pixel adds to its right neighbour: on the axis x = level step - 1, so the
         # product takes the level and the constant is known before the row starts.
-        on_axis = model.input_left.weight()[:, : config.channels, 1, 0].T.contiguous()
+        on_axis = kernels[model.input_left][1, 0, : config.channels]
         self._drawn, self._drawn_constant = on_axis * STEP, -on_axis.sum(dim=0)
         self.levels = torch.zeros(
             self.batch, config.channels, *config.image_size, dtype=torch.uint8, device=like.device
         )
+        self._lowest: Attention | None = None
+        self._full: Attention | None = None
         self._build(iter(conditioning.blocks))
-        self._output = model.output.weight()[:, :, 0, 0].T.contiguous()
+        self._head = [
+            PointwiseBlock(layer, kernels, condition.gates)  # type: ignore[arg-type]
+            for layer, condition in zip(model.head, conditioning.head, strict=True)
+        ]
+        self._output = kernels[model.output][0, 0]
         self._output_bias = model.output.bias.detach()
         self._late = conditioning.output
         self._painter = Painter(model, self._late, self.batch)
@@ -61,7 +71,7 @@ class RowCache:
 
     def _build(self, conditioning: Iterator[BlockConditioning]) -> None:
         """Mirrors `PixelCNN.describe`, layer for layer."""
-        model, like = self.model, self._like
+        model, kernels = self.model, self._kernels
         streams = self._first
         short_cuts = [streams]
         self._encoder: list[list[tuple[Block, Block]]] = []
@@ -71,9 +81,9 @@ class RowCache:
 
         def add(block: torch.nn.Module, skips: tuple[tuple[Stream, ...], ...]) -> None:
             nonlocal streams
-            u = Block(block.u, streams[0], skips[0], next(conditioning))  # type: ignore[arg-type]
+            u = Block(block.u, streams[0], skips[0], next(conditioning), kernels)  # type: ignore[arg-type]
             ul_skips = (u.result, *skips[1])
-            ul = Block(block.ul, streams[1], ul_skips, next(conditioning))  # type: ignore[arg-type]
+            ul = Block(block.ul, streams[1], ul_skips, next(conditioning), kernels)  # type: ignore[arg-type]
             pairs.append((u, ul))
             streams = (u.result, ul.result)
 
@@ -81,8 +91,8 @@ class RowCache:
             if stage > 0:
                 change = model.shrink[stage - 1]
                 shrink = (
-                    Shrink(change.u, streams[0], like),  # type: ignore[arg-type]
-                    Shrink(change.ul, streams[1], like),  # type: ignore[arg-type]
+                    Shrink(change.u, streams[0], kernels),  # type: ignore[arg-type]
+                    Shrink(change.ul, streams[1], kernels),  # type: ignore[arg-type]
                 )
                 self._shrink.append(shrink)
                 streams = (shrink[0].result, shrink[1].result)
@@ -94,13 +104,16 @@ class RowCache:
             self._encoder.append(pairs)
 
         streams = short_cuts.pop()
+        if model.attention is not None and model.config.attention == "lowest":
+            self._lowest = Attention(model.attention, streams[1], kernels)
+            streams = (streams[0], self._lowest.result)
         for stage, blocks in enumerate(model.decoder):
             if stage > 0:
                 change = model.expand[stage - 1]
                 width = short_cuts[-1][0].raw.width
                 expand = (
-                    Expand(change.u, streams[0], like, width),  # type: ignore[arg-type]
-                    Expand(change.ul, streams[1], like, width),  # type: ignore[arg-type]
+                    Expand(change.u, streams[0], width, kernels),  # type: ignore[arg-type]
+                    Expand(change.ul, streams[1], width, kernels),  # type: ignore[arg-type]
                 )
                 self._expand.append(expand)
                 streams = (expand[0].result, expand[1].result)
@@ -109,7 +122,11 @@ class RowCache:
                 u_skip, ul_skip = short_cuts.pop()
                 add(block, ((u_skip,), (ul_skip,)))
             self._decoder.append(pairs)
-        self._last = streams[1].raw
+        last = streams[1]
+        if model.attention is not None and model.config.attention == "full":
+            self._full = Attention(model.attention, last, kernels)
+            last = self._full.result
+        self._last = last.raw
 
     @property
     def dtype(self) -> torch.dtype:
@@ -133,6 +150,13 @@ class RowCache:
             if stage > 0:
                 for shrink in self._shrink[stage - 1]:
                     shrink.begin_row()
+        if self._lowest is not None and due == STAGES:
+            self._lowest.begin_row(row >> (STAGES - 1))
+        if self._full is not None:
+            self._full.begin_row(row)
+            if row > 0:  # the pixel before the first one is the last of the row above
+                channels = self.model.config.channels
+                self._full.before[:, 0] = self._image[:, :channels, row + 1, -1]
         self._begin_input()
         self._stream_row(0)
         for stage in range(due):
@@ -152,12 +176,16 @@ class RowCache:
                 self._shrink[stage - 1][stream].row()
             for pair in self._encoder[stage]:
                 self._block_row(pair[stream], stream)
+        if self._lowest is not None and stream == 1 and self._due == STAGES:
+            self._lowest.row()
         for stage in reversed(range(self._due)):
             if stage < STAGES - 1 and (stream == 0 or stage < self._due - 1):
                 below = (self.row >> stage) & 1
                 self._expand[STAGES - 2 - stage][stream].row(lower=below)
             for pair in self._decoder[STAGES - 1 - stage]:
                 self._block_row(pair[stream], stream)
+        if self._full is not None and stream == 1:
+            self._full.row()
 
     @staticmethod
     def _block_row(block: Block, stream: int) -> None:
@@ -197,19 +225,30 @@ class RowCache:
                 self._shrink[stage - 1][1].pixel(col >> stage)
             for _, ul in self._encoder[stage]:
                 ul.pixel(col >> stage)
+        if self._lowest is not None and due == STAGES:
+            self._lowest.pixel(col >> (STAGES - 1))
         for stage in reversed(range(due)):
             if stage < due - 1:
                 self._expand[STAGES - 2 - stage][1].pixel(col >> (stage + 1))
             for _, ul in self._decoder[STAGES - 1 - stage]:
                 ul.pixel(col >> stage)
+        if self._full is not None:
+            self._full.pixel(col)
 
     def _project(self, features: Tensor) -> DiscretizedLogisticMixture:
         """The last layer; features: (B, F, columns)."""
+        features = self._through_head(features.transpose(1, 2)).transpose(1, 2)
         h = features if self._late is None else features + self._late[:, :, None]
         parameters = F.elu(h).transpose(1, 2) @ self._output + self._output_bias
         return DiscretizedLogisticMixture.from_parameters(
             parameters.transpose(1, 2)[:, :, None], self.model.config.channels
         )
+
+    def _through_head(self, features: Tensor) -> Tensor:
+        """Through the 1x1 layers after the trunk, where there are some; (B, columns, F)."""
+        for layer in self._head:
+            features = layer(features)
+        return features
 
     def put(self, row: int, col: int, drawn: Tensor) -> None:
         """Adds a pixel: uint8, (B, C, 1, 1)."""
@@ -266,13 +305,17 @@ class RowCache:
 
     def _draw(self, col: int, noise: Tensor) -> None:
         self._features(col)
-        self._painter.draw(self._last.at[col], noise, col)
+        features = self._through_head(self._last.at[col][:, None])[:, 0]
+        self._painter.draw(features, noise, col)
         self._pass_on(col)
 
     def _pass_on(self, col: int) -> None:
         """Adds the pixel of this column to what its right neighbour is computed from."""
         if col + 1 < self.width:
-            self._first[1].raw.at[col + 1].addmm_(self._painter.levels[col], self._drawn)
+            level = self._painter.levels[col]
+            self._first[1].raw.at[col + 1].addmm_(level, self._drawn)
+            if self._full is not None:
+                self._full.before[:, col + 1] = level * STEP - 1.0
 
     def _finish_if_last(self, row: int, col: int) -> None:
         if col + 1 == self.width:
@@ -293,6 +336,8 @@ class RowCache:
         drawn = levels.to(x.dtype)[:, :, :-1].transpose(1, 2)
         first.raw.columns[:, 1:] += drawn @ self._drawn
         first.activate_row()
+        if self._full is not None:
+            self._full.before[:, 1:] = x[:, :, :-1].transpose(1, 2)
         self._stream_row(1)
         return self._project(self._last.columns.transpose(1, 2))
 

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixelbayes.core.blocks import GatedResidual
-from pixelbayes.core.fusion import BlockConditioning
+from pixelbayes.core.conditioning import BlockConditioning
 from pixelbayes.core.layers import WeightNormConv2d
 
-__all__ = ["Block", "Conv", "Expand", "Row", "Shrink", "Stream"]
+__all__ = ["Block", "Conv", "Expand", "Kernels", "Row", "Shrink", "Stream", "kernels_of"]
+
+Kernels = dict[nn.Module, Tensor]
+"""The normalised kernel of each convolution, (rows, columns, in, out)."""
+
+
+def kernels_of(model: nn.Module) -> Kernels:
+    """Normalises every kernel once, for all tiles of a run."""
+    return {
+        layer: layer.weight().permute(2, 3, 1 - layer.out_axis, layer.out_axis).contiguous()
+        for layer in model.modules()
+        if isinstance(layer, WeightNormConv2d)
+    }
 
 
 class Row:
@@ -59,9 +71,8 @@ class Stream:
 class Conv:
     """The kernel of a causal convolution of two rows as matrices, one per tap."""
 
-    def __init__(self, layer: WeightNormConv2d) -> None:
-        taps = layer.weight().permute(2, 3, 1, 0).contiguous()  # (2, columns, in, out)
-        self.upper, self.current = taps[0], taps[1]
+    def __init__(self, layer: WeightNormConv2d, kernels: Kernels) -> None:
+        self.upper, self.current = kernels[layer]
         self.current_matrix = self.current.flatten(0, 1)
         self.bias = layer.bias.detach()
 
@@ -90,13 +101,15 @@ class Block:
         source: Stream,
         skips: tuple[Stream, ...],
         conditioning: BlockConditioning,
+        kernels: Kernels,
     ) -> None:
         like, (batch, _, features) = source.raw.data, source.raw.data.shape
         self.features, self.source, self.conditioning = features, source, conditioning
-        self.conv_in, self.conv_out = Conv(block.conv_in), Conv(block.conv_out)
+        self.conv_in = Conv(block.conv_in, kernels)
+        self.conv_out = Conv(block.conv_out, kernels)
         self.skips: list[tuple[Stream, Tensor]] = []
         if block.skip is not None:
-            matrices = block.skip.weight()[:, :, 0, 0].T.contiguous().chunk(len(skips))
+            matrices = kernels[block.skip][0, 0].chunk(len(skips))
             self.skips = list(zip(skips, matrices, strict=True))
             self.conv_in.bias = self.conv_in.bias + block.skip.bias.detach()
         width = source.raw.width
@@ -172,10 +185,10 @@ class Block:
 class Shrink:
     """Stride-2 convolution from raw features: due at even rows and columns."""
 
-    def __init__(self, layer: WeightNormConv2d, source: Stream, like: Tensor) -> None:
-        batch, _, features = source.raw.data.shape
-        self.conv, self.source = Conv(layer), source
-        self.result = Stream(like, batch, (source.raw.width + 1) // 2, features)
+    def __init__(self, layer: WeightNormConv2d, source: Stream, kernels: Kernels) -> None:
+        like, width = source.raw.data, (source.raw.width + 1) // 2
+        self.conv, self.source = Conv(layer, kernels), source
+        self.result = Stream(like, len(like), width, len(layer.bias))
 
     def _columns(self, tap: int) -> Tensor:
         width = self.result.raw.width
@@ -204,9 +217,11 @@ class Shrink:
 class Expand:
     """Transposed stride-2 convolution: one row (and column) below writes two above."""
 
-    def __init__(self, layer: WeightNormConv2d, source: Stream, like: Tensor, width: int) -> None:
-        batch, _, features = source.raw.data.shape
-        self.taps = layer.weight().permute(2, 3, 0, 1).contiguous()  # (2, columns, in, out)
+    def __init__(
+        self, layer: WeightNormConv2d, source: Stream, width: int, kernels: Kernels
+    ) -> None:
+        like, batch, features = source.raw.data, len(source.raw.data), len(layer.bias)
+        self.taps = kernels[layer]
         self.bias, self.source = layer.bias.detach(), source
         self.result = Stream(like, batch, width, features)
         if len(self.taps[0]) == 2:  # the stream `ul`: both columns side by side

@@ -47,7 +47,7 @@ class Painter:
         self.row = bias.new_empty(batch, config.image_size[1], channels)
         self.levels = [self.row[:, col] for col in range(config.image_size[1])]
         self.single = [level.split(1, dim=1) for level in self.levels]
-        self.activated = bias.new_empty(batch, config.features)
+        self.activated = bias.new_empty(batch, config.stage_features[0])
         self.parameters = bias.new_empty(batch, len(bias))
         self.logits = self.parameters[:, :components]
         self.described = self.parameters[:, components:].view(batch, components, per_component)
