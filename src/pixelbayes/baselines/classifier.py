@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pixelbayes.baselines.checkpoint import load_checkpoint, save_checkpoint
 from pixelbayes.baselines.resnet18 import ResNet18
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import isolated
 from pixelbayes.core.storage import Metadata, checkpoint_folder
 from pixelbayes.core.trained import TrainedModel
 from pixelbayes.data import Resize
@@ -93,8 +93,7 @@ class Classifier(TrainedModel):
         temperature = fit_temperature(self.log_likelihoods(levels), self.log_prior, labels)
         return self.with_temperature(temperature)
 
-    @ieee_float32()
-    @torch.inference_mode()
+    @isolated
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None
     ) -> Tensor:

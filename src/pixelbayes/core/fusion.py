@@ -185,7 +185,7 @@ class _BlockProjections(Fusion):
         super().__init__()
         self.embedding = embedding
         self.projections = nn.ModuleList(
-            nn.Linear(embedding.embedding_dim, width) for _ in range(blocks)
+            nn.Linear(embedding.embedding_dim, width, dtype=torch.float32) for _ in range(blocks)
         )
         for projection in self.projections.parameters():
             nn.init.zeros_(projection)
@@ -226,7 +226,9 @@ class LateFusion(Fusion):
     def __init__(self, embedding: nn.Embedding, features: int) -> None:
         super().__init__()
         self.embedding = embedding
-        self.projection = nn.Linear(embedding.embedding_dim, features, bias=False)
+        self.projection = nn.Linear(
+            embedding.embedding_dim, features, bias=False, dtype=torch.float32
+        )
         nn.init.zeros_(self.projection.weight)
 
     def on_output(self, labels: Tensor) -> Tensor:
@@ -296,4 +298,4 @@ def make_fusion(name: str, *, classes: int, embedding: int, features: int, block
     """
     if name not in FUSIONS:
         raise ValueError(f"unknown fusion {name!r}; choose one of: {', '.join(FUSIONS)}")
-    return FUSIONS[name](nn.Embedding(classes, embedding), features, blocks)
+    return FUSIONS[name](nn.Embedding(classes, embedding, dtype=torch.float32), features, blocks)

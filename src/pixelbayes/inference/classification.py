@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import evaluation_mode, isolated, require_wide_weights
 from pixelbayes.inference.memory import feature_budget
 
 __all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
@@ -28,7 +28,7 @@ LIVE_HEAD_MAPS = 4
 
 def uniform_log_prior(classes: int) -> Tensor:
     """log p(y) = -log K for each class, (K,)."""
-    return torch.full((classes,), -math.log(classes), dtype=torch.float64)
+    return torch.full((classes,), -math.log(classes), dtype=torch.float64, device="cpu")
 
 
 def class_posterior(
@@ -58,7 +58,8 @@ class BayesClassifier:
     """Classifies images with a `PixelCNN`, all classes of a batch in one forward pass.
 
     Args:
-        model: The network; it is put into evaluation mode.
+        model: The network; its mode is left as it is, and classes are compared in evaluation
+            mode.
         log_prior: log p(y), (K,), normalised; uniform by default.
         temperature: See `class_posterior`.
         memory_budget: Bytes of features that one pass may hold; decides the chunk size.  None:
@@ -69,7 +70,8 @@ class BayesClassifier:
 
     Raises:
         ValueError: If the prior is not one probability per class that sum to one, or the
-            temperature is not positive.
+            temperature is not positive and finite.
+        TypeError: If the network's weights are narrower than float32.
     """
 
     def __init__(
@@ -90,16 +92,16 @@ class BayesClassifier:
                 f"the prior is {classes} log-probabilities whose exponentials sum to one, "
                 f"got shape {tuple(prior.shape)} with sum {prior.exp().sum().item():.6g}"
             )
-        if not temperature > 0.0:
-            raise ValueError(f"the temperature is positive, got {temperature}")
-        self.model = model.eval()
+        if not 0.0 < temperature < math.inf:
+            raise ValueError(f"the temperature is positive and finite, got {temperature}")
+        require_wide_weights(model)
+        self.model = model
         self.log_prior = prior
         self.temperature = temperature
         self.memory_budget = memory_budget
         self.autocast = autocast
 
-    @ieee_float32()
-    @torch.inference_mode()
+    @isolated
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None
     ) -> Tensor:
@@ -119,19 +121,26 @@ class BayesClassifier:
         for start in range(0, len(levels), images):
             chunk = levels[start : start + images].to(device)
             for some in torch.split(classes, labels):
-                with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+                narrow = torch.autocast(
+                    device.type, self.autocast, enabled=self.autocast is not None
+                )
+                with evaluation_mode(self.model), narrow:
                     described = self.model.for_each_label(chunk, some)
                 repeated = chunk.repeat_interleave(len(some), dim=0)
-                log_prob = described.log_prob(repeated).view(len(chunk), len(some))
-                result[start : start + images, some.cpu()] = log_prob.double().cpu()
+                # A float32 sum over thousands of pixels would round by more than a pixel counts.
+                log_prob = described.log_prob_map(repeated).double().sum(dim=(1, 2))
+                by_label = log_prob.view(len(chunk), len(some)).cpu()
+                result[start : start + images, some.cpu()] = by_label
             if progress is not None:
                 progress(min(start + images, len(levels)))
         return result
 
+    @isolated
     def predict_log_proba(self, levels: Tensor) -> Tensor:
         """log p(y | x), (B, K), float64."""
         return class_posterior(self.log_likelihoods(levels), self.log_prior, self.temperature)
 
+    @isolated
     def predict(self, levels: Tensor) -> Tensor:
         """The most probable class of each image, int64, (B,)."""
         return self.predict_log_proba(levels).argmax(dim=1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNNConfig
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import isolated
 from pixelbayes.data import read_image
 from pixelbayes.inference import PixelBayes, complete, complete_weighted, first_rows, sample
 from pixelbayes.inference.memory import feature_budget
@@ -192,8 +192,7 @@ def _chosen(
     return torch.cat(pictures)
 
 
-@ieee_float32()
-@torch.inference_mode()
+@isolated
 def _log_prob(model: PixelBayes, levels: Tensor, labels: Tensor) -> Tensor:
     """log p(x | y), (N,), float64, nats, on the CPU."""
     scored = []

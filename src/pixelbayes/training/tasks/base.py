@@ -57,7 +57,8 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Network]):
         seed: int,
     ) -> None:
         super().__init__()
-        self.model = model.train()
+        # Float32 whatever the default type was; Lightning widens it where 64 is asked for.
+        self.model = model.float().train()
         self.ema = MovingAverage(model, optim.ema_decay) if optim.ema_decay is not None else None
         self.optim = optim
         self.training_config = training

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixelbayes.core import PixelCNN, bits_per_dim
 from pixelbayes.core.checkpoint import Metadata, save_checkpoint
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import ieee_arithmetic
 from pixelbayes.inference import BayesClassifier
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.metrics import BITS_PER_DIM
@@ -35,7 +35,7 @@ class PixelCNNTask(TrainingTask[PixelCNN]):
         In float32 also where training is in bfloat16, whose rounding moves the difference between
         two classes by some nats.
         """
-        with torch.autocast(self.device.type, enabled=False), ieee_float32():
+        with ieee_arithmetic():
             if not self.accuracy_is_due:
                 model = self.evaluated.eval()
                 return -model(batch.levels, batch.labels).log_prob(batch.levels).double(), None
