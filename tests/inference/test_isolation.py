@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from pixelbayes.core.precision import evaluation_mode, ieee_arithmetic, isolated
 from pixelbayes.inference import BayesClassifier, complete, complete_weighted, first_rows, sample
 from pixelbayes.inference.anytime import AnytimeClassifier, AnytimeRule, accumulate
 from pixelbayes.inference.completion import importance_weights
+from pixelbayes.inference.counterfactual import counterfactual
+from pixelbayes.inference.evidence import evidence
 from pixelbayes.inference.sampling import complete_naive, sample_naive
 
 
@@ -55,6 +57,10 @@ PUBLIC: dict[str, Callable[[PixelCNN, Tensor], Any]] = {
         network, log_prior=PRIOR, temperature=3.0
     ).predict_log_proba(levels),
     "predict": lambda network, levels: BayesClassifier(network).predict(levels),
+    "log_likelihood_maps": lambda network, levels: BayesClassifier(network).log_likelihood_maps(
+        levels
+    ),
+    "evidence": lambda network, levels: evidence(BayesClassifier(network), levels[0]),
     "accumulate": accumulate,
     "anytime": lambda network, levels: AnytimeClassifier(
         BayesClassifier(network, log_prior=PRIOR), RULE
@@ -142,6 +148,25 @@ def test_what_is_returned_may_be_changed_in_place_and_enter_autograd(
         weight = torch.ones((), requires_grad=True)
         (tensor.double() * weight).sum().backward()
         tensor.zero_()
+
+
+def test_all_settings_at_once_do_not_change_a_counterfactual(tiny_network, random_levels):
+    network = tiny_network(channels=1).float()
+    image = random_levels(1, network.config)[0]
+
+    def find() -> list[Tensor]:
+        found = counterfactual(BayesClassifier(network), image, generator=seeded(), draws=2)
+        return tensors(found)
+
+    expected = find()
+    with ExitStack() as stack:
+        for setting in SETTINGS.values():
+            stack.enter_context(setting())
+        answers = find()
+    assert len(answers) == 2
+    for answer, exact in zip(answers, expected, strict=True):
+        assert answer.equal(exact)
+        assert not answer.is_inference()
 
 
 def test_weights_are_float32_whatever_the_default_type(random_levels):

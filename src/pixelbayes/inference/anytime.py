@@ -126,17 +126,11 @@ def accumulate(model: PixelCNN, levels: Tensor) -> Tensor:
         levels: uint8, (N, C, H, W).
     """
     classifier = BayesClassifier(model)
-    images, classes = classifier.chunk_images(), model.config.classes
-    labels = torch.arange(classes, device=model.output.bias.device)
     ends = torch.tensor([part.stop - 1 for part in slices_of(model.config.image_size[0])])
     pieces = []
-    with evaluation_mode(model):
-        for part in torch.split(levels, images):
-            chunk = part.to(labels.device)
-            described = model.for_each_label(chunk, labels)
-            by_pixel = described.log_prob_map(chunk.repeat_interleave(classes, dim=0))
-            total = by_pixel.double().sum(dim=2).cumsum(dim=1).cpu()[:, ends]
-            pieces.append(total.view(len(chunk), classes, len(ends)))
+    for part in torch.split(levels, classifier.chunk_images()):  # maps are many numbers
+        by_row = classifier.log_likelihood_maps(part).sum(dim=3)
+        pieces.append(by_row.cumsum(dim=2)[:, :, ends])
     return torch.cat(pieces)
 
 

@@ -7,7 +7,7 @@ Units:  nats per *image*.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -113,27 +113,59 @@ class BayesClassifier:
 
         Returns:
             (B, K), float64 on the CPU, nats per image.
+
+        Raises:
+            TypeError: If the images are not uint8.
+            ValueError: If their shape does not fit the model.
         """
+        result = torch.empty(len(levels), self.model.config.classes, dtype=torch.float64)
+        for images, labels, by_pixel in self._passes(levels, progress):
+            # A float32 sum over thousands of pixels would round by more than a pixel counts.
+            result[images, labels] = by_pixel.double().sum(dim=(2, 3)).cpu()
+        return result
+
+    @isolated
+    def log_likelihood_maps(
+        self, levels: Tensor, *, progress: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """log p(x_i | x_<i, y) of every pixel under every class.
+
+        Arguments and errors are those of `log_likelihoods`.
+
+        Returns:
+            (B, K, H, W), float64 on the CPU, nats; over H and W they sum to `log_likelihoods`.
+        """
+        classes, size = self.model.config.classes, self.model.config.image_size
+        result = torch.empty(len(levels), classes, *size, dtype=torch.float64)
+        for images, labels, by_pixel in self._passes(levels, progress):
+            result[images, labels] = by_pixel.double().cpu()
+        return result
+
+    def _passes(
+        self, levels: Tensor, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Images, labels, and log p of each pixel, (images, labels, H, W), pass by pass."""
         device = self.model.output.bias.device
         classes = torch.arange(self.model.config.classes, device=device)
         images, labels = self._chunks()
-        result = torch.empty(len(levels), len(classes), dtype=torch.float64)
+        narrow = self.autocast is not None
         for start in range(0, len(levels), images):
             chunk = levels[start : start + images].to(device)
-            for some in torch.split(classes, labels):
-                narrow = torch.autocast(
-                    device.type, self.autocast, enabled=self.autocast is not None
-                )
-                with evaluation_mode(self.model), narrow:
+            for first in range(0, len(classes), labels):
+                some = classes[first : first + labels]
+                with (
+                    evaluation_mode(self.model),
+                    torch.autocast(device.type, self.autocast, enabled=narrow),
+                ):
                     described = self.model.for_each_label(chunk, some)
-                repeated = chunk.repeat_interleave(len(some), dim=0)
-                # A float32 sum over thousands of pixels would round by more than a pixel counts.
-                log_prob = described.log_prob_map(repeated).double().sum(dim=(1, 2))
-                by_label = log_prob.view(len(chunk), len(some)).cpu()
-                result[start : start + images, some.cpu()] = by_label
+                by_pixel = described.log_prob_map(chunk.repeat_interleave(len(some), dim=0))
+                yield (
+                    slice(start, start + len(chunk)),
+                    slice(first, first + len(some)),
+                    by_pixel.unflatten(0, (len(chunk), len(some))),
+                )
             if progress is not None:
                 progress(min(start + images, len(levels)))
-        return result
 
     @isolated
     def predict_log_proba(self, levels: Tensor) -> Tensor:
