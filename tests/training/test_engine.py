@@ -66,6 +66,23 @@ def run(
     return outcome, read_metrics(folder / "metrics.csv")
 
 
+def test_precision_32_trains_in_float32_whatever_the_default_type(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "wide").mkdir()
+    plain, _ = run(tmp_path / "plain")
+    torch.set_default_dtype(torch.float64)
+    try:
+        wide, _ = run(tmp_path / "wide")
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+    assert wide.best == plain.best
+    weights = load_checkpoint(tmp_path / "wide" / "last")[0].state_dict()
+    expected = load_checkpoint(tmp_path / "plain" / "last")[0].state_dict()
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    assert all(weights[name].equal(weight) for name, weight in expected.items())
+
+
 def test_training_learns_what_there_is_to_learn(tmp_path: Path) -> None:
     outcome, rows = run(tmp_path, epochs=12)
 
