@@ -18,7 +18,13 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["evaluation_mode", "ieee_arithmetic", "isolated", "require_wide_weights"]
+__all__ = [
+    "evaluation_mode",
+    "ieee_arithmetic",
+    "isolated",
+    "require_wide_weights",
+    "shared_state",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +38,7 @@ _held: dict[Hashable, tuple[int, Undo]] = {}
 
 
 @contextmanager
-def _hold(key: Hashable, change: Callable[[], Undo]) -> Iterator[None]:
+def shared_state(key: Hashable, change: Callable[[], Undo]) -> Iterator[None]:
     """A state that threads share: the first to need it changes it, the last puts it back."""
     with _lock:
         holders, undo = _held[key] if key in _held else (0, change())
@@ -61,7 +67,7 @@ def ieee_arithmetic() -> Iterator[None]:
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(_hold(ieee_arithmetic, _forbid_rounding))
+        stack.enter_context(shared_state(ieee_arithmetic, _forbid_rounding))
         yield
 
 
@@ -118,7 +124,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
         return undo
 
-    with _hold((evaluation_mode, id(network)), change):
+    with shared_state((evaluation_mode, id(network)), change):
         yield
 
 

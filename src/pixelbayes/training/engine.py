@@ -25,7 +25,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from pixelbayes.core.checkpoint import Metadata
 from pixelbayes.data import LabelledImages
-from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.display import RunDisplay
@@ -65,6 +65,7 @@ class Outcome:
     reason: str
 
 
+@freed_memory_kept()
 def fit(
     task: TrainingTask[Any],
     train: LabelledImages,
@@ -90,7 +91,6 @@ def fit(
         DivergedError: If the loss stops being a number.
         RunStopped: If a signal or the time limit stopped the run; its state is saved.
     """
-    keep_freed_memory()
     training = task.training_config
     data = LevelsDataModule(train, validation, training, task.seed)
     display = RunDisplay(

@@ -21,7 +21,7 @@ import torch
 
 from pixelbayes.data import ImageDataset, describe, load_dataset
 from pixelbayes.inference import PixelBayes
-from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.report import Report, png_base64, save
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.provenance import provenance as measure_provenance
@@ -125,6 +125,7 @@ def evaluate(
     )
 
 
+@freed_memory_kept()
 def evaluate_run(
     path: str | Path,
     *,
@@ -160,7 +161,6 @@ def evaluate_run(
         CheckpointError: If the run has no usable checkpoint.
         DatasetError: If the data cannot be loaded.
     """
-    keep_freed_memory()
     run = Run.open(Path(path))
     if not run.best.is_dir():
         raise EvaluationError(
