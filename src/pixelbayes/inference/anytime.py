@@ -277,30 +277,26 @@ class AnytimeClassifier:
     def _answer(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Classes, (N,), and slices computed, (N, K), of images whose carries fit into memory."""
         model, rule = self.classifier.model, self.rule
-        device = model.output.bias.device
         joint = self.classifier.log_prior.repeat(len(levels), 1)
         slices = torch.zeros(joint.shape, dtype=torch.int64)
-        levels = levels.to(device)
-        carry: dict[nn.Module, Tensor] = {}
+        levels = levels.to(model.output.bias.device)
+        carried: dict[nn.Module, Tensor] = {}
         # Pairs of image and label that are still computed.
         alive = joint.isfinite()
         image, label = (alive & (alive.sum(dim=1, keepdim=True) > 1)).nonzero().unbind(dim=1)
+        pair = torch.arange(len(image))  # where its rows are carried
         parts = slices_of(levels.shape[2])
         for done, rows in enumerate(parts, start=1):
             if not len(image):
                 break
-            evidence, carry = self._slice(levels, image.to(device), label.to(device), rows, carry)
-            joint[image, label] += evidence
+            joint[image, label] += self._slice(levels, image, label, pair, rows, carried)
             slices[image, label] += 1
             if done == len(parts):
                 break
             joint.masked_fill_(rule.dropped(joint, done), float("-inf"))
             alive = joint.isfinite()
             kept = (alive & (alive.sum(dim=1, keepdim=True) > 1))[image, label]
-            if not kept.all():
-                image, label = image[kept], label[kept]
-                chosen = kept.nonzero()[:, 0].to(device)
-                carry = {layer: row[chosen] for layer, row in carry.items()}
+            image, label, pair = image[kept], label[kept], pair[kept]
         return joint.argmax(dim=1), slices
 
     def _slice(
@@ -308,22 +304,30 @@ class AnytimeClassifier:
         levels: Tensor,
         image: Tensor,
         label: Tensor,
+        pair: Tensor,
         rows: slice,
-        carry: dict[nn.Module, Tensor],
-    ) -> tuple[Tensor, dict[nn.Module, Tensor]]:
-        """log p of some rows for each pair, float64 on the CPU, and what the next rows need."""
+        carried: dict[nn.Module, Tensor],
+    ) -> Tensor:
+        """log p of some rows for each pair, float64 on the CPU.
+
+        `carried` holds the last row that each convolution saw, (pairs, 1, W, F): with channels
+        last, as the network computes, so that they stay last.
+        """
         model = self.classifier.model
         largest = self.classifier.chunk_images() * model.config.classes
-        evidence, carries = [], []
+        evidence = []
         for some in torch.arange(len(image)).tensor_split(-(-len(image) // largest)):
-            pairs = slice(int(some[0]), int(some[-1]) + 1)
-            pictures = levels[image[pairs]]
-            carried = {layer: row[pairs] for layer, row in carry.items()}
-            described = model.describe_rows(pictures, label[pairs], rows, carried)
+            pictures = levels[image[some].to(levels.device)]
+            labels, place = label[some].to(levels.device), pair[some].to(levels.device)
+            carry: dict[nn.Module, Tensor] = {}
+            if rows.start > 0:
+                carry = {layer: row[place].permute(0, 3, 1, 2) for layer, row in carried.items()}
+            described = model.describe_rows(pictures, labels, rows, carry)
+            for layer, row in carry.items():
+                last = row.permute(0, 2, 3, 1)
+                if layer not in carried:
+                    carried[layer] = last.new_empty(len(image), *last.shape[1:])
+                carried[layer][place] = last
             by_pixel = described.log_prob_map(pictures[:, :, rows])
             evidence.append(by_pixel.double().sum(dim=(1, 2)).cpu())
-            carries.append(carried)
-        if len(carries) == 1:
-            return evidence[0], carries[0]
-        together = {layer: torch.cat([part[layer] for part in carries]) for layer in carries[0]}
-        return torch.cat(evidence), together
+        return torch.cat(evidence)
