@@ -12,6 +12,7 @@ from torch import Tensor
 from pixelbayes.core.likelihood import (
     HALF_BIN,
     LEVELS,
+    MAX_LOG_SCALE,
     DiscretizedLogisticMixture,
     bits_per_dim,
     log_logistic_bin,
@@ -165,3 +166,23 @@ def test_a_grey_image_is_refused_by_a_colour_model():
 
 def test_uniform_guessing_costs_eight_bits_per_dimension():
     assert bits_per_dim(torch.tensor(-3072 * math.log(256)), 3072).item() == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("log_scale", [-1e30, -100.0, 0.0, 15.0, 84.0, 100.0, 1e30])
+@pytest.mark.parametrize("level", [0, 1, 128, 255])
+def test_likelihood_and_gradients_are_finite_at_any_log_scale_of_the_network(log_scale, level):
+    parameters = torch.zeros(1, 2 * parameters_per_component(1), 1, 1)
+    parameters[:, 3::2] = log_scale
+    parameters.requires_grad_()
+    levels = torch.full((1, 1, 1, 1), level, dtype=torch.uint8)
+    log_prob = DiscretizedLogisticMixture.from_parameters(parameters, 1).log_prob(levels).sum()
+    log_prob.backward()
+    assert log_prob.isfinite()
+    assert parameters.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_widest_scale_still_sums_to_one(dtype):
+    assert total_probability(log_logistic_bin, MAX_LOG_SCALE, 0.3, dtype) == pytest.approx(
+        1.0, abs=5e-5
+    )

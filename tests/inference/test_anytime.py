@@ -6,11 +6,14 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from pixelbayes.inference.anytime import (
+    THRESHOLDS,
     AnytimeClassifier,
     AnytimeRule,
     accumulate,
+    agreement_limit,
     fit_anytime,
     replay,
 )
@@ -19,9 +22,9 @@ from pixelbayes.inference.classification import BayesClassifier
 PRIOR = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 
 
-def random_walks(images: int = 200, slices: int = 8) -> torch.Tensor:
+def random_walks(images: int = 200, slices: int = 8, seed: int = 0) -> torch.Tensor:
     """Evidence that drifts apart, (N, 3, S)."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     shape = (images, 3, slices)
     steps = torch.randn(shape, generator=generator, dtype=torch.float64)
     drift = torch.randn(images, 3, 1, generator=generator, dtype=torch.float64)
@@ -71,16 +74,138 @@ def test_an_infinite_threshold_computes_everything_and_agrees(tiny_network, rand
     assert result.predicted.equal(classifier.predict(levels))
 
 
-def test_a_fitted_rule_agrees_as_often_as_asked_and_costs_less():
-    cumulative = random_walks()
-    full = (cumulative[:, :, -1] + PRIOR).argmax(dim=1)
+def true_agreement(rule: AnytimeRule, joint: torch.Tensor) -> float:
+    full = joint[:, :, -1].argmax(dim=1)
+    return (replay(joint, rule).predicted == full).double().mean().item()
+
+
+def test_bolder_targets_cost_less():
+    cumulative = random_walks(1000)
     costs = []
-    for agreement in (1.0, 0.95, 0.8):
+    for agreement in (0.995, 0.95, 0.8):
         rule = fit_anytime(cumulative, PRIOR, agreement=agreement)
-        result = replay(cumulative + PRIOR[:, None], rule)
-        assert (result.predicted == full).double().mean() >= agreement
-        costs.append(result.cost)
-    assert 1.0 > costs[0] >= costs[1] >= costs[2]
+        costs.append(replay(cumulative + PRIOR[:, None], rule).cost)
+    assert 1.0 > costs[0] > costs[1] > costs[2]
+
+
+def test_agreement_on_new_images_falls_below_its_bound_in_at_most_5_percent_of_fits():
+    population = random_walks(20_000) + PRIOR[:, None]
+    fits, agreements = 120, []
+    for number in range(fits):
+        sample = random_walks(150, seed=1 + number)
+        rule = fit_anytime(sample, PRIOR, agreement=0.95, confidence=0.95)
+        assert rule.bound is not None
+        assert rule.bound.agreement >= 0.95
+        agreements.append(true_agreement(rule, population))
+    below = sum(agreement < 0.95 for agreement in agreements)
+    assert below <= 0.05 * fits
+    assert sorted(agreements)[fits // 2] < 0.985, "so careful that the bound says little"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_threshold_of_the_table_that_passes_is_cheaper(seed):
+    cumulative = random_walks(400, seed=seed)
+    rule = fit_anytime(cumulative, PRIOR, agreement=0.95)
+    assert rule.bound is not None
+    joint = (cumulative + PRIOR[:, None])[torch.arange(400) % 10 != 0]
+    full = joint[:, :, -1].argmax(dim=1)
+    wrong = torch.zeros(len(joint), dtype=torch.bool)
+    costs = []
+    for threshold in THRESHOLDS:
+        result = replay(joint, AnytimeRule(threshold, rule.deviations))
+        wrong |= result.predicted != full
+        exact = stats.binomtest(len(joint) - int(wrong.sum()), len(joint), alternative="greater")
+        if exact.proportion_ci(0.95, method="exact").low >= 0.95:
+            costs.append(result.cost)
+    assert replay(joint, rule).cost == min(costs)
+
+
+@pytest.mark.parametrize(("disagreeing", "images"), [(0, 598), (3, 40), (40, 40), (39, 40)])
+def test_the_limit_is_that_of_clopper_and_pearson(disagreeing, images):
+    exact = stats.binomtest(images - disagreeing, images, alternative="greater")
+    assert agreement_limit(disagreeing, images, 0.95) == pytest.approx(
+        exact.proportion_ci(0.95, method="exact").low, abs=1e-12
+    )
+
+
+def test_too_few_images_to_show_an_agreement_are_refused_with_the_number_that_it_takes():
+    with pytest.raises(ValueError, match="takes at least 665 images even if none disagrees"):
+        fit_anytime(random_walks(500), PRIOR)
+    assert fit_anytime(random_walks(665), PRIOR).bound is not None
+
+
+def test_a_rule_does_not_change_with_the_thresholds_of_images_that_measure_deviations():
+    cumulative = random_walks(400)
+    doubled = cumulative.clone()
+    doubled[::10] *= 2.0
+    rule, other = (fit_anytime(x, PRIOR, agreement=0.95) for x in (cumulative, doubled))
+    torch.testing.assert_close(2.0 * torch.tensor(rule.deviations), torch.tensor(other.deviations))
+    # The same drops at half the threshold, up to the grid's step of 4 %.
+    assert other.threshold == pytest.approx(rule.threshold / 2, rel=0.1)
+
+
+def test_a_class_of_probability_zero_is_never_answered_nor_computed(tiny_network, random_levels):
+    network = tiny_network()
+    levels = random_levels(6, network.config)
+    prior = torch.tensor([0.0, 0.6, 0.4], dtype=torch.float64).log()
+    classifier = BayesClassifier(network, log_prior=prior)
+    rule = AnytimeRule(math.inf, (60.0,))
+    result = AnytimeClassifier(classifier, rule).predict(levels)
+    assert result.predicted.equal(classifier.predict(levels))
+    assert result.slices[:, 0].eq(0).all()
+    replayed = replay(accumulate(network, levels) + prior[:, None], rule)
+    assert result.slices.equal(replayed.slices)
+    fitted = fit_anytime(random_walks(400), prior, agreement=0.9)
+    assert all(math.isfinite(deviation) for deviation in fitted.deviations)
+
+
+def test_an_image_of_which_one_class_is_possible_costs_nothing(tiny_network, random_levels):
+    network = tiny_network()
+    prior = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64).log()
+    classifier = BayesClassifier(network, log_prior=prior)
+    result = AnytimeClassifier(classifier, AnytimeRule(1.0, (60.0,))).predict(
+        random_levels(2, network.config)
+    )
+    assert result.cost == 0.0
+    assert result.predicted.eq(1).all()
+
+
+@pytest.mark.parametrize("memory_budget", [1, 20_000, 1 << 30])
+def test_answers_and_cost_are_the_same_at_any_memory_budget(
+    tiny_network, random_levels, memory_budget
+):
+    network = tiny_network(image_size=(13, 9))
+    levels = random_levels(7, network.config)
+    rule = AnytimeRule(0.3, (100.0, 60.0, 20.0))
+    classifier = BayesClassifier(network, log_prior=PRIOR, memory_budget=memory_budget)
+    result = AnytimeClassifier(classifier, rule).predict(levels)
+    replayed = replay(accumulate(network, levels) + PRIOR[:, None], rule)
+    assert result.predicted.equal(replayed.predicted)
+    assert result.slices.equal(replayed.slices)
+    assert 0.0 < result.cost < 1.0
+
+
+def test_open_pairs_of_all_images_are_computed_in_few_passes(
+    tiny_network, random_levels, monkeypatch
+):
+    network = tiny_network()
+    passes: list[int] = []
+    describe_rows = network.describe_rows
+
+    def counted(levels, *arguments):
+        passes.append(len(levels))
+        return describe_rows(levels, *arguments)
+
+    monkeypatch.setattr(network, "describe_rows", counted)
+    classifier = BayesClassifier(network)
+    monkeypatch.setattr(classifier, "chunk_images", lambda: 2)
+    levels = random_levels(8, network.config)
+    result = AnytimeClassifier(classifier, AnytimeRule(0.3, (60.0,))).predict(levels)
+    computed = [int((result.slices > done).sum()) for done in range(2)]
+    assert computed[0] == 24
+    assert computed[1] < 24
+    assert len(passes) == sum(-(-pairs // 6) for pairs in computed)
+    assert max(passes) <= 6
 
 
 def test_a_rule_for_another_image_size_is_refused(tiny_network):
@@ -88,7 +213,7 @@ def test_a_rule_for_another_image_size_is_refused(tiny_network):
         AnytimeClassifier(BayesClassifier(tiny_network()), AnytimeRule(1.0, (1.0, 1.0, 1.0)))
 
 
-@pytest.mark.parametrize("agreement", [0.0, 1.1])
-def test_an_agreement_that_is_no_share_is_refused(agreement):
-    with pytest.raises(ValueError, match=r"agreement in \(0, 1\]"):
-        fit_anytime(random_walks(), PRIOR, agreement=agreement)
+@pytest.mark.parametrize("wrong", [{"agreement": 0.0}, {"agreement": 1.0}, {"confidence": 1.1}])
+def test_an_agreement_that_no_sample_can_show_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"lie in \(0, 1\)"):
+        fit_anytime(random_walks(), PRIOR, **wrong)

@@ -68,10 +68,10 @@ def test_temperature_leaves_the_ranking_and_moves_confidence_to_the_prior(
     )
 
 
-def test_no_gradient_is_kept_and_training_mode_is_left(tiny_network, random_levels):
+def test_no_gradient_is_kept_and_the_mode_stays_as_it_was(tiny_network, random_levels):
     network = tiny_network().train()
     log_likelihoods = BayesClassifier(network).log_likelihoods(random_levels(2, network.config))
-    assert not network.training
+    assert network.training
     assert not log_likelihoods.requires_grad
 
 
@@ -111,4 +111,19 @@ def test_a_prior_that_is_no_distribution_over_the_classes_is_refused(tiny_networ
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
 def test_a_temperature_that_is_not_positive_is_refused(tiny_network, temperature):
     with pytest.raises(ValueError, match="temperature is positive"):
+        BayesClassifier(tiny_network(), temperature=temperature)
+
+
+def test_likelihoods_of_a_float32_network_are_summed_in_float64(tiny_network, random_levels):
+    network = tiny_network().float()
+    levels, labels = random_levels(2, network.config), torch.tensor([1, 1])
+    with torch.inference_mode():
+        by_pixel = network(levels, labels).log_prob_map(levels)
+    likelihoods = BayesClassifier(network).log_likelihoods(levels)[:, 1]
+    torch.testing.assert_close(likelihoods, by_pixel.double().sum(dim=(1, 2)), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
+def test_a_temperature_that_is_none_is_refused(tiny_network, temperature):
+    with pytest.raises(ValueError, match="positive and finite"):
         BayesClassifier(tiny_network(), temperature=temperature)

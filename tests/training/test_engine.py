@@ -68,6 +68,23 @@ def run(
     return outcome, read_metrics(folder / "metrics.csv")
 
 
+def test_precision_32_trains_in_float32_whatever_the_default_type(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "wide").mkdir()
+    plain, _ = run(tmp_path / "plain")
+    torch.set_default_dtype(torch.float64)
+    try:
+        wide, _ = run(tmp_path / "wide")
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+    assert wide.best == plain.best
+    weights = PixelBayes.load(tmp_path / "wide" / "last").network.state_dict()
+    expected = PixelBayes.load(tmp_path / "plain" / "last").network.state_dict()
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    assert all(weights[name].equal(weight) for name, weight in expected.items())
+
+
 def test_training_learns_what_there_is_to_learn(tmp_path: Path) -> None:
     outcome, rows = run(tmp_path, epochs=12)
 
@@ -195,21 +212,16 @@ def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusi
 
 
 def test_a_network_of_two_views_is_judged_by_the_mean_of_their_densities(tmp_path: Path) -> None:
-    task = PixelCNNTask(
-        network(views=2, dropout=0.0),
+    task = TrainingTask(
+        PixelBayes(network(views=2, dropout=0.0), METADATA),
         OptimConfig(lr=0.01),
         TrainingConfig(batch_size=16, epochs=2, accuracy_every=2, precision="64"),
         images=len(TRAIN),
         seed=0,
     )
-    metadata = Metadata(
-        classes=("dark", "grey", "bright"),
-        resize=asdict(Resize(size=(8, 8))),
-        log_prior=(-log(3.0),) * 3,
-    )
-    fit(task, TRAIN, VALIDATION, folder=tmp_path, metadata=metadata, progress=False)
+    fit(task, TRAIN, VALIDATION, folder=tmp_path, progress=False)
 
-    model, _ = load_checkpoint(tmp_path / "last")
+    model = PixelBayes.load(tmp_path / "last").network
     table = BayesClassifier(model).log_likelihoods(VALIDATION.levels)
     own = table.gather(1, VALIDATION.labels[:, None])
     rows = read_metrics(tmp_path / "metrics.csv")
@@ -220,8 +232,8 @@ def test_a_network_of_two_views_is_judged_by_the_mean_of_their_densities(tmp_pat
 
 def test_a_hybrid_of_a_model_without_labels_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a --fusion"):
-        PixelCNNTask(
-            network(fusion="none"),
+        TrainingTask(
+            PixelBayes(network(fusion="none"), METADATA),
             OptimConfig(),
             TrainingConfig(objective="hybrid"),
             images=9,
@@ -231,7 +243,13 @@ def test_a_hybrid_of_a_model_without_labels_is_refused() -> None:
 
 def test_mirroring_without_telling_a_network_of_views_is_refused() -> None:
     with pytest.raises(ValueError, match="leave out --flip or --views"):
-        PixelCNNTask(network(views=2), OptimConfig(), TrainingConfig(flip=True), images=9, seed=0)
+        TrainingTask(
+            PixelBayes(network(views=2), METADATA),
+            OptimConfig(),
+            TrainingConfig(flip=True),
+            images=9,
+            seed=0,
+        )
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -314,14 +314,14 @@ def test_first_weights_depend_on_the_seed_only() -> None:
 def test_a_second_phase_starts_from_the_weights_of_a_first(
     tmp_path: Path, uninterrupted: Run
 ) -> None:
-    source = load_checkpoint(uninterrupted.best)[0]
+    source = PixelBayes.load(uninterrupted.best).network
     second = config(init_from=str(uninterrupted.path))
-    model = build_model(second, load_data(second.data, crop_margin=1))
+    model = build_network(second, load_data(second.data, crop_margin=1))
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, source.state_dict()[name]), name
     wider = replace(second, network=replace(second.network, features=7))
     with pytest.raises(RunError, match=r"--init-from .*of another shape"):
-        build_model(wider, load_data(second.data, crop_margin=1))
+        build_network(wider, load_data(second.data, crop_margin=1))
 
 
 def test_widths_by_resolution_come_back_from_a_file(tmp_path: Path) -> None:

@@ -175,7 +175,8 @@ class _BlockProjections(Fusion):
         super().__init__()
         self.embedding = embedding
         self.projections = nn.ModuleList(
-            nn.Linear(embedding.embedding_dim, self.per_feature * width) for width in features
+            nn.Linear(embedding.embedding_dim, self.per_feature * width, dtype=torch.float32)
+            for width in features
         )
         for projection in self.projections.parameters():
             nn.init.zeros_(projection)
@@ -218,7 +219,9 @@ class LateFusion(Fusion):
     def __init__(self, embedding: ConditionEmbedding, features: Sequence[int]) -> None:
         super().__init__()
         self.embedding = embedding
-        self.projection = nn.Linear(embedding.embedding_dim, features[-1], bias=False)
+        self.projection = nn.Linear(
+            embedding.embedding_dim, features[-1], bias=False, dtype=torch.float32
+        )
         nn.init.zeros_(self.projection.weight)
 
     def on_output(self, condition: Condition) -> Tensor:

@@ -247,9 +247,9 @@ class WeightNormConv2d(nn.Module):
         shape = (out_channels, in_channels, *kernel_size)
         if self.out_axis == 1:
             shape = (in_channels, out_channels, *kernel_size)
-        self.direction = nn.Parameter(torch.randn(shape) * DIRECTION_STD)
-        self.gain = nn.Parameter(torch.empty(out_channels))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.direction = nn.Parameter(torch.randn(shape, dtype=torch.float32) * DIRECTION_STD)
+        self.gain = nn.Parameter(torch.empty(out_channels, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(out_channels, dtype=torch.float32))
         nn.init.constant_(self.gain, init_scale)
 
     def weight(self) -> Tensor:

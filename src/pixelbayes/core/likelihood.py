@@ -37,6 +37,7 @@ __all__ = [
 LEVELS = 256
 HALF_BIN = 1.0 / (LEVELS - 1)  # half the distance between two levels on the [-1, 1] axis
 MIN_LOG_SCALE = -7.0  # as in openai/pixel-cnn: 97 % of the mass already lies on one level
+MAX_LOG_SCALE = 16.0  # all but 1e-7 of the mass lies on the outermost levels; float32 fails from 84
 
 
 def to_axis(levels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -111,7 +112,7 @@ class DiscretizedLogisticMixture:
     Attributes:
         logits: Mixture weights before the softmax, (B, K, H, W).
         means: Per component and channel, before earlier channels are added, (B, K, C, H, W).
-        log_scales: As `means`, at least `MIN_LOG_SCALE`.
+        log_scales: As `means`, from `MIN_LOG_SCALE` to `MAX_LOG_SCALE`.
         coeffs: How green leans on red, blue on red, blue on green; in (-1, 1),
             (B, K, C (C - 1) / 2, H, W): empty for grey images.
     """
@@ -142,7 +143,9 @@ class DiscretizedLogisticMixture:
         means, log_scales, coeffs = rest.split(
             [channels, channels, per_component - 1 - 2 * channels], dim=2
         )
-        return cls(logits, means, log_scales.clamp(min=MIN_LOG_SCALE), torch.tanh(coeffs))
+        return cls(
+            logits, means, log_scales.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE), torch.tanh(coeffs)
+        )
 
     @property
     def channels(self) -> int:

@@ -8,30 +8,65 @@ from an image where its deficit to the best class exceeds
 
 the deviation being how much the gap between two classes still changes after that slice, measured
 on validation images.  One number, the threshold, trades cost against agreement with the full
-answer; `fit_anytime` chooses it on validation data.
+answer; `fit_anytime` chooses it such that agreement on new images has a lower limit.
 
 Shapes: N images, K classes, S slices of rows.
 Units:  nats per image.
+
+References:
+    [1] Clopper & Pearson, The use of confidence or fiducial limits illustrated in the case of
+        the binomial, Biometrika 1934.
+    [2] Angelopoulos et al., Learn then Test: calibrating predictive algorithms to achieve risk
+        control, 2021, section 3 (fixed sequences).  https://arxiv.org/abs/2110.01052
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import evaluation_mode, isolated
 from pixelbayes.core.views import in_view
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import BayesClassifier
+from pixelbayes.inference.memory import feature_budget
 from pixelbayes.inference.views import told_view
 
-__all__ = ["AnytimeClassifier", "AnytimeResult", "AnytimeRule", "accumulate", "fit_anytime"]
+__all__ = [
+    "AgreementBound",
+    "AnytimeClassifier",
+    "AnytimeResult",
+    "AnytimeRule",
+    "accumulate",
+    "agreement_limit",
+    "fit_anytime",
+]
 
 ROWS_PER_SLICE = 4  # the finest that three resolutions allow
-THRESHOLDS = 200  # candidates between no dropping and dropping at once
+THRESHOLDS = torch.logspace(1.5, -2.0, 200, dtype=torch.float64).tolist()
+"""Candidates, in deviations: from hardly ever dropping to dropping at once."""
+ONE_IN_SCALE = 10  # of this many images one measures the deviations, the others the agreement
+
+
+@dataclass(frozen=True)
+class AgreementBound:
+    """What is known of a rule's agreement with the full answer on new images like these.
+
+    Attributes:
+        agreement: Share of new images on which the answers agree, at least.
+        confidence: Probability, over draws of the images it was fitted on, that this holds.
+        images: How many images it was tested on.
+        disagreeing: On how many of them this threshold or a more careful one disagreed.
+    """
+
+    agreement: float
+    confidence: float
+    images: int
+    disagreeing: int
 
 
 @dataclass(frozen=True)
@@ -41,10 +76,12 @@ class AnytimeRule:
     Attributes:
         threshold: In deviations; infinite drops nothing.
         deviations: After each slice but the last, how much a gap still changes, (S - 1,), nats.
+        bound: What its agreement is known to be; None if nothing is.
     """
 
     threshold: float
     deviations: tuple[float, ...]
+    bound: AgreementBound | None = None
 
     def dropped(self, joint: Tensor, slices_done: int) -> Tensor:
         """Which classes cannot plausibly recover.
@@ -67,7 +104,7 @@ class AnytimeResult:
     Attributes:
         predicted: int64, (N,).
         slices: How many slices were computed for each image and class, (N, K).
-        cost: Share of the pixels times classes that was computed, in (0, 1].
+        cost: Share of the pixels times classes that was computed, in [0, 1].
     """
 
     predicted: Tensor
@@ -81,64 +118,103 @@ def slices_of(height: int) -> list[slice]:
     return [slice(row, min(row + ROWS_PER_SLICE, height)) for row in starts]
 
 
-@ieee_float32()
-@torch.inference_mode()
+@isolated
 def accumulate(classifier: BayesClassifier | PixelCNN, levels: Tensor) -> Tensor:
     """Log p(x | y) of the rows up to the end of each slice, (N, K, S), float64, on the CPU.
 
     Everything is computed; this is what rules are fitted on and judged by.
 
     Args:
-        classifier: A network in evaluation mode, or a classifier that scores other views of it.
+        classifier: A network, whose mode is left as it is, or a classifier that scores other views
+            of it.
         levels: uint8, (N, C, H, W).
     """
     if isinstance(classifier, PixelCNN):
         classifier = BayesClassifier(classifier)
-    model = classifier.model
-    images, classes = classifier.chunk_images(), model.config.classes
-    labels = torch.arange(classes, device=model.output.bias.device)
-    ends = torch.tensor([part.stop - 1 for part in slices_of(model.config.image_size[0])])
-    pieces = []
-    for part in torch.split(levels, images):
-        by_view = []
-        for view in classifier.views:  # which all keep every pixel in its row
-            seen = in_view(part.to(labels.device), view)
-            described = model.for_each_label(seen, labels, told_view(model, view))
-            by_row = described.log_prob_map(seen.repeat_interleave(classes, dim=0)).sum(dim=2)
-            total = by_row.double().cpu().cumsum(dim=1)[:, ends]
-            by_view.append(total.view(len(part), classes, len(ends)))
-        pieces.append(classifier.over_views(torch.stack(by_view, dim=-1)))
-    return torch.cat(pieces)
+    ends = torch.tensor(
+        [part.stop - 1 for part in slices_of(classifier.model.config.image_size[0])]
+    )
+    by_part = []
+    for part in torch.split(levels, classifier.chunk_images()):  # maps are many numbers
+        by_view = [
+            BayesClassifier(classifier.model, views=[view]).log_likelihood_maps(part).sum(dim=3)
+            for view in classifier.views  # which all keep every pixel in its row
+        ]
+        cumulative = torch.stack(by_view, dim=-1).cumsum(dim=2)[:, :, ends]
+        by_part.append(classifier.over_views(cumulative))
+    return torch.cat(by_part)
 
 
-def fit_anytime(cumulative: Tensor, log_prior: Tensor, *, agreement: float = 0.995) -> AnytimeRule:
-    """The cheapest rule that agrees with the full answer on at least this share of images.
+def agreement_limit(disagreeing: int, images: int, confidence: float) -> float:
+    """Lower Clopper-Pearson limit [1] of a share of which all but `disagreeing` were seen.
+
+    >>> round(agreement_limit(0, 598, 0.95), 4)
+    0.995
+    """
+    from scipy.special import betaincinv  # not needed to classify
+
+    agreeing = images - disagreeing
+    if agreeing == 0:
+        return 0.0
+    return float(betaincinv(agreeing, disagreeing + 1, 1.0 - confidence))
+
+
+def fit_anytime(
+    cumulative: Tensor, log_prior: Tensor, *, agreement: float = 0.995, confidence: float = 0.95
+) -> AnytimeRule:
+    """The cheapest threshold for which agreement with the full answer is shown to be high enough.
+
+    An image counts against a threshold if that one, or any more careful one in the table,
+    answers otherwise than the full computation.  So counted, the share of disagreeing images
+    never falls from one threshold to the next bolder one, and testing them in that order, each
+    by the binomial limit [1], holds the stated confidence for whichever is chosen from those
+    that pass: a fixed sequence of tests needs no correction for their number [2].  The
+    deviations come from every tenth image, which is not counted, so the tests are of rules that
+    do not depend on the images they are tested on.
 
     Args:
-        cumulative: From `accumulate` on validation images, (N, K, S).
-        log_prior: (K,).
-        agreement: In (0, 1].
+        cumulative: From `accumulate` on images that the network was not trained on, (N, K, S).
+            They need no labels.
+        log_prior: (K,); a class of probability zero is never computed.
+        agreement: Share of new images, like these, on which the answers have to agree, in (0, 1).
+        confidence: Probability that they do, over draws of the N images, in (0, 1).
 
     Raises:
-        ValueError: If there are fewer than two images, or the agreement is out of range.
+        ValueError: If a number is out of range, or there are too few images to show the agreement
+            even if none of them disagreed; the message says how many it takes.
     """
-    if len(cumulative) < 2 or not 0.0 < agreement <= 1.0:
+    if not (0.0 < agreement < 1.0 and 0.0 < confidence < 1.0):
         raise PixelBayesError(
-            f"a rule needs at least two images and an agreement in (0, 1], got {len(cumulative)} "
-            f"images and {agreement}"
+            f"agreement and confidence lie in (0, 1), got {agreement} and {confidence}; where no "
+            "disagreement is allowed, compute the full answer"
         )
-    remaining = cumulative[:, :, -1:] - cumulative[:, :, :-1]
+    tenth = torch.arange(len(cumulative)) % ONE_IN_SCALE == 0
+    joint = (cumulative + log_prior[:, None])[~tenth]
+    needed = math.ceil(math.log(1.0 - confidence) / math.log(agreement))
+    if len(joint) < needed:
+        raise PixelBayesError(
+            f"an agreement of {agreement:g} at a confidence of {confidence:g} takes at least "
+            f"{math.ceil(needed * ONE_IN_SCALE / (ONE_IN_SCALE - 1))} images even if none "
+            f"disagrees, got {len(cumulative)}; take more (they need no labels) or ask for less"
+        )
+    possible = cumulative[tenth][:, log_prior.isfinite()]
+    remaining = possible[:, :, -1:] - possible[:, :, :-1]
     centred = remaining - remaining.mean(dim=1, keepdim=True)
     deviations = tuple(centred.square().mean(dim=(0, 1)).sqrt().tolist())
-    joint = cumulative + log_prior[:, None]
+
     full = joint[:, :, -1].argmax(dim=1)
-    best = AnytimeRule(float("inf"), deviations)
-    for threshold in torch.logspace(1.5, -2.0, THRESHOLDS, dtype=torch.float64).tolist():
-        rule = AnytimeRule(threshold, deviations)
-        predicted = replay(joint, rule).predicted
-        if (predicted == full).double().mean().item() < agreement:
-            break
-        best = rule
+    disagreed = torch.zeros(len(joint), dtype=torch.bool)
+    best = AnytimeRule(math.inf, deviations, AgreementBound(1.0, 1.0, len(joint), 0))
+    least = replay(joint, best).cost
+    for threshold in THRESHOLDS:
+        result = replay(joint, AnytimeRule(threshold, deviations))
+        disagreed |= result.predicted != full
+        count = int(disagreed.sum())
+        if agreement_limit(count, len(joint), confidence) < agreement:
+            break  # the count does not fall again
+        if result.cost < least:
+            bound = AgreementBound(agreement, confidence, len(joint), count)
+            best, least = AnytimeRule(threshold, deviations, bound), result.cost
     return best
 
 
@@ -146,12 +222,12 @@ def replay(joint: Tensor, rule: AnytimeRule) -> AnytimeResult:
     """What `AnytimeClassifier` would answer, from likelihoods that are known already.
 
     Args:
-        joint: log p(x so far, y), (N, K, S).
+        joint: log p(x so far, y), (N, K, S); -inf for a class of prior probability zero.
         rule: When to drop.
     """
-    images, classes, slices = joint.shape
-    alive = torch.ones(images, classes, dtype=torch.bool)
-    computed = torch.zeros(images, classes, dtype=torch.int64)
+    slices = joint.shape[2]
+    alive = joint[:, :, 0].isfinite()
+    computed = torch.zeros(alive.shape, dtype=torch.int64)
     for done in range(1, slices + 1):
         # An image with one class left is decided.
         computed += alive & (alive.sum(dim=1, keepdim=True) > 1)
@@ -159,11 +235,20 @@ def replay(joint: Tensor, rule: AnytimeRule) -> AnytimeResult:
             so_far = joint[:, :, done - 1].masked_fill(~alive, float("-inf"))
             alive &= ~rule.dropped(so_far, done)
     final = joint[:, :, -1].masked_fill(~alive, float("-inf"))
-    return AnytimeResult(final.argmax(dim=1), computed, computed.double().mean().item() / slices)
+    return AnytimeResult(final.argmax(dim=1), computed, _cost(computed, slices))
+
+
+def _cost(computed: Tensor, slices: int) -> float:
+    return float(computed.sum()) / max(1, computed.numel() * slices)
 
 
 class AnytimeClassifier:
     """Classifies slice by slice, computing only what is still undecided.
+
+    Pairs of an image and a class that are still open are computed together whatever image they
+    belong to, so the passes stay large while classes are dropped, and time falls with cost.
+    Nothing is shared between the classes of an image: for late fusion, where `BayesClassifier`
+    shares all but the last layer, the full answer is the faster one.
 
     Args:
         classifier: Model, prior and memory budget.
@@ -183,36 +268,45 @@ class AnytimeClassifier:
         self.classifier = classifier
         self.rule = rule
 
-    @ieee_float32()
-    @torch.inference_mode()
+    @isolated
     def predict(self, levels: Tensor) -> AnytimeResult:
         """Classifies images, uint8, (N, C, H, W)."""
-        chunks = [self._chunk(part) for part in torch.split(levels, self.classifier.chunk_images())]
-        slices = torch.cat([chunk.slices for chunk in chunks])
-        cost = slices.double().mean().item() / (len(self.rule.deviations) + 1)
-        return AnytimeResult(torch.cat([chunk.predicted for chunk in chunks]), slices, cost)
+        with evaluation_mode(self.classifier.model):
+            answers = [self._answer(part) for part in torch.split(levels, self._images_at_a_time())]
+        slices = torch.cat([slices for _, slices in answers])
+        predicted = torch.cat([predicted for predicted, _ in answers])
+        return AnytimeResult(predicted, slices, _cost(slices, len(self.rule.deviations) + 1))
 
-    def _chunk(self, levels: Tensor) -> AnytimeResult:
-        model, rule, views = self.classifier.model, self.rule, self.classifier.views
-        device, classes = model.output.bias.device, model.config.classes
-        image, label = torch.meshgrid(
-            torch.arange(len(levels)), torch.arange(classes), indexing="ij"
-        )
-        image, label = image.flatten(), label.flatten()  # the pairs still computed
-        by_view = torch.zeros(len(levels), classes, len(views), dtype=torch.float64)
+    def _images_at_a_time(self) -> int:
+        """Images whose carried rows fit the memory budget, at least those of one pass."""
+        config, bias = self.classifier.model.config, self.classifier.model.output.bias
+        # Two convolutions of 2 F channels in each block carry a row.
+        numbers = 4 * sum(config.block_features) * config.image_size[1]
+        carried = numbers * bias.element_size() * config.classes * len(self.classifier.views)
+        budget = self.classifier.memory_budget or feature_budget(bias.device)
+        return max(self.classifier.chunk_images(), budget // carried)
+
+    def _answer(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes, (N,), and slices computed, (N, K), of images whose carries fit into memory."""
+        model, rule = self.classifier.model, self.rule
         joint = self.classifier.log_prior.repeat(len(levels), 1)
-        slices = torch.zeros(len(levels), classes, dtype=torch.int64)
-        carries: list[dict[nn.Module, Tensor]] = [{} for _ in views]
+        slices = torch.zeros(joint.shape, dtype=torch.int64)
+        levels = levels.to(model.output.bias.device)
+        views = self.classifier.views
+        by_view = torch.zeros(*joint.shape, len(views), dtype=torch.float64)
+        carried: list[dict[nn.Module, Tensor]] = [{} for _ in views]
+        # Pairs of image and label that are still computed.
+        alive = joint.isfinite()
+        image, label = (alive & (alive.sum(dim=1, keepdim=True) > 1)).nonzero().unbind(dim=1)
+        pair = torch.arange(len(image))  # where its rows are carried
         parts = slices_of(levels.shape[2])
-        seen = [in_view(levels.to(device), view) for view in views]
         for done, rows in enumerate(parts, start=1):
+            if not len(image):
+                break
             for number, view in enumerate(views):
-                pictures, told = seen[number][image.to(device)], told_view(model, view)
-                described = model.describe_rows(
-                    pictures, label.to(device), rows, carries[number], told
+                by_view[image, label, number] += self._slice(
+                    levels, image, label, pair, rows, carried[number], view
                 )
-                evidence = described.log_prob(pictures[:, :, rows]).double().cpu()
-                by_view[image, label, number] += evidence
             evidence = self.classifier.over_views(by_view[image, label])
             joint[image, label] = self.classifier.log_prior[label] + evidence
             slices[image, label] += 1
@@ -220,14 +314,40 @@ class AnytimeClassifier:
                 break
             joint.masked_fill_(rule.dropped(joint, done), float("-inf"))
             alive = joint.isfinite()
-            undecided = alive & (alive.sum(dim=1, keepdim=True) > 1)
-            kept = undecided[image, label]
-            if not kept.any():
-                break
-            if not kept.all():
-                image, label = image[kept], label[kept]
-                chosen = kept.nonzero()[:, 0].to(device)
-                carries = [
-                    {layer: row[chosen] for layer, row in carry.items()} for carry in carries
-                ]
-        return AnytimeResult(joint.argmax(dim=1), slices, float("nan"))
+            kept = (alive & (alive.sum(dim=1, keepdim=True) > 1))[image, label]
+            image, label, pair = image[kept], label[kept], pair[kept]
+        return joint.argmax(dim=1), slices
+
+    def _slice(
+        self,
+        levels: Tensor,
+        image: Tensor,
+        label: Tensor,
+        pair: Tensor,
+        rows: slice,
+        carried: dict[nn.Module, Tensor],
+        view: int,
+    ) -> Tensor:
+        """log p of some rows for each pair, float64 on the CPU.
+
+        `carried` holds the last row that each convolution saw, (pairs, 1, W, F): with channels
+        last, as the network computes, so that they stay last.
+        """
+        model = self.classifier.model
+        largest = self.classifier.chunk_images() * model.config.classes
+        evidence = []
+        for some in torch.arange(len(image)).tensor_split(-(-len(image) // largest)):
+            pictures = in_view(levels[image[some].to(levels.device)], view)
+            labels, place = label[some].to(levels.device), pair[some].to(levels.device)
+            carry: dict[nn.Module, Tensor] = {}
+            if rows.start > 0:
+                carry = {layer: row[place].permute(0, 3, 1, 2) for layer, row in carried.items()}
+            described = model.describe_rows(pictures, labels, rows, carry, told_view(model, view))
+            for layer, row in carry.items():
+                last = row.permute(0, 2, 3, 1)
+                if layer not in carried:
+                    carried[layer] = last.new_empty(len(image), *last.shape[1:])
+                carried[layer][place] = last
+            by_pixel = described.log_prob_map(pictures[:, :, rows])
+            evidence.append(by_pixel.double().sum(dim=(1, 2)).cpu())
+        return torch.cat(evidence)

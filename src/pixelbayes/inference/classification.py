@@ -7,7 +7,8 @@ Units:  nats per *image*.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from pixelbayes.core.config import STAGES
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import evaluation_mode, isolated, require_wide_weights
 from pixelbayes.core.views import in_view
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import feature_budget
@@ -35,7 +36,7 @@ LIVE_HEAD_MAPS = 4
 
 def uniform_log_prior(classes: int) -> Tensor:
     """log p(y) = -log K for each class, (K,)."""
-    return torch.full((classes,), -math.log(classes), dtype=torch.float64)
+    return torch.full((classes,), -math.log(classes), dtype=torch.float64, device="cpu")
 
 
 def class_posterior(
@@ -65,7 +66,8 @@ class BayesClassifier:
     """Classifies images with a `PixelCNN`, all classes of a batch in one forward pass.
 
     Args:
-        model: The network; it is put into evaluation mode.
+        model: The network; its mode is left as it is, and classes are compared in evaluation
+            mode.
         log_prior: log p(y), (K,), normalised; uniform by default.
         temperature: See `class_posterior`.
         memory_budget: Bytes of features that one pass may hold; decides the chunk size.  None:
@@ -78,7 +80,8 @@ class BayesClassifier:
 
     Raises:
         ValueError: If the prior is not one probability per class that sum to one, or the
-            temperature is not positive.
+            temperature is not positive and finite.
+        TypeError: If the network's weights are narrower than float32.
     """
 
     def __init__(
@@ -101,9 +104,10 @@ class BayesClassifier:
                 f"the prior is {classes} log-probabilities whose exponentials sum to one, "
                 f"got shape {tuple(prior.shape)} with sum {prior.exp().sum().item():.6g}"
             )
-        if not temperature > 0.0:
-            raise PixelBayesError(f"the temperature is positive, got {temperature}")
-        self.model = model.eval()
+        if not 0.0 < temperature < math.inf:
+            raise PixelBayesError(f"the temperature is positive and finite, got {temperature}")
+        require_wide_weights(model)
+        self.model = model
         self.log_prior = prior
         self.temperature = temperature
         self.memory_budget = memory_budget
@@ -111,8 +115,7 @@ class BayesClassifier:
         self.views = views_of(model, views)
         self.over_views = over_views
 
-    @ieee_float32()
-    @torch.inference_mode()
+    @isolated
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None
     ) -> Tensor:
@@ -124,31 +127,71 @@ class BayesClassifier:
 
         Returns:
             (B, K), float64 on the CPU, nats per image.
+
+        Raises:
+            TypeError: If the images are not uint8.
+            ValueError: If their shape does not fit the model.
         """
+        shape = (len(levels), self.model.config.classes, len(self.views))
+        by_view = torch.empty(shape, dtype=torch.float64)
+        for images, labels, view, by_pixel in self._passes(levels, progress, self.views):
+            # A float32 sum over thousands of pixels would round by more than a pixel counts.
+            by_view[images, labels, self.views.index(view)] = (
+                by_pixel.double().sum(dim=(2, 3)).cpu()
+            )
+        return self.over_views(by_view)
+
+    @isolated
+    def log_likelihood_maps(
+        self, levels: Tensor, *, progress: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """log p(x_i | x_<i, y) of every pixel under every class.
+
+        Arguments and errors are those of `log_likelihoods`.
+
+        Returns:
+            (B, K, H, W), float64 on the CPU, nats, of the first view alone, as it shows the image.
+            Where that is the only one, they sum to `log_likelihoods` over H and W.
+        """
+        classes, size = self.model.config.classes, self.model.config.image_size
+        result = torch.empty(len(levels), classes, *size, dtype=torch.float64)
+        for images, labels, _, by_pixel in self._passes(levels, progress, self.views[:1]):
+            result[images, labels] = by_pixel.double().cpu()
+        return result
+
+    def _passes(
+        self, levels: Tensor, progress: Callable[[int], None] | None, views: Sequence[int]
+    ) -> Iterator[tuple[slice, slice, int, Tensor]]:
+        """Images, labels, view, and log p of each pixel, (images, labels, H, W), pass by pass."""
         device = self.model.output.bias.device
         classes = torch.arange(self.model.config.classes, device=device)
         images, labels = self._chunks()
-        by_view = torch.empty(len(levels), len(classes), len(self.views), dtype=torch.float64)
+        narrow = self.autocast is not None
         for start in range(0, len(levels), images):
             chunk = levels[start : start + images].to(device)
-            for number, view in enumerate(self.views):
-                seen, told = in_view(chunk, view), told_view(self.model, view)
-                for some in torch.split(classes, labels):
-                    with torch.autocast(
-                        device.type, self.autocast, enabled=self.autocast is not None
-                    ):
-                        described = self.model.for_each_label(seen, some, told)
-                    repeated = seen.repeat_interleave(len(some), dim=0)
-                    log_prob = described.log_prob(repeated).view(len(chunk), len(some))
-                    by_view[start : start + images, some.cpu(), number] = log_prob.double().cpu()
+            for view, first in product(views, range(0, len(classes), labels)):
+                seen, some = in_view(chunk, view), classes[first : first + labels]
+                with (
+                    evaluation_mode(self.model),
+                    torch.autocast(device.type, self.autocast, enabled=narrow),
+                ):
+                    described = self.model.for_each_label(seen, some, told_view(self.model, view))
+                by_pixel = described.log_prob_map(seen.repeat_interleave(len(some), dim=0))
+                yield (
+                    slice(start, start + len(chunk)),
+                    slice(first, first + len(some)),
+                    view,
+                    by_pixel.unflatten(0, (len(chunk), len(some))),
+                )
             if progress is not None:
                 progress(min(start + images, len(levels)))
-        return self.over_views(by_view)
 
+    @isolated
     def predict_log_proba(self, levels: Tensor) -> Tensor:
         """log p(y | x), (B, K), float64."""
         return class_posterior(self.log_likelihoods(levels), self.log_prior, self.temperature)
 
+    @isolated
     def predict(self, levels: Tensor) -> Tensor:
         """The most probable class of each image, int64, (B,)."""
         return self.predict_log_proba(levels).argmax(dim=1)

@@ -22,13 +22,15 @@ References:
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pixelbayes.core.labels import label_indices
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import isolated
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import complete_cached
 from pixelbayes.inference.sampling import check_given
@@ -60,14 +62,13 @@ class WeightedDraws:
         return self.levels[chosen.to(self.levels.device)]
 
 
-@ieee_float32()
-@torch.inference_mode()
+@isolated
 def importance_weights(model: PixelCNN, labels: Tensor, levels: Tensor, known: Tensor) -> Tensor:
     """log w of completed images, not normalised, (B,), float64, on the CPU.
 
     Args:
         model: A network in evaluation mode.
-        labels: int64, (B,).
+        labels: int64, (B,), on the model's device, as the images.
         levels: uint8, (B, C, H, W), completed.
         known: bool, (H, W).
     """
@@ -76,7 +77,7 @@ def importance_weights(model: PixelCNN, labels: Tensor, levels: Tensor, known: T
     return by_pixel[:, known].sum(dim=1)
 
 
-@torch.inference_mode()
+@isolated
 def complete_weighted(
     model: PixelCNN,
     label: int,
@@ -96,16 +97,19 @@ def complete_weighted(
         known: bool, (H, W), true where a pixel is given.
         draws: How many, D.
         generator: Source of all randomness.
-        batch_size: Draws at a time; the result does not depend on it.
+        batch_size: Draws at a time.
 
     Raises:
-        ValueError: If a number is less than 1 or a shape does not fit.
+        TypeError: If a number is not whole.
+        ValueError: If a number is less than 1, a shape does not fit or there is no such class.
     """
+    draws, batch_size = operator.index(draws), operator.index(batch_size)
     if draws < 1 or batch_size < 1:
         raise PixelBayesError(f"draws and batch_size are at least 1, got {draws} and {batch_size}")
     device = model.output.bias.device
+    indices = label_indices([label], model.config.classes).to(device)
     completed, weights = [], []
-    for labels in torch.full((draws,), label, device=device).split(batch_size):
+    for labels in indices.expand(draws).split(batch_size):
         given = levels.to(device).expand(len(labels), -1, -1, -1)
         drawn = complete_cached(model, labels, given, known, generator=generator)
         weights.append(importance_weights(model, labels, drawn, known))

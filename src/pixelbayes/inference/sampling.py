@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from pixelbayes.core.labels import label_indices
 from pixelbayes.core.likelihood import require_levels, standard_noise
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import isolated, require_wide_weights
 from pixelbayes.errors import PixelBayesError
 
 __all__ = [
@@ -48,7 +49,7 @@ def first_rows(model: PixelCNN, rows: int) -> Tensor:
     height, width = model.config.image_size
     if not 0 <= rows <= height:
         raise PixelBayesError(f"rows is in 0..{height}, got {rows}")
-    return (torch.arange(height) < rows)[:, None].expand(height, width)
+    return (torch.arange(height, device="cpu") < rows)[:, None].expand(height, width)
 
 
 def draw_noise(model: PixelCNN, images: int, generator: torch.Generator) -> Tensor:
@@ -65,7 +66,7 @@ def draw_noise(model: PixelCNN, images: int, generator: torch.Generator) -> Tens
     ).to(model.output.bias.device)
 
 
-@torch.inference_mode()
+@isolated
 def sample_naive(
     model: PixelCNN,
     labels: Tensor,
@@ -92,8 +93,7 @@ def sample_naive(
     return complete_naive(model, labels, blank, nothing, generator=generator, on_row=on_row)
 
 
-@ieee_float32()
-@torch.inference_mode()
+@isolated
 def complete_naive(
     model: PixelCNN,
     labels: Tensor,
@@ -143,12 +143,15 @@ def check_given(model: PixelCNN, labels: Tensor, levels: Tensor, known: Tensor) 
 
     Raises:
         RuntimeError: If the network is in training mode.
-        TypeError: If the images are not uint8 or the mask not bool.
-        ValueError: If shapes or the number of labels do not fit.
+        TypeError: If the images are not uint8, the mask not bool, the labels not whole numbers, or
+            the network's weights narrower than float32.
+        ValueError: If shapes or the number of labels do not fit, or a label is no class.
     """
     if model.training:
         raise RuntimeError("sampling needs model.eval(): in training mode dropout is active")
+    require_wide_weights(model)
     require_levels(levels, model.config.channels)
+    label_indices(labels, model.config.classes)
     if tuple(levels.shape[2:]) != model.config.image_size or len(levels) != len(labels):
         raise PixelBayesError(
             f"got images {tuple(levels.shape)} for {len(labels)} labels and a model of "

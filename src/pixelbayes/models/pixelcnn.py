@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.core.initialisation import initialise_from_data
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.labels import label_indices
+from pixelbayes.core.precision import isolated
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import complete_cached, sample_cached
 from pixelbayes.inference.classification import BayesClassifier
@@ -200,8 +202,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         """log p(x) = log-sum over classes of p(x | y) p(y), (N,), nats, float64."""
         return torch.logsumexp(self.log_likelihoods(levels) + self.log_prior, dim=1)
 
-    @ieee_float32()
-    @torch.no_grad()
+    @isolated
     def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
         """-log p(x | y) in one pass over all the images; see `Model.nats`."""
         there = levels.to(self.device)
@@ -244,7 +245,9 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         Returns:
             Levels, uint8, (N, C, H, W), on the CPU.
         """
-        return self.draw(self._labels(labels), torch.Generator().manual_seed(seed), on_row)
+        return self.draw(
+            self._labels(labels), torch.Generator().manual_seed(operator.index(seed)), on_row
+        )
 
     def complete(
         self,
@@ -268,7 +271,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         Returns:
             Levels, uint8, (N, C, H, W), on the CPU.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(operator.index(seed))
         mask = first_rows(self.network, known) if isinstance(known, int) else known
         return complete_cached(
             self.network,
@@ -287,7 +290,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
             )
         if not isinstance(labels, Tensor):
             labels = torch.tensor([self.class_index(label) for label in labels])
-        return labels.to(self.device, torch.int64)
+        return label_indices(labels, len(self.classes)).to(self.device)
 
 
 def _multiply_label_channels(weights: dict[str, Tensor], config: PixelCNNConfig) -> None:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import isolated
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models.base import TrainedNetwork, register
 from pixelbayes.models.storage import CheckpointError, Stored, structured_config
@@ -183,8 +183,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
             ) from error
         return cls(network, stored.metadata)
 
-    @ieee_float32()
-    @torch.no_grad()
+    @isolated
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None
     ) -> Tensor:

@@ -24,7 +24,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from pixelbayes.data import LabelledImages
-from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.training.callbacks.display import RunDisplay
 from pixelbayes.training.callbacks.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.callbacks.stopping import GracefulStop, signals_restored
@@ -64,6 +64,7 @@ class Outcome:
     reason: str
 
 
+@freed_memory_kept()
 def fit(
     task: TrainingTask,
     train: LabelledImages,
@@ -87,7 +88,6 @@ def fit(
         DivergedError: If the loss stops being a number.
         RunStopped: If a signal or the time limit stopped the run; its state is saved.
     """
-    keep_freed_memory()
     training = task.training_config
     data = LevelsDataModule(train, validation, training, task.seed, task.views)
     display = RunDisplay(

@@ -60,7 +60,8 @@ class TrainingTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.start = start
-        self.model: nn.Module = start.network.train()
+        # Float32 whatever the default type was; Lightning widens it where 64 is asked for.
+        self.model: nn.Module = start.network.float().train()
         self.objective: TrainingObjective = make_objective(
             training, classes=len(start.classes), is_density=start.is_density
         )

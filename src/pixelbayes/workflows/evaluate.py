@@ -20,7 +20,7 @@ import torch
 
 from pixelbayes.data import ImageDataset, describe, load_dataset
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import Reading, plain
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.storage import DESCRIPTION
@@ -129,6 +129,7 @@ def evaluate(
     )
 
 
+@freed_memory_kept()
 def evaluate_run(
     path: str | Path,
     *,
@@ -201,6 +202,7 @@ def evaluate_run(
     return report
 
 
+@freed_memory_kept()
 def evaluate_checkpoint(
     folder: str | Path,
     *,
@@ -268,7 +270,6 @@ def _load(
     model: Model, trained_on: DataConfig, data: str | None, data_dir: str | Path | None
 ) -> ImageDataset:
     """The data that a model was trained on, or others, the way the model wants its images."""
-    keep_freed_memory()
     if data is None:
         data, data_dir = trained_on.data, data_dir or trained_on.data_dir
     return load_data_for(

@@ -23,7 +23,7 @@ from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images, 
 from pixelbayes.data.files import bad_files_error
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
-from pixelbayes.inference.memory import keep_freed_memory
+from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.models import Model
 
 __all__ = ["Inputs", "Prediction", "columns", "find_inputs", "predict", "write_csv"]
@@ -115,7 +115,6 @@ def predict(
     """
     if chunk < 1:
         raise PixelBayesError(f"chunk is a number of images above 0, got {chunk}")
-    keep_freed_memory()
     if temperature is not None:
         model = model.with_temperature(temperature)
     files = [Path(path) for path in paths]
@@ -188,22 +187,23 @@ def _classify(
     progress: Callable[[str, int, int], None] | None,
     chunk: int,
 ) -> Iterator[Prediction]:
-    for start in range(0, len(files), chunk):
-        some, levels = [], []
-        for path in files[start : start + chunk]:
-            try:
-                levels.append(_read(model, path))
-                some.append(path)
-            except ImageFileError as error:
-                if not skip_bad:  # it was readable a moment ago
-                    raise
-                if on_bad is not None:
-                    on_bad(BadFile(error.path, error.reason))
-        if some:
-            log_likelihood = model.log_likelihoods(torch.stack(levels))
-            yield from _predictions(model, some, log_likelihood)
-        if progress is not None:
-            progress("classifying", min(start + chunk, len(files)), len(files))
+    with freed_memory_kept():
+        for start in range(0, len(files), chunk):
+            some, levels = [], []
+            for path in files[start : start + chunk]:
+                try:
+                    levels.append(_read(model, path))
+                    some.append(path)
+                except ImageFileError as error:
+                    if not skip_bad:  # it was readable a moment ago
+                        raise
+                    if on_bad is not None:
+                        on_bad(BadFile(error.path, error.reason))
+            if some:
+                log_likelihood = model.log_likelihoods(torch.stack(levels))
+                yield from _predictions(model, some, log_likelihood)
+            if progress is not None:
+                progress("classifying", min(start + chunk, len(files)), len(files))
 
 
 def _predictions(

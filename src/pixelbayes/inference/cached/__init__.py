@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pixelbayes.core.likelihood import standard_noise
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import ieee_float32
+from pixelbayes.core.precision import isolated
 from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import kernels_of
 from pixelbayes.inference.sampling import RowCallback, check_given, draw_noise, first_rows
@@ -46,7 +46,7 @@ def tile_size(device: torch.device) -> int:
     return TILE if device.type == "cpu" else TILE_ELSEWHERE
 
 
-@torch.inference_mode()
+@isolated
 def sample_cached(
     model: PixelCNN,
     labels: Tensor,
@@ -66,8 +66,7 @@ def sample_cached(
     return complete_cached(model, labels, blank, nothing, generator=generator, on_row=on_row)
 
 
-@ieee_float32()
-@torch.inference_mode()
+@isolated
 def complete_cached(
     model: PixelCNN,
     labels: Tensor,

@@ -11,6 +11,7 @@ from torch import Tensor
 from pixelbayes.core.likelihood import (
     HALF_BIN,
     LEVELS,
+    MAX_LOG_SCALE,
     MIN_LOG_SCALE,
     parameters_per_component,
 )
@@ -41,6 +42,7 @@ class Painter:
         biases[:, :channels] = biases[:, :channels] / STEP + CENTRE
         biases[:, channels : 2 * channels] -= math.log(STEP)
         self.smallest = MIN_LOG_SCALE - math.log(STEP)
+        self.largest = MAX_LOG_SCALE - math.log(STEP)
         self.weight, self.bias, self.late = weight.T.contiguous(), bias, late
         self.components = components
 
@@ -70,7 +72,7 @@ class Painter:
         self.logits.add_(noise[:, : self.components])
         torch.argmax(self.logits, 1, keepdim=True, out=self.chosen)
         torch.gather(self.described, 1, self.index, out=self.picked)
-        self.scales.clamp_(min=self.smallest).exp_()
+        self.scales.clamp_(self.smallest, self.largest).exp_()
         torch.addcmul(self.means, self.scales, noise[:, self.components :], out=self.levels[col])
         self.coeffs.tanh_()
         level = self.single[col]
