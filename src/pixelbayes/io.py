@@ -1,0 +1,228 @@
+"""Files that are whole or not there, strict JSON, and dataclasses from plain values and back.
+
+A file of this package is written exactly and read tolerantly: `Reading` says how tolerantly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cattrs
+from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn
+
+from pixelbayes.errors import PixelBayesError
+
+__all__ = [
+    "PARTIAL",
+    "FormatError",
+    "FormatWarning",
+    "Reading",
+    "plain",
+    "read_json",
+    "replacing",
+    "structure",
+    "to_json",
+    "write_json",
+    "write_whole",
+]
+
+PARTIAL = ".partial"  # ends the name of a file that is being written
+
+SCALARS: dict[type, tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+}
+NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+Structured = TypeVar("Structured")
+
+
+class FormatError(PixelBayesError):
+    """A file does not hold what it should, with the place in it."""
+
+
+class FormatWarning(UserWarning):
+    """A file holds more than this version understands."""
+
+
+class Reading(Enum):
+    """What is made of fields that are missing or unknown."""
+
+    CONFIGURATION = "configuration"
+    """Written by people: what is missing has its default, what is unknown is refused by name."""
+    CURRENT = "current"
+    """Written by this format: what is missing is damage, what is unknown is named in a warning."""
+    OLDER = "older"
+    """Written before some fields were: what is missing has its default, where it has one."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write into, which takes its place at the end.
+
+    If anything fails, what was there before stays and the new file is removed.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file that appears whole or not at all; text as UTF-8, as it is."""
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def to_json(content: Any) -> str:
+    """JSON that any program reads, indented, with a line break at its end.
+
+    Raises:
+        ValueError: If a number is not finite, for which JSON has no word.
+    """
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, whole or not at all.
+
+    Raises:
+        ValueError: As `to_json`.
+    """
+    write_whole(path, to_json(content))
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Content of a JSON file that holds names and values.
+
+    Args:
+        path: The file.
+        what: What it should describe, for error messages: "a run".
+
+    Raises:
+        FileNotFoundError: If there is none.
+        FormatError: If it cannot be read, is damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot read {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"{path} does not describe {what}")
+    return content
+
+
+def plain(value: Any) -> Any:
+    """A dataclass, or a collection of them, as the dicts, lists and scalars of JSON and YAML."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def structure(cls: type[Structured], content: Any, origin: str, reading: Reading) -> Structured:
+    """Makes a dataclass of plain values, and dataclasses of what is in it.
+
+    Values must have the type of their field: a text is no number, and 1 is no truth value.
+
+    Args:
+        cls: The dataclass.
+        content: As `plain` makes it.
+        origin: Where it is from, for messages.
+        reading: How tolerantly.
+
+    Raises:
+        FormatError: If a field is missing, unknown or of another type, or a value is refused by
+            the dataclass; the message names the place.
+    """
+    try:
+        return _converter(reading).structure(content, cls)
+    except Exception as error:
+        reasons = cattrs.transform_error(error, origin, _reason)
+        raise FormatError("; ".join(dict.fromkeys(reasons))) from error
+
+
+@cache
+def _converter(reading: Reading) -> cattrs.Converter:
+    converter = cattrs.Converter()
+    for kind, accepted in SCALARS.items():
+        converter.register_structure_hook(kind, _scalar_hook(kind, accepted))
+
+    def hook_of(cls: type) -> Callable[[Any, Any], Any]:
+        inner = make_dict_structure_fn(
+            cls, converter, _cattrs_forbid_extra_keys=reading is Reading.CONFIGURATION
+        )
+        names = [field.name for field in fields(cls)]
+
+        def hook(content: Any, kind: Any) -> Any:
+            if not isinstance(content, Mapping):
+                raise TypeError(f"names and values ({', '.join(names)}) are wanted, got {content!r}")
+            missing = [name for name in names if name not in content]
+            if missing and reading is Reading.CURRENT:
+                raise TypeError(f"{', '.join(missing)} missing: the file is damaged")
+            unknown = [str(name) for name in content if name not in names]
+            if unknown and reading is not Reading.CONFIGURATION:
+                warnings.warn(
+                    f"a {cls.__name__} was written with what this version does not know, which "
+                    f"is left aside: {', '.join(unknown)}",
+                    FormatWarning,
+                    stacklevel=2,
+                )
+            return inner(content, kind)
+
+        return hook
+
+    converter.register_structure_hook_factory(is_dataclass, hook_of)
+    return converter
+
+
+def _scalar_hook(kind: type, accepted: tuple[type, ...]) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            # YAML reads 1e-3 as text: it wants a point in the number.
+            number = isinstance(value, str) and kind in (int, float)
+            hint = "; in YAML a number has a point before its e: 1.0e-3" if number else ""
+            raise TypeError(f"{NAMES[kind]} is wanted, got {value!r}{hint}")
+        return kind(value)
+
+    return hook
+
+
+def _reason(error: BaseException, kind: type | None) -> str:
+    """One reason in words; `cattrs.transform_error` adds the place."""
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in fields(error.cl)]
+        names = ", ".join(sorted(error.extra_fields))
+        close = difflib.get_close_matches(names, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"unknown key {names}; known: {', '.join(known)}{hint}"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if isinstance(error, (TypeError, ValueError)):
+        return str(error)
+    return cattrs.v.format_exception(error, kind)
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON; the file was written by a faulty program")
