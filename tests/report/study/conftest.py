@@ -19,7 +19,7 @@ from pixelbayes.evaluation import (
 )
 from pixelbayes.evaluation.fid import FIDScore
 from pixelbayes.report import png_base64
-from pixelbayes.report.study import Comparison, EpochScore, ModelResult, write_study
+from pixelbayes.report import Comparison, EpochScore, ModelResult, write_study
 
 CLASSES = ("koala", "owl", "lynx", "red_fox")
 N = 519

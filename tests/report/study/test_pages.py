@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pixelbayes.report import ReportError
-from pixelbayes.report.study import ModelResult, write_study
+from pixelbayes.report import ModelResult, write_study
 
 pytest.importorskip("matplotlib")
 Make = Callable[..., ModelResult]

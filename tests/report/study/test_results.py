@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pixelbayes.report import ReportError
-from pixelbayes.report.study import ModelResult, load_result, save_result
+from pixelbayes.report import ModelResult, load_result, save_result
 
 Make = Callable[..., ModelResult]
 

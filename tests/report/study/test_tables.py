@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pixelbayes.report.study import ModelResult, published_study
+from pixelbayes.report import ModelResult, published_study
 from pixelbayes.report.study.table import Row, Table
 from pixelbayes.report.study.tables import study_tables
 from pixelbayes.report.study.typesetting import (

@@ -74,10 +74,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _show(described: dict[str, Any]) -> None:
     """Writes tables: of a data set the counts, class by split, in one of their own."""
-    from pixelbayes.report.markdown import table_rows
+    from pixelbayes.report import settings_rows
 
     splits = described.pop("splits", {})
-    lines = [row for row in table_rows(described) if not re.match(REPEATED, row[0])]
+    lines = [row for row in settings_rows(described) if not re.match(REPEATED, row[0])]
     terminal.show_table(lines)
     if splits:
         counted = (*described["classes"],)

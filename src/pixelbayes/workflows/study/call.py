@@ -7,7 +7,7 @@ from typing import Any
 
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.evaluation.inception import FeatureNetwork
-from pixelbayes.report.study import save_result
+from pixelbayes.report import save_result
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.configuration import DataConfig, RunError
 from pixelbayes.workflows.provenance import provenance

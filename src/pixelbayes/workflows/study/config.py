@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from pixelbayes.report.study import published_study
+from pixelbayes.report import published_study
 from pixelbayes.workflows.baseline import BaselineConfig
 from pixelbayes.workflows.configuration import (
     Configuration,

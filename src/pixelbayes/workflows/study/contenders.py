@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pixelbayes.core import PixelCNNConfig
-from pixelbayes.report.study.results import Kind
+from pixelbayes.report import Kind
 from pixelbayes.workflows.baseline import BaselineConfig, BaselineRun, train_baseline
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.recorded import require_same_settings, require_unfinished

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelbayes.core.files import write_whole
-from pixelbayes.report.study import ModelResult
+from pixelbayes.report import ModelResult
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 from pixelbayes.workflows.study.pieces import Pieces

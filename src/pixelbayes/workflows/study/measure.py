@@ -21,8 +21,7 @@ from torch import Tensor
 from pixelbayes.core.files import replacing
 from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
 from pixelbayes.inference import class_posterior
-from pixelbayes.report import png_base64
-from pixelbayes.report.study import EpochScore
+from pixelbayes.report import EpochScore, png_base64
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, ScoredSplit, temperature_of
 from pixelbayes.workflows.study.contenders import Contender
@@ -138,8 +137,8 @@ class Measurement:
             if name == "test":
                 write_predictions(self.contender.path / PREDICTIONS, split.images, predicted)
         self.pieces.value(ANSWERS, self.answers_key, lambda: answers)
-        judged = judge(scored, prior, temperature, dims=self.trained.dims)
-        return {**judged, "temperature": temperature, "remarks": remarks}
+        splits = judge(scored, prior, temperature, dims=self.trained.dims)
+        return {"splits": splits, "temperature": temperature, "remarks": remarks}
 
     def _temperature(self, validation: ScoredSplit | None) -> float | None:
         """Fitted on validation, and stored with the model for later predictions."""

@@ -11,9 +11,7 @@ import yaml
 
 from pixelbayes.core.storage import DESCRIPTION
 from pixelbayes.evaluation.fid import Features
-from pixelbayes.report import ReportError
-from pixelbayes.report.study import ModelResult, load_result
-from pixelbayes.report.study.results import Reason
+from pixelbayes.report import ModelResult, Reason, ReportError, load_result
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.provenance import commit, now
 from pixelbayes.workflows.runs import RunDirectory

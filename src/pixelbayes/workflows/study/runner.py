@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelbayes.evaluation.inception import FeatureNetwork
-from pixelbayes.report.study import ModelResult, save_result, write_study
+from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.workflows.configuration import RunError
 from pixelbayes.workflows.provenance import provenance
 from pixelbayes.workflows.scoring import Progress

@@ -6,6 +6,8 @@ They are copied by hand from the sources named here; nothing is computed from th
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pixelbayes.report.results import GENERATED
+
 __all__ = ["PUBLISHED", "Published", "PublishedModel", "published_study"]
 
 
@@ -13,10 +15,8 @@ __all__ = ["PUBLISHED", "Published", "PublishedModel", "published_study"]
 class PublishedModel:
     """Published figures of one model; None where the source states none."""
 
-    accuracy: Mapping[str, float] = field(default_factory=dict)
-    """By split, in %."""
-    fid: float | None = None
-    """Under the course protocol, 192 dimensions."""
+    figures: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By split and name, as `ModelResult.measures`."""
     epochs: int | None = None
 
 
@@ -31,17 +31,24 @@ class Published:
     """What a reader must know to compare, a sentence each."""
 
 
+TRAIN, VALIDATION, TEST = (
+    ("train", "accuracy"),
+    ("validation", "accuracy"),
+    ("test", "accuracy"),
+)
+FID = (GENERATED, "fid/course-192")
+
 CPEN455 = Published(
     source="R. Sharma, CPEN455 2024 W2 Course Project: Conditional PixelCNN++ for Image "
     "Classification, University of British Columbia",
     models={
-        "early": PublishedModel(accuracy={"train": 41.7, "validation": 44.28}, fid=33.7, epochs=75),
-        "gated": PublishedModel(accuracy={"train": 60.5, "validation": 68.7}, fid=34.14, epochs=75),
-        "late": PublishedModel(accuracy={"train": 46.6, "validation": 46.28}, fid=27.04, epochs=75),
-        "joint": PublishedModel(accuracy={"train": 52.9, "validation": 50.0}, fid=33.54, epochs=75),
-        "resnet18": PublishedModel(accuracy={"train": 98.23, "validation": 85.93, "test": 87.07}),
+        "early": PublishedModel(figures={TRAIN: 41.7, VALIDATION: 44.28, FID: 33.7}, epochs=75),
+        "gated": PublishedModel(figures={TRAIN: 60.5, VALIDATION: 68.7, FID: 34.14}, epochs=75),
+        "late": PublishedModel(figures={TRAIN: 46.6, VALIDATION: 46.28, FID: 27.04}, epochs=75),
+        "joint": PublishedModel(figures={TRAIN: 52.9, VALIDATION: 50.0, FID: 33.54}, epochs=75),
+        "resnet18": PublishedModel(figures={TRAIN: 98.23, VALIDATION: 85.93, TEST: 87.07}),
         "gated-long": PublishedModel(
-            accuracy={"train": 92.5, "validation": 77.26, "test": 78.19}, fid=28.0, epochs=300
+            figures={TRAIN: 92.5, VALIDATION: 77.26, TEST: 78.19, FID: 28.0}, epochs=300
         ),
     },
     notes=(
@@ -60,7 +67,7 @@ PUBLISHED: Mapping[str, Published] = {"cpen455": CPEN455}
 def published_study(name: str | None) -> Published | None:
     """Returns the published figures of a study, None for None.
 
-    >>> published_study("cpen455").models["gated"].accuracy["validation"]
+    >>> published_study("cpen455").models["gated"].figures[VALIDATION]
     68.7
 
     Raises:
