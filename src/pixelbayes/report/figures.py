@@ -61,7 +61,7 @@ BLUE, VERMILION, GREEN, PINK, SKY, ORANGE = (
     "#56b4e9",
     "#e69f00",
 )
-PALETTE = (BLUE, VERMILION, GREEN, PINK, SKY, INK, ORANGE)
+PALETTE = (BLUE, VERMILION, GREEN, PINK, ORANGE, INK, SKY)
 THEME = {
     "ink": (INK, "#e6e9ec"),
     "quiet": (QUIET, "#a3adb8"),

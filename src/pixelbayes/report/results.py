@@ -250,7 +250,11 @@ class ModelResult:
         Names of scores end with their protocol ("fid/matched-64", "kid_floor/matched-64"), those
         of differences with the other model ("difference/resnet18").
         """
-        found = {(s.split, name): x for s in self.splits.values() for name, x in s.measures.items()}
+        found = {
+            (split, name): x
+            for split, result in self.splits.items()
+            for name, x in result.measures.items()
+        }
         for score in self.scores:
             for name in ("fid", "fid_floor", "kid", "kid_floor"):
                 if (estimate := getattr(score, name)) is not None:

@@ -147,7 +147,13 @@ def _rows_figure(
             axes.plot([], [], color=colour, marker=marker, ls="none", label=split)
         if not legend:
             axes.plot([], [], color=QUIET, ls=FLOOR, lw=1, label="real images (floor)")
-        if published:
+        theirs_too = {
+            key
+            for name in groups
+            if published and name in published.models
+            for key in published.models[name].figures
+        }
+        if any((split, name) in theirs_too for split, name, *_ in shown):
             axes.plot([], [], ls="none", marker="D", mfc="none", mec=QUIET, label="published")
         figure.legend(loc="outside upper center", ncols=4, frameon=False)
         return svg(figure)

@@ -328,12 +328,11 @@ def _score_notes(results: Sequence[ModelResult]) -> Iterable[str]:
     scores = [score for result in results for score in result.scores]
     if scores:
         yield FLOOR_NOTE
-    for protocol in dict.fromkeys(
-        score.protocol for score in scores if score.generated_size != score.reference_size
-    ):
+    enlarged = (s.protocol for s in scores if s.generated_size < s.reference_size)
+    for protocol in dict.fromkeys(enlarged):
         yield (
-            f"The {protocol} protocol compares generated images with real ones of another size, "
-            "so blur and noise decide much of its FID."
+            f"The {protocol} protocol compares generated images with larger real ones, so blur and "
+            "noise decide much of its FID."
         )
 
 
