@@ -92,7 +92,7 @@ def _show(described: dict[str, Any]) -> None:
 
 def _draw(folder: Path, file: Path) -> None:
     from pixelbayes.inference import PixelBayes
-    from pixelbayes.report.architecture import architecture_svg
+    from pixelbayes.report.architecture_diagram import architecture_svg
 
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(architecture_svg(PixelBayes.load(folder).model), encoding="utf-8")
