@@ -177,9 +177,7 @@ def _converter(reading: Reading) -> cattrs.Converter:
 
         def hook(content: Any, kind: Any) -> Any:
             if not isinstance(content, Mapping):
-                raise TypeError(
-                    f"names and values ({', '.join(names)}) are wanted, got {content!r}"
-                )
+                raise TypeError(f"names and values ({', '.join(names)}) are wanted, got {content!r}")
             missing = [name for name in names if name not in content]
             if missing and reading is Reading.CURRENT:
                 raise TypeError(f"{', '.join(missing)} missing: the file is damaged")
