@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,7 +52,6 @@ __all__ = [
     "report_html",
     "report_markdown",
     "save",
-    "study_texts",
     "write_study",
 ]
 
@@ -179,7 +178,7 @@ def report_html(report: Report) -> str:
         ReportError: If an image of the report is not a PNG in base64.
     """
     header, rows = results_rows(report)
-    curves = _drawn(lambda: figures.training_plots(report.curves), list[figures.Plot]())
+    curves = _drawn(lambda: figures.training_plots(report.curves))
     names = {name.split("/")[0] for split in report.splits.values() for name in split.measures}
     return HTML.get_template("report.html.jinja").render(
         report=report,
@@ -241,14 +240,14 @@ def save(report: Report, folder: Path) -> tuple[Path, Path, Path]:
     return paths
 
 
-def _drawn(draw: Callable[[], Drawn], otherwise: Drawn) -> Drawn:
-    """What was drawn; without matplotlib, something else."""
+def _drawn(draw: Callable[[], Drawn]) -> Drawn | None:
+    """What was drawn; None without matplotlib."""
     try:
         return draw()
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
-        return otherwise
+        return None
 
 
 def _reliability(report: Report, split: str) -> figures.Plot | None:
@@ -268,8 +267,7 @@ def _reliability(report: Report, split: str) -> figures.Plot | None:
     return _drawn(
         lambda: figures.Plot(
             "reliability", alt, caption, figures.reliability_figure(found.reliability)
-        ),
-        None,
+        )
     )
 
 
@@ -336,21 +334,6 @@ def _facts(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-@dataclass(frozen=True)
-class _Study:
-    """What the texts of a study are rendered from."""
-
-    title: str
-    results: Sequence[ModelResult]
-    tables: Sequence[Table]
-    provenance: Mapping[str, Any]
-    drawn: bool = False
-    """False without matplotlib: there are no figures."""
-    comparisons: Sequence[figures.Plot] = ()
-    sample_plot: figures.Plot | None = None
-    model_plots: Mapping[str, Sequence[figures.Plot]] = field(default_factory=dict)
-
-
 def write_study(
     folder: Path,
     results: Sequence[ModelResult],
@@ -387,68 +370,51 @@ def write_study(
             + ", ".join(f"{name} (seed {seed})" for name, seed in double)
         )
     theirs = published_study(published)
-    tables = study_tables(results, theirs)
-    study = _drawn(
-        lambda: _Study(
-            title,
-            results,
-            tables,
-            provenance,
-            drawn=True,
-            comparisons=study_figures.comparison_plots(results, theirs),
-            sample_plot=study_figures.sample_plot(results),
-            model_plots={
-                name: study_figures.model_plots(group, theirs)
-                for name, group in grouped(results).items()
-            },
-        ),
-        _Study(title, results, tables, provenance),
+    tables, groups = study_tables(results, theirs), grouped(results)
+    drawn = _drawn(
+        lambda: (
+            study_figures.comparison_plots(results, theirs),
+            study_figures.sample_plot(results),
+            {name: study_figures.model_plots(group, theirs) for name, group in groups.items()},
+        )
     )
-    files: dict[str, str | bytes] = {**study_texts(study)}
-    plots = [*study.comparisons, *(p for group in study.model_plots.values() for p in group)]
-    for plot in [*plots, *filter(None, [study.sample_plot])]:
-        image = plot.image
-        files[f"figures/{plot.file}"] = f"{image}\n" if isinstance(image, str) else image
-    for group in grouped(results).values():
-        kept = next((result.epoch_samples for result in group if result.epoch_samples), {})
-        for epoch, file in _epoch_grids(group):
-            files[f"figures/{file}"] = decode_png(kept[epoch])
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, content)
-    return [folder / name for name in files]
-
-
-def study_texts(study: _Study) -> dict[str, str]:
-    """The page, the Markdown and the LaTeX tables by the names of their files."""
-    groups = grouped(study.results)
-    samples = study_figures.sampled(study.results)
+    comparisons, sample_plot, model_plots = drawn if drawn is not None else ([], None, {})
+    samples = study_figures.sampled(results)
     content = {
-        "title": study.title,
+        "title": title,
         "summary": f"{len(groups)} models, measured on the same images.",
-        "tables": study.tables,
-        "drawn": study.drawn,
-        "comparisons": study.comparisons,
-        "sample_plot": study.sample_plot,
-        "model_plots": study.model_plots,
+        "tables": tables,
+        "drawn": drawn is not None,
+        "comparisons": comparisons,
+        "sample_plot": sample_plot,
+        "model_plots": model_plots,
         "groups": groups,
         "grids": {name: _epoch_grids(group) for name, group in groups.items()},
         "samples": samples,
         "sample_classes": list(dict.fromkeys(name for by in samples.values() for name in by)),
-        "notes": _shared_notes(study.results),
-        "numbers": list(_study_cards(study.results)),
+        "notes": _shared_notes(results),
+        "numbers": list(_study_cards(results)),
         "endings": ENDINGS,
-        "command_line": str(study.provenance.get("command") or ""),
-        "source": provenance_line(study.provenance),
+        "command_line": str(provenance.get("command") or ""),
+        "source": provenance_line(provenance),
     }
-    return {
+    files: dict[str, str | bytes] = {
         "index.html": HTML.get_template("study.html.jinja").render(content),
         "README.md": MARKDOWN.get_template("study.md.jinja").render(content),
-        **{
-            f"tables/{table.stem}.tex": latex_table(table, study.provenance)
-            for table in study.tables
-        },
+        **{f"tables/{table.stem}.tex": latex_table(table, provenance) for table in tables},
     }
+    plots = [*comparisons, *(plot for group in model_plots.values() for plot in group)]
+    for plot in [*plots, *filter(None, [sample_plot])]:
+        image = plot.image
+        files[f"figures/{plot.file}"] = f"{image}\n" if isinstance(image, str) else image
+    for group in groups.values():
+        kept = next((result.epoch_samples for result in group if result.epoch_samples), {})
+        for epoch, file in _epoch_grids(group):
+            files[f"figures/{file}"] = decode_png(kept[epoch])
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / name, data)
+    return [folder / name for name in files]
 
 
 def latex_table(table: Table, provenance: Mapping[str, Any]) -> str:
