@@ -14,8 +14,8 @@ from pixelbayes.evaluation import (
     per_class_accuracy,
     reliability_curve,
 )
-from pixelbayes.report import Report, SplitResult, WrongImage, png_base64
-from pixelbayes.report.html import html
+from pixelbayes.report import Report, SplitResult, WrongImage, png_base64, share
+from pixelbayes.report.render import report_html
 
 
 def make_split(name: str, classes: int, n: int, seed: int) -> SplitResult:
@@ -31,12 +31,19 @@ def make_split(name: str, classes: int, n: int, seed: int) -> SplitResult:
     return SplitResult(
         split=name,
         n=n,
-        accuracy=accuracy(int(confusion.diagonal().sum()), n),
-        bits_per_dim=mean_estimate(3 + 0.2 * torch.randn(n, generator=generator), "bits/dim"),
+        measures={
+            "accuracy": accuracy(int(confusion.diagonal().sum()), n),
+            "bits_per_dim": mean_estimate(
+                3 + 0.2 * torch.randn(n, generator=generator), "bits/dim"
+            ),
+            **{f"log_loss/{key}": log_loss(p, labels) for key, p in posteriors.items()},
+            **{
+                f"ece/{key}": share(expected_calibration_error(p, labels), n)
+                for key, p in posteriors.items()
+            },
+        },
         confusion=confusion.tolist(),
         per_class=per_class_accuracy(confusion),
-        log_loss={key: log_loss(p, labels) for key, p in posteriors.items()},
-        ece={key: expected_calibration_error(p, labels) for key, p in posteriors.items()},
         reliability={key: reliability_curve(p, labels) for key, p in posteriors.items()},
         most_confidently_wrong=[
             WrongImage(
@@ -45,6 +52,7 @@ def make_split(name: str, classes: int, n: int, seed: int) -> SplitResult:
                 predicted=int(predicted[k]),
                 confidence=float(raw[k].max().exp()),
                 image=make_png(seed=k),
+                probabilities=calibrated[k].exp().tolist(),
             )
             for k in wrong
         ],
@@ -66,7 +74,6 @@ def make_report(classes: int = 4, n: int = 120) -> Report:
         title="FiLM fusion on digits",
         classes=names,
         temperature=8.1234,
-        accuracy=test.accuracy,
         headline_split="test",
         splits={"validation": validation, "test": test},
         curves={
@@ -82,6 +89,7 @@ def make_report(classes: int = 4, n: int = 120) -> Report:
             name: [make_png(seed=100 * k + i, channels=3) for i in range(10)]
             for k, name in enumerate(names)
         },
+        real_images={name: [make_png(seed=7 * k)] for k, name in enumerate(names)},
         model={"fusion": "film", "features": 32, "image_size": [8, 8], "optimistic": True},
         data={"source": "digits", "resize": {"size": [8, 8], "filter": "bilinear"}},
         training={"lr": 1e-3, "epochs": epochs, "ema": None},
@@ -105,4 +113,4 @@ def report() -> Report:
 @pytest.fixture(scope="session")
 def rendered(report: Report) -> str:
     """The web page of `report`: its figures take a second to draw."""
-    return html(report)
+    return report_html(report)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from pixelbayes.core import FUSIONS, PixelCNN
 from pixelbayes.core.blocks import GatedResidual, TwoStreamBlock
 from pixelbayes.core.network import ResolutionChange
-from pixelbayes.report.architecture import architecture_svg
-from pixelbayes.report.flow import trace
+from pixelbayes.report.architecture_diagram import architecture_svg
+from pixelbayes.report.tracing import trace
 
 MakeNetwork = Callable[..., PixelCNN]
 STREAMS = ("u", "ul")

@@ -1,14 +1,22 @@
 """Claims about the figures, as far as SVG text can tell."""
 
 import math
+import re
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from pixelbayes.evaluation import ReliabilityCurve
 from pixelbayes.report import Report
-from pixelbayes.report.figures import confusion_figure, reliability_figure, training_curves
+from pixelbayes.report.figures import (
+    THEME,
+    evidence_figure,
+    inline,
+    reliability_figure,
+    training_plots,
+)
 
 pytest.importorskip("matplotlib")
 
@@ -18,27 +26,23 @@ def texts(svg: str) -> list[str]:
     return ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def diagonal(classes: int) -> list[list[int]]:
-    return [[10 * (row == column) for column in range(classes)] for row in range(classes)]
+def curves_of(report: Report) -> list[str]:
+    return [str(plot.image) for plot in training_plots(report.curves)]
 
 
 def test_figures_name_their_quantities_and_units(report: Report) -> None:
-    test = report.splits["test"]
+    shown = {text for svg in curves_of(report) for text in texts(svg)}
 
-    assert {"bits / dim", "accuracy, %", "images / s", "epoch"} <= {*texts(_curves(report))}
-    assert "share of the true class, %" in texts(confusion_figure(test.confusion, report.classes))
-    assert {"confidence, %", "accuracy, %"} <= {*texts(reliability_figure(test.reliability))}
-
-
-def _curves(report: Report) -> str:
-    return training_curves(report.curves)
+    assert {"bits / dim", "accuracy, %", "images / s", "epoch"} <= shown
+    reliability = reliability_figure(report.splits["test"].reliability)
+    assert {"confidence, %", "accuracy, %", "raw", "calibrated"} <= {*texts(reliability)}
 
 
 def test_the_same_numbers_give_the_same_bytes_without_a_date(report: Report) -> None:
-    first = _curves(report)
+    first = curves_of(report)
 
-    assert first == _curves(report)
-    assert "<dc:date>" not in first
+    assert first == curves_of(report)
+    assert "<dc:date>" not in first[0]
 
 
 def test_drawing_touches_neither_pyplot_nor_the_global_settings(report: Report) -> None:
@@ -47,7 +51,7 @@ def test_drawing_touches_neither_pyplot_nor_the_global_settings(report: Report) 
     before = dict(mpl.rcParams)
     pyplot = sys.modules.pop("matplotlib.pyplot", None)
     try:
-        _curves(report)
+        curves_of(report)
         assert "matplotlib.pyplot" not in sys.modules
     finally:
         if pyplot is not None:
@@ -55,58 +59,52 @@ def test_drawing_touches_neither_pyplot_nor_the_global_settings(report: Report) 
     assert dict(mpl.rcParams) == before
 
 
-@pytest.mark.parametrize("classes", [1, 2, 10, 41, 100])
-def test_a_confusion_matrix_of_any_size_is_drawn_with_labels_that_fit(classes: int) -> None:
-    names = [f"label{k}" for k in range(classes)]
-
-    shown = texts(confusion_figure(diagonal(classes), names))
-
-    labels = [text for text in shown if text.startswith("label")]
-    assert "label0" in labels
-    assert len(labels) <= 2 * 40, "both axes together"
+def test_every_colour_of_a_figure_is_another_one_in_the_dark(report: Report) -> None:
+    for svg in [*curves_of(report), reliability_figure(report.splits["test"].reliability)]:
+        drawn = re.sub(r"<style>svg.*?</style>", "", svg, flags=re.DOTALL)
+        assert not re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", drawn)
+        assert {*re.findall(r"var\(--(\w+)\)", drawn)} <= THEME.keys()
+        assert "prefers-color-scheme: dark" in svg
 
 
-def test_counts_are_written_into_the_cells_of_a_small_matrix() -> None:
-    assert "1234" in texts(confusion_figure([[1234, 0], [0, 1]], ["a", "b"]))
+def test_two_figures_in_a_page_share_no_identifier(report: Report) -> None:
+    svg = curves_of(report)[0]
+    first, second = ({*re.findall(r'\bid="([^"]+)"', inline(svg, name))} for name in "ab")
 
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ["$x_", "<b>&", "猫", "a very long name of a class"])
-def test_any_class_name_can_be_drawn(name: str) -> None:
-    shown = texts(confusion_figure(diagonal(2), [name, "other"]))
-
-    assert any(text and name.startswith(text.rstrip("…")) for text in shown)
-
-
-def test_a_matrix_that_does_not_match_the_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"3 classes need a confusion matrix of 3 x 3.*\[2, 2\]"):
-        confusion_figure(diagonal(2), ["a", "b", "c"])
+    assert first
+    assert not first & second
+    used = {*re.findall(r"url\(#([^)]+)\)", inline(svg, "a"))}
+    assert used <= first
 
 
 @pytest.mark.parametrize("curves", [{}, {"epoch": [], "lr": []}, {"val/accuracy": [None]}])
-def test_no_epochs_are_no_data(curves: dict[str, list[float | None]]) -> None:
-    assert texts(training_curves(curves)) == ["no data"]
+def test_no_epochs_are_no_figure(curves: dict[str, list[float | None]]) -> None:
+    assert training_plots(curves) == []
 
 
-def test_a_confusion_matrix_of_nothing_is_no_data() -> None:
-    assert texts(confusion_figure([], [])) == ["no data"]
-    assert texts(confusion_figure([[0, 0], [0, 0]], ["a", "b"])) == ["no data"]
-
-
-def test_reliability_without_images_is_no_data() -> None:
-    assert texts(reliability_figure({"raw": ReliabilityCurve([], [], [])})) == ["no data"]
+def test_bins_of_fewer_than_ten_images_are_left_out() -> None:
+    few = ReliabilityCurve([0.5], [1.0], [9])
+    assert texts(reliability_figure({"raw": few})) == ["no data: no bin holds 10 images"]
+    assert texts(reliability_figure({"raw": ReliabilityCurve([], [], [])})) == texts(
+        reliability_figure({})
+    )
+    enough = reliability_figure({"raw": ReliabilityCurve([0.5, 0.9], [1.0, 0.9], [9, 90])})
+    assert enough.count("LineCollection") == 1
+    (interval,) = re.findall(r'id="LineCollection_1">(.*?)</g>', enough, re.DOTALL)
+    assert interval.count("<path") == 1
 
 
 def test_one_epoch_is_drawn_as_a_point() -> None:
-    svg = training_curves({"epoch": [0.0], "val/bits_per_dim": [3.1]})
+    (plot,) = training_plots({"epoch": [0.0], "val/bits_per_dim": [3.1]})
 
-    assert "bits / dim" in texts(svg)
-    assert "<use " in svg, "a marker"
+    assert "bits / dim" in texts(str(plot.image))
+    assert "<use " in str(plot.image), "a marker"
+    assert plot.alt == "bits / dim over the epochs; at the last one: validation 3.1."
 
 
 def test_points_that_are_unknown_or_not_finite_are_left_out() -> None:
-    known = training_curves({"epoch": [0.0, 3.0], "val/bits_per_dim": [4.0, 3.0]})
-    gaps = training_curves(
+    known = training_plots({"epoch": [0.0, 3.0], "val/bits_per_dim": [4.0, 3.0]})
+    gaps = training_plots(
         {"epoch": [0.0, 1.0, 2.0, 3.0], "val/bits_per_dim": [4.0, None, math.nan, 3.0]}
     )
 
@@ -114,12 +112,31 @@ def test_points_that_are_unknown_or_not_finite_are_left_out() -> None:
 
 
 def test_a_learning_rate_of_zero_is_drawn() -> None:
-    assert "learning rate" in texts(training_curves({"lr": [0.0, 0.0]}))
+    assert len(training_plots({"lr": [0.0, 0.0]})) == 1
 
 
-def test_each_posterior_has_its_own_reliability_panel() -> None:
-    curve = ReliabilityCurve([0.55, 0.95], [0.5, 0.9], [10, 90])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["$x_", "<b>&", "猫", "a very long name of a class"])
+def test_any_class_name_can_be_drawn(name: str) -> None:
+    svg = evidence_figure(np.zeros((1, 8, 8), np.uint8), np.ones((8, 8)), (name, "other"))
 
-    assert {"raw", "calibrated"} <= {
-        *texts(reliability_figure({"raw": curve, "calibrated": curve}))
-    }
+    assert any(f"for {name[:6]}" in text for text in texts(svg))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_evidence_has_a_scale_in_nats_around_zero_and_its_sum(channels: int) -> None:
+    evidence = np.zeros((8, 6))
+    evidence[2, 3], evidence[5, 1] = 4.0, -1.5
+
+    shown = texts(evidence_figure(np.zeros((channels, 8, 6), np.uint8), evidence, ("cat", "dog")))
+
+    assert {"nats: + cat, - dog", "sum from the top, nats", "in all +2.5 nats"} <= {*shown}
+    marks = {text.replace("\N{MINUS SIGN}", "-") for text in shown}
+    assert {"-4", "0", "4"} <= marks, "as far below zero as above"
+
+
+def test_evidence_that_does_not_fit_the_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"has evidence \(H, W\), got \(1, 8, 8\) and \(8, 6\)"):
+        evidence_figure(np.zeros((1, 8, 8), np.uint8), np.zeros((8, 6)), ("a", "b"))
+    with pytest.raises(ValueError, match="must be finite"):
+        evidence_figure(np.zeros((1, 8, 8), np.uint8), np.full((8, 8), np.inf), ("a", "b"))

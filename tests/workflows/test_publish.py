@@ -49,7 +49,7 @@ def run_dir(tiny_network: Callable[..., PixelCNN], tmp_path: Path) -> Path:
 @pytest.fixture
 def evaluated(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The web page with its figures is not what is tested, and slow.
-    monkeypatch.setattr("pixelbayes.report.html.html", lambda report: "")
+    monkeypatch.setattr("pixelbayes.report.render.report_html", lambda report: "")
     evaluate_run(run_dir, splits=["validation"], samples_per_class=0)
     return run_dir
 

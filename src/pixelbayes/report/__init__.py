@@ -1,28 +1,50 @@
-"""Reports: the JSON is the source; Markdown, the web page and the figures are made from it.
+"""Reports and studies: the JSON is the source; texts, pages and figures are made from it.
 
-The only package that knows matplotlib, and it loads it when a figure is drawn.
+The only package that knows matplotlib, which it loads when a figure is drawn, and Jinja2.
 """
 
-from pixelbayes.report.report import (
+from pixelbayes.report.published import published_study
+from pixelbayes.report.render import save, write_study
+from pixelbayes.report.results import (
+    Comparison,
+    EpochScore,
+    Kind,
+    ModelResult,
+    Reason,
     Report,
     ReportError,
     SplitResult,
     WrongImage,
     from_json,
     load,
+    load_result,
     png_base64,
-    save,
+    save_result,
+    share,
     to_json,
 )
+from pixelbayes.report.tables import results_rows, settings_rows
 
 __all__ = [
+    "Comparison",
+    "EpochScore",
+    "Kind",
+    "ModelResult",
+    "Reason",
     "Report",
     "ReportError",
     "SplitResult",
     "WrongImage",
     "from_json",
     "load",
+    "load_result",
     "png_base64",
+    "published_study",
+    "results_rows",
     "save",
+    "save_result",
+    "settings_rows",
+    "share",
     "to_json",
+    "write_study",
 ]

@@ -1,45 +1,138 @@
-"""The figures of a report, as SVG text, drawn in the style of `pixelbayes.report.drawing`."""
+"""How every figure looks, and those of a report: the only door of matplotlib.
 
+matplotlib is imported when a figure is drawn, not with this module.  Figures are built on
+`matplotlib.figure.Figure`, without pyplot, so nothing global is touched and no display is
+needed.  The same numbers give the same bytes: no date, no random identifiers.
+
+A figure is SVG in the colours of `THEME`, which follow the reader's light or dark setting, in a
+page of ours as in a viewer of its own.  Those of lines are from Okabe and Ito, lighter in the
+dark; people with any colour vision tell them apart.
+"""
+
+from __future__ import annotations
+
+import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pixelbayes.errors import PixelBayesError
+import numpy as np
+
+from pixelbayes.evaluation.accuracy import accuracy
 from pixelbayes.evaluation.calibration import ReliabilityCurve
-from pixelbayes.report.drawing import (
-    BLUE,
-    FEW_POINTS,
-    GREY,
-    VERMILION,
-    blank_figure,
-    no_data,
-    points,
-    style,
-    svg,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["confusion_figure", "reliability_figure", "training_curves"]
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "PALETTE",
+    "QUIET",
+    "THEME",
+    "VERMILION",
+    "Plot",
+    "blank_figure",
+    "epoch_axis",
+    "epoch_line",
+    "evidence_figure",
+    "inline",
+    "no_data",
+    "png",
+    "points",
+    "reliability_figure",
+    "style",
+    "svg",
+    "theme_css",
+    "training_plots",
+]
 
-COUNTED_CLASSES = 20  # beyond that, a count no longer fits into its cell
-LABELLED_CLASSES = 40  # beyond that, labels of neighbouring classes overlap
-LONG_LABEL = 12  # characters of a class name that fit on an axis
-BAR_WIDTH = 5  # percent of confidence, a little less than one of the usual 15 bins
+INK, QUIET, GRID, PAPER = "#1c2128", "#59636e", "#dfe3e8", "#ffffff"
+BLUE, VERMILION, GREEN, PINK, SKY, ORANGE = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#e69f00",
+)
+PALETTE = (BLUE, VERMILION, GREEN, PINK, ORANGE, INK, SKY)
+THEME = {
+    "ink": (INK, "#e6e9ec"),
+    "quiet": (QUIET, "#a3adb8"),
+    "grid": (GRID, "#39424d"),
+    "paper": (PAPER, "#1d232a"),
+    "blue": (BLUE, "#63b3e4"),
+    "vermilion": (VERMILION, "#ff9a5c"),
+    "green": (GREEN, "#3ecf9f"),
+    "pink": (PINK, "#e7a6cb"),
+    "sky": (SKY, "#8fd0f5"),
+    "orange": (ORANGE, "#f2b93b"),
+}
+"""Colours by their name in CSS: in the light, as figures are drawn, and in the dark."""
+
+FEW_POINTS = 30  # a short training shows its epochs as dots
+FEWEST_IN_BIN = 10  # images; the accuracy of fewer says nothing
+PNG_DPI = 150
+PANEL = (4.2, 2.7)  # inches: legible on a telephone, two beside each other on a page
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "text.color": INK,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9.5,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pixelbayes",
+    "text.parse_math": False,  # a class may be called "$"
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+}
 # Column after the slash, axis label, factor from the column to the axis.
 PANELS = (
     ("bits_per_dim", "bits / dim", 1),
+    ("log_loss", "log-loss, nats", 1),
     ("accuracy", "accuracy, %", 100),
     ("lr", "learning rate", 1),
     ("images_per_s", "images / s", 1),
 )
-FROM_ZERO = ("learning rate", "images / s")  # elsewhere a small noise would fill the panel
-SERIES = (("train/", "train", VERMILION), ("val/", "validation", BLUE), ("", "", GREY))
+FROM_ZERO = ("lr", "images_per_s")  # elsewhere a small noise would fill the panel
+SERIES = (("train/", "train", VERMILION), ("val/", "validation", BLUE), ("", None, QUIET))
 
 
-def training_curves(curves: Mapping[str, Sequence[float | None]]) -> str:
-    """Draws how bits per dim, accuracy, learning rate and speed went over the epochs.
+@dataclass(frozen=True)
+class Plot:
+    """A figure with what must stand beside it."""
+
+    stem: str
+    """Name of its file."""
+    alt: str
+    """What it shows, for who cannot see it."""
+    caption: str
+    image: str | bytes
+    """SVG as text, or a PNG."""
+
+    @property
+    def file(self) -> str:
+        """Name of the file, with its ending."""
+        return f"{self.stem}.{'svg' if isinstance(self.image, str) else 'png'}"
+
+
+def training_plots(curves: Mapping[str, Sequence[float | None]]) -> list[Plot]:
+    """Draws how loss, accuracy, learning rate and speed went over the epochs.
 
     Args:
         curves: Columns of the training log: "epoch", "train/bits_per_dim", "val/bits_per_dim",
@@ -47,141 +140,251 @@ def training_curves(curves: Mapping[str, Sequence[float | None]]) -> str:
             may be missing, entries None or not finite; those points are left out.
 
     Returns:
-        SVG, with the text "no data" where there is nothing to draw.
+        A plot for each quantity of which there are points.
     """
-    panels = []
+    plots = []
     for column, label, factor in PANELS:
         lines = [
             (name, colour, line)
             for prefix, name, colour in SERIES
             if (line := points(curves, f"{prefix}{column}", factor))
         ]
-        if lines:
-            panels.append((label, lines))
-    if not panels:
-        return no_data()
-    rows, columns = math.ceil(len(panels) / 2), min(len(panels), 2)
-    with style():
-        figure = blank_figure(4.2 * columns, 2.7 * rows)
-        for place, panel in enumerate(panels, start=1):
-            _curve_panel(figure.add_subplot(rows, columns, place), *panel)
-        return svg(figure)
-
-
-def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """Draws a confusion matrix: colour is the share of the true class, text the count.
-
-    Args:
-        confusion: Counts (true, predicted), K rows of K.
-        classes: K names.
-
-    Returns:
-        SVG, with the text "no data" where there are no classes or no images.
-
-    Raises:
-        ValueError: If the matrix is not K x K.
-    """
-    count = len(classes)
-    if len(confusion) != count or any(len(row) != count for row in confusion):
-        raise PixelBayesError(
-            f"{count} classes need a confusion matrix of {count} x {count}, got rows of "
-            f"{[len(row) for row in confusion]}"
-        )
-    if not any(map(sum, confusion)):
-        return no_data()
-    shares = [[100 * cell / max(sum(row), 1) for cell in row] for row in confusion]
-    labels = [name if len(name) <= LONG_LABEL else f"{name[: LONG_LABEL - 1]}…" for name in classes]
-    step = math.ceil(count / LABELLED_CLASSES)
-    ticks = list(range(0, count, step))
-    side = min(max(4.2, 0.42 * count), 8.4)
-    with style():
-        figure = blank_figure(side + 0.8, side)
-        axes = figure.add_subplot()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="none")
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-        axes.set_xticks(ticks, [labels[k] for k in ticks])
-        axes.set_yticks(ticks, [labels[k] for k in ticks])
-        if count > 6 or max(map(len, labels)) > 6:
-            axes.tick_params(axis="x", labelrotation=90)
-        if count > COUNTED_CLASSES:
-            axes.tick_params(labelsize=6.5)
-        axes.set(xlabel="predicted class", ylabel="true class")
-        if count <= COUNTED_CLASSES:
-            _write_counts(axes, confusion, shares)
-        bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=28)
-        bar.set_label("share of the true class, %")
-        bar.outline.set_visible(False)
-        return svg(figure)
+        if not lines:
+            continue
+        with style():
+            figure = blank_figure(*PANEL)
+            axes = figure.add_subplot()
+            for name, colour, line in lines:
+                epoch_line(axes, line, colour, name)
+            epoch_axis(axes, label)
+            if column in FROM_ZERO:
+                top = max(y for *_, line in lines for _, y in line)
+                axes.set_ylim(0, 1.08 * top if top > 0 else 1)
+            last = "; ".join(f"{name or label} {line[-1][1]:.4g}" for name, _, line in lines)
+            alt = f"{label} over the epochs; at the last one: {last}."
+            plots.append(Plot(f"training-{column}", alt, "", svg(figure)))
+    return plots
 
 
 def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> str:
-    """Draws accuracy against confidence with the gaps to the diagonal, and where the images lie.
+    """Draws accuracy against confidence with 95 % intervals, and where the images lie.
+
+    Bins of fewer than ten images are left out: their accuracy says nothing.
 
     Args:
-        curves: By posterior, e.g. "raw" and "calibrated"; drawn side by side in this order.
+        curves: By posterior: "raw", "calibrated".
 
     Returns:
-        SVG, with the text "no data" where there is no curve with an image.
+        SVG, with a text in the place of the figure where no bin has enough images.
     """
-    filled = {name: curve for name, curve in curves.items() if curve.count}
+    filled = {
+        name: curve
+        for name, curve in curves.items()
+        if max(curve.count, default=0) >= FEWEST_IN_BIN
+    }
     if not filled:
-        return no_data()
+        return no_data(f"no data: no bin holds {FEWEST_IN_BIN} images")
+    colours = {"raw": VERMILION, "calibrated": BLUE}
     with style():
-        figure = blank_figure(3.9 * max(len(filled), 1) + 0.3, 4.6)
-        grid = figure.add_gridspec(2, len(filled), height_ratios=[3.2, 1])
-        for column, (name, curve) in enumerate(filled.items()):
-            axes = figure.add_subplot(grid[0, column])
-            _reliability_panel(axes, name, curve, legend=column == 0)
-            below = figure.add_subplot(grid[1, column], sharex=axes)
-            shares = [100 * n / sum(curve.count) for n in curve.count]
-            below.bar([100 * x for x in curve.confidence], shares, width=BAR_WIDTH, color=BLUE)
-            below.set(xlabel="confidence, %", ylim=(0, 100), yticks=[0, 50, 100])
-            axes.tick_params(labelbottom=False)
-            if column == 0:
-                axes.set_ylabel("accuracy, %")
-                below.set_ylabel("images, %")
+        figure = blank_figure(PANEL[0], 4.4)
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
+        axes.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=(0, (4, 3)), label="ideal")
+        for k, (name, curve) in enumerate(filled.items()):
+            colour = colours.get(name, PALETTE[k + 2])
+            shown = [
+                bin_
+                for bin_ in zip(curve.confidence, curve.accuracy, curve.count, strict=True)
+                if bin_[2] >= FEWEST_IN_BIN
+            ]
+            estimates = [accuracy(round(right * n), n) for _, right, n in shown]
+            x = [100 * confidence for confidence, *_ in shown]
+            axes.vlines(
+                x, [e.low for e in estimates], [e.high for e in estimates], color=colour, lw=1.2
+            )
+            axes.plot(x, [e.value for e in estimates], color=colour, marker="o", ms=4, label=name)
+            total, bars = sum(curve.count), len(filled)
+            below.bar(
+                [100 * c + 2.2 * (k - (bars - 1) / 2) for c in curve.confidence],
+                [100 * n / total for n in curve.count],
+                width=2.2,
+                color=colour,
+            )
+        axes.set(xlim=(0, 103), ylim=(-2, 103), ylabel="accuracy, %")
+        axes.grid(visible=True)
+        axes.legend(frameon=False, loc="upper left")
+        below.set(xlabel="confidence, %", ylabel="images, %", ylim=(0, 100), yticks=[0, 50, 100])
         return svg(figure)
 
 
-def _curve_panel(axes: "Axes", label: str, lines: list[tuple[str, str, list[Any]]]) -> None:
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+def evidence_figure(
+    levels: np.ndarray, evidence: np.ndarray, classes: tuple[str, str], *, title: str = ""
+) -> str:
+    """Draws where in an image the evidence for one class against another is.
 
-    for name, colour, line in lines:
+    Left the image; in the middle each pixel's log p(pixel | first) - log p(pixel | second), on
+    colours that diverge from zero; right its sum from the top row down, whose end decides.
+
+    Args:
+        levels: The image, uint8, (C, H, W) with C = 1 (grey) or 3 (RGB).
+        evidence: Nats per pixel, (H, W); positive speaks for the first class.
+        classes: Their names.
+        title: Above the figure.
+
+    Returns:
+        SVG.
+
+    Raises:
+        ValueError: If the shapes do not go together, or the evidence is not finite.
+    """
+    levels, evidence = np.asarray(levels), np.asarray(evidence, dtype=float)
+    if levels.ndim != 3 or levels.shape[0] not in (1, 3) or levels.shape[1:] != evidence.shape:
+        raise ValueError(
+            "an image (C, H, W) of 1 or 3 channels has evidence (H, W), got "
+            f"{levels.shape} and {evidence.shape}"
+        )
+    if not np.isfinite(evidence).all():
+        raise ValueError("evidence must be finite: a pixel that a class excludes has no colour")
+    first, second = classes
+    height, width = evidence.shape
+    top = float(np.abs(evidence).max()) or 1.0
+    running = np.cumsum(evidence.sum(axis=1))
+    with style():
+        figure = blank_figure(8.4, 0.9 + 2.5 * min(height / width, 2))
+        image, signed, total = figure.subplots(1, 3, width_ratios=[1, 1.12, 0.9])
+        pixels = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
+        image.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
+        # Brown and blue-green are told apart with any colour vision; white is no evidence.
+        shown = signed.imshow(evidence, cmap="BrBG", vmin=-top, vmax=top, interpolation="none")
+        bar = figure.colorbar(shown, ax=signed, shrink=0.85)
+        bar.set_label(f"nats: + {_short(first)}, - {_short(second)}")
+        bar.outline.set_visible(False)
+        rows = np.arange(height)
+        total.axvline(0, color=QUIET, lw=1)
+        total.plot(running, rows, color=BLUE)
+        total.fill_betweenx(rows, 0, running, color=BLUE, alpha=0.15, lw=0)
+        total.set(ylim=(height - 0.5, -0.5), ylabel="row", xlabel="sum from the top, nats")
+        total.set_title(f"in all {running[-1]:+.1f} nats")
+        total.grid(visible=True)
+        image.set_title("image")
+        signed.set_title(f"for {_short(first)} against {_short(second)}")
+        for axes in (image, signed):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        if title:
+            figure.suptitle(title)
+        return svg(figure)
+
+
+def _short(name: str, longest: int = 14) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def points(
+    curves: Mapping[str, Sequence[float | None]], column: str, factor: float
+) -> list[tuple[float, float]]:
+    """(epoch, factor * value) wherever both are known; without an epoch column, rows are counted.
+
+    Args:
+        curves: Columns of a training log; `column` may be missing, entries None or not finite.
+        column: The one to take.
+        factor: From its unit to that of the axis.
+    """
+    values = curves.get(column, [])
+    epochs = curves.get("epoch") or range(len(values))
+    return [
+        (x, factor * y)
+        for x, y in zip(epochs, values, strict=False)
+        if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)
+    ]
+
+
+def epoch_line(
+    axes: Axes,
+    line: Sequence[tuple[float, float]],
+    colour: str,
+    label: str | None,
+    dashes: object = "solid",
+    alpha: float = 1.0,
+) -> None:
+    """Draws a quantity over the epochs; a short training shows its epochs as dots."""
+    if line:
         x, y = zip(*line, strict=True)
         marker = "o" if len(line) <= FEW_POINTS else None
-        axes.plot(x, y, color=colour, label=name, marker=marker, markersize=3.5)
+        axes.plot(x, y, color=colour, label=label, marker=marker, ms=3, ls=dashes, alpha=alpha)
+
+
+def epoch_axis(axes: Axes, label: str) -> None:
+    """Whole epochs along x, a quantity along y, and a legend where lines have names."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
     axes.set(xlabel="epoch", ylabel=label)
-    if label in FROM_ZERO:
-        top = max(y for *_, line in lines for _, y in line)
-        axes.set_ylim(0, 1.08 * top if top > 0 else 1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.grid(visible=True)
-    if lines[0][0]:
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
 
 
-def _write_counts(
-    axes: "Axes", confusion: Sequence[Sequence[int]], shares: Sequence[Sequence[float]]
-) -> None:
-    size = 9.0 if len(confusion) <= 10 else 6.5
-    for row, counts in enumerate(confusion):
-        for column, count in enumerate(counts):
-            if count:
-                colour = "white" if shares[row][column] > 50 else "#222222"
-                axes.text(
-                    column, row, str(count), ha="center", va="center", color=colour, size=size
-                )
+def no_data(words: str = "no data") -> str:
+    """SVG that says there is nothing to draw."""
+    with style():
+        figure = blank_figure(3.6, 0.8)
+        figure.text(0.5, 0.5, words, ha="center", va="center", color=QUIET)
+        return svg(figure)
 
 
-def _reliability_panel(axes: "Axes", name: str, curve: ReliabilityCurve, legend: bool) -> None:
-    confidence = [100 * x for x in curve.confidence]
-    accuracy = [100 * x for x in curve.accuracy]
-    axes.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="ideal")
-    axes.vlines(confidence, confidence, accuracy, color=VERMILION, alpha=0.35, lw=7, label="gap")
-    axes.plot(confidence, accuracy, color=BLUE, marker="o", markersize=4, label="measured")
-    axes.set(xlim=(0, 102), ylim=(-2, 102), title=name)
-    axes.grid(visible=True)
-    if legend:
-        axes.legend(frameon=False, loc="upper left")
+@contextmanager
+def style() -> Iterator[None]:
+    """Our settings of matplotlib for the time of the block; nothing global changes."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE), warnings.catch_warnings():
+        # Text stays text in the SVG: the reader's fonts draw it, not the one measured with here.
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
+        yield
+
+
+def blank_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, whose parts make room for each other."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def svg(figure: Figure) -> str:
+    """The figure as the text of an <svg> element that follows light and dark."""
+    buffer = io.StringIO()
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=metadata)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].strip()
+    for name, (light, _) in THEME.items():
+        text = text.replace(f": {light}", f": var(--{name})")
+    head, _, rest = text.partition(">")
+    return f"{head}>\n<style>{theme_css('svg')}</style>{rest}"
+
+
+def theme_css(selector: str) -> str:
+    """The colours of `THEME` as CSS variables of an element."""
+    light, dark = (
+        "; ".join(f"--{name}: {colours[k]}" for name, colours in THEME.items()) for k in (0, 1)
+    )
+    return (
+        f"{selector} {{ {light} }} "
+        f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}"
+    )
+
+
+def inline(text: str, prefix: str) -> str:
+    """SVG for within a page that defines the colours itself; no identifier occurs twice there."""
+    text = re.sub(r"<style>svg \{.*?</style>", "", text, count=1, flags=re.DOTALL)
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG, for those that hold images."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -112,11 +112,11 @@ def evaluate(
         title=title or f"{model.title} on {dataset.source}",
         classes=list(model.classes),
         temperature=temperature,
-        accuracy=results[headline].accuracy,
         headline_split=headline,
         splits=results,
         curves={name: list(column) for name, column in (curves or {}).items()},
         samples=_samples(model, samples_per_class, seed, progress),
+        real_images=_real_images(dataset, samples_per_class),
         model=plain(model.describe()),
         data=describe(dataset),
         training=dict(training or {}),
@@ -351,3 +351,14 @@ def _samples(
     for levels, label in zip(drawn.levels, drawn.labels.tolist(), strict=True):
         pictures[model.classes[label]].append(png_base64(levels))
     return pictures
+
+
+def _real_images(dataset: ImageDataset, per_class: int) -> dict[str, list[str]]:
+    """The first training images of each class, to show beside generated ones."""
+    if per_class == 0 or "train" not in dataset.splits:
+        return {}
+    images = dataset.split("train")
+    return {
+        name: [png_base64(image) for image in images.levels[images.labels == label][:per_class]]
+        for label, name in enumerate(dataset.classes)
+    }

@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation import Estimate
 from pixelbayes.io import plain, write_whole
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.hub import MODEL_CARD, PRETRAINED
 from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
-from pixelbayes.report import Report
+from pixelbayes.report import Report, results_rows
 from pixelbayes.report import load as load_report
-from pixelbayes.report.markdown import MISSING, percent
 from pixelbayes.workflows.runs import Run, RunConfig
 
 __all__ = ["BUDGET", "PublishError", "card", "publish"]
@@ -165,19 +163,8 @@ def _training(run: Run, about: Mapping[str, Any]) -> str:
 
 
 def _results(report: Report) -> str:
-    def row(what: str, values: Iterable[Estimate | float | None]) -> str:
-        return f"| {' | '.join([what, *map(_readable, values)])} |"
-
-    splits = list(report.splits.values())
-    lines = [
-        f"| | {' | '.join(f'{split.split}, n = {split.n}' for split in splits)} |",
-        f"|---|{'---|' * len(splits)}",
-        row("accuracy", (split.accuracy for split in splits)),
-        row("code length", (split.bits_per_dim for split in splits)),
-    ]
-    for key in splits[0].log_loss:
-        lines.append(row(f"log-loss, {key}", (split.log_loss.get(key) for split in splits)))
-        lines.append(row(f"ECE, {key}", (split.ece.get(key) for split in splits)))
+    header, rows = results_rows(report)
+    lines = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]
     parts = ["\n".join(lines), "Intervals are 95 %."]
     if report.temperature is not None:
         parts[1] += (
@@ -186,12 +173,6 @@ def _results(report: Report) -> str:
             "each for the last fifth."
         )
     return "\n\n".join([*parts, "\n".join(f"* {note}" for note in report.notes)]).rstrip()
-
-
-def _readable(value: Estimate | float | None) -> str:
-    if value is None:
-        return MISSING
-    return value.brief if isinstance(value, Estimate) else percent(value)
 
 
 def _portable(provenance: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from torch import Tensor
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import UNLABELLED, Augmentation, ImageDataset, LabelledImages
 from pixelbayes.evaluation import (
+    Estimate,
     accuracy,
+    brier_score,
     confusion_matrix,
     expected_calibration_error,
     fit_temperature,
@@ -27,12 +29,13 @@ from pixelbayes.evaluation import (
 )
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model
-from pixelbayes.report import SplitResult, WrongImage, png_base64
+from pixelbayes.report import SplitResult, WrongImage, png_base64, share
 
 __all__ = [
     "SMALLEST_SPLIT",
     "Progress",
     "ScoredSplit",
+    "measures",
     "notes_on",
     "posteriors_of",
     "score_split",
@@ -117,6 +120,30 @@ def posteriors_of(
     return posteriors
 
 
+def measures(
+    posteriors: Mapping[str, Tensor], labels: Tensor, of_truth: Tensor, dims: int | None
+) -> dict[str, Estimate]:
+    """Every number of the labelled images of a split, by the name it is described by.
+
+    A new number is computed here and described in `pixelbayes.report.tables.COLUMNS`.
+
+    Args:
+        posteriors: log p(y | x), (N, K), by name; the last one answers.
+        labels: (N,).
+        of_truth: log p(x | true class), (N,), nats.
+        dims: Dimensions of an image; None: there is no code length.
+    """
+    *_, answer = posteriors.values()
+    found = {"accuracy": accuracy(int((answer.argmax(dim=1) == labels).sum()), len(labels))}
+    if dims is not None:
+        found["bits_per_dim"] = mean_estimate(bits_per_dim(of_truth, dims), "bits/dim")
+    for key, posterior in posteriors.items():
+        found[f"log_loss/{key}"] = log_loss(posterior, labels)
+        found[f"brier/{key}"] = brier_score(posterior, labels)
+        found[f"ece/{key}"] = share(expected_calibration_error(posterior, labels), len(labels))
+    return found
+
+
 def split_result(
     model: Model, name: str, scored: ScoredSplit, temperature: float | None
 ) -> SplitResult:
@@ -131,17 +158,9 @@ def split_result(
     return SplitResult(
         split=name,
         n=len(labels),
-        accuracy=accuracy(int(confusion.diagonal().sum()), len(labels)),
-        bits_per_dim=None
-        if model.dims is None
-        else mean_estimate(bits_per_dim(of_truth, model.dims), "bits/dim"),
+        measures=measures(posteriors, labels, of_truth, model.dims),
         confusion=confusion.tolist(),
         per_class=per_class_accuracy(confusion),
-        log_loss={key: log_loss(posterior, labels) for key, posterior in posteriors.items()},
-        ece={
-            key: expected_calibration_error(posterior, labels)
-            for key, posterior in posteriors.items()
-        },
         reliability={
             key: reliability_curve(posterior, labels) for key, posterior in posteriors.items()
         },
@@ -160,6 +179,7 @@ def _most_confidently_wrong(images: LabelledImages, log_posterior: Tensor) -> li
             predicted=int(predicted[i]),
             confidence=float(confidence[i].exp()),
             image=png_base64(images.levels[i]),
+            probabilities=log_posterior[i].exp().tolist(),
         )
         for i in order[:WRONG_IMAGES].tolist()
     ]

@@ -18,8 +18,15 @@ from pixelbayes.evaluation import (
     reliability_curve,
 )
 from pixelbayes.evaluation.fid import FIDScore
-from pixelbayes.report import png_base64
-from pixelbayes.report.study import Comparison, EpochScore, ModelResult, write_study
+from pixelbayes.report import (
+    Comparison,
+    EpochScore,
+    ModelResult,
+    SplitResult,
+    png_base64,
+    share,
+    write_study,
+)
 
 CLASSES = ("koala", "owl", "lynx", "red_fox")
 N = 519
@@ -101,11 +108,38 @@ def make_result(
     correct = make_correct(name, seed)
     right = int(correct.sum())
     generative = code is not None
-    splits = {"train": accuracy(round(train * 1024), 1024), "validation": accuracy(right, N)}
     generator = torch.Generator().manual_seed(seed)
     logits = 2.5 * torch.randn(N, 4, generator=generator, dtype=torch.float64)
     posteriors = {"raw": torch.log_softmax(4 * logits, 1), "calibrated": logits.log_softmax(1)}
     labels = torch.multinomial(posteriors["calibrated"].exp(), 1, generator=generator)[:, 0]
+    measured = {
+        "accuracy": accuracy(right, N),
+        **(
+            {"bits_per_dim": Estimate(code, code - 0.03, code + 0.03, N, "bits/dim")}
+            if code
+            else {}
+        ),
+        **{f"log_loss/{k}": log_loss(p, labels) for k, p in posteriors.items()},
+        **{
+            f"ece/{k}": share(expected_calibration_error(p, labels), N)
+            for k, p in posteriors.items()
+        },
+    }
+    validation = SplitResult(
+        split="validation",
+        n=N,
+        measures=measured,
+        reliability={k: reliability_curve(p, labels) for k, p in posteriors.items()},
+    )
+    splits = {
+        "train": SplitResult(
+            split="train", n=1024, measures={"accuracy": accuracy(round(train * 1024), 1024)}
+        ),
+        "validation": validation,
+    }
+    if labelled_test:
+        test = {"accuracy": accuracy(right, N)}
+        splits["test"] = SplitResult(split="test", n=N, measures=test)
     opponents = [other for other in ("resnet18", "resnet18-published") if generative]
     content: dict[str, Any] = {
         "name": name,
@@ -117,18 +151,8 @@ def make_result(
         "best_epoch": max(1, epochs - 4),
         "reason": "epochs",
         "training_seconds": 5400.0,
-        "accuracy": splits | ({"test": accuracy(right, N)} if labelled_test else {}),
-        "bits_per_dim": {"validation": Estimate(code, code - 0.03, code + 0.03, N, "bits/dim")}
-        if generative
-        else {},
-        "log_loss": {"validation": {k: log_loss(p, labels) for k, p in posteriors.items()}},
-        "ece": {
-            "validation": {k: expected_calibration_error(p, labels) for k, p in posteriors.items()}
-        },
+        "splits": splits,
         "temperature": 12.5,
-        "reliability": {
-            "validation": {k: reliability_curve(p, labels) for k, p in posteriors.items()}
-        },
         "scores": [
             make_score("course", 192, course, 34.5),
             make_score("matched", 192, matched, 3.1),
@@ -173,16 +197,15 @@ def make() -> Callable[..., ModelResult]:
 def study() -> list[ModelResult]:
     """All kinds of models; one with two seeds, one not finished."""
     # A figure takes most of a second to draw.
-    plain: dict[str, Any] = {"reliability": {}}
-    still: dict[str, Any] = plain | {"curves": {}, "epoch_scores": []}
+    still: dict[str, Any] = {"curves": {}, "epoch_scores": []}
     return [
         make_result("early"),
-        make_result("gated", **plain),
-        make_result("gated", seed=1, **plain),
+        make_result("gated"),
+        make_result("gated", seed=1),
         make_result("late", epochs=12, reason="unfinished", **still),
         make_result("gated-long", epochs=300, **still),
-        make_result("film", **plain),
-        make_result("resnet18", **plain),
+        make_result("film"),
+        make_result("resnet18"),
     ]
 
 

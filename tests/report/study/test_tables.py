@@ -2,20 +2,16 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import pytest
 
-from pixelbayes.report.study import ModelResult, published_study
-from pixelbayes.report.study.table import Row, Table
-from pixelbayes.report.study.tables import study_tables
-from pixelbayes.report.study.typesetting import (
-    escape_latex,
-    html_table,
-    latex_table,
-    markdown_table,
-)
+from pixelbayes.report import ModelResult, published_study
+from pixelbayes.report.render import escape_latex, latex_table, write_study
+from pixelbayes.report.study_tables import Row, Table, study_tables
 
 Make = Callable[..., ModelResult]
 PROVENANCE: dict[str, Any] = {
@@ -26,7 +22,7 @@ PROVENANCE: dict[str, Any] = {
 
 
 def tables(results: list[ModelResult], published: str | None = "cpen455") -> dict[str, Table]:
-    made = study_tables(results, published_study(published), PROVENANCE)
+    made = study_tables(results, published_study(published))
     return {table.stem: table for table in made}
 
 
@@ -56,12 +52,12 @@ def test_a_number_has_its_interval_and_its_n(make: Make) -> None:
 
     cell = row(table, "early").cells[place]
 
-    assert f"{cell.value} % {cell.detail}" == result.accuracy["validation"].brief
+    assert f"{cell.value} % {cell.detail}" == result.splits["validation"].accuracy.brief
     assert table.header[place + 1].detail == "n = 519"
 
 
 def test_n_stands_in_the_cells_where_results_differ_in_it(make: Make) -> None:
-    few = make("late", accuracy={"train": make("early").accuracy["validation"]})
+    few = make("late", splits={"train": make("early").splits["validation"]})
     table = tables([make("early"), few])["table1"]
     place = column(table, "train accuracy, %")
 
@@ -91,7 +87,7 @@ def test_several_seeds_show_mean_and_spread_and_each_seed(make: Make) -> None:
     seeds = [make("gated", seed=seed) for seed in range(3)]
     table = tables(seeds)["table1"]
     place = column(table, "val accuracy, %")
-    values = [result.accuracy["validation"].value for result in seeds]
+    values = [result.splits["validation"].accuracy.value for result in seeds]
 
     assert row(table, "gated, 3 seeds").cells[place].value == (
         f"{mean(values):.1f} ± {stdev(values):.1f}"
@@ -137,45 +133,39 @@ def test_a_comparison_shows_difference_interval_and_mcnemar(study: list[ModelRes
 
 
 def test_the_least_study_has_a_table(make: Make) -> None:
-    bare = make("gated", accuracy={}, bits_per_dim={}, scores=[], comparisons=[])
+    bare = make("gated", splits={}, scores=[], comparisons=[])
 
     assert list(tables([bare], published=None)) == ["table1"]
     assert list(tables([make("film", comparisons=[], scores=[])])) == ["ablation"]
 
 
-@pytest.mark.parametrize("render", [markdown_table, html_table, latex_table])
-def test_every_rendering_holds_every_number_note_command_and_commit(
-    study: list[ModelResult], render: Callable[[Table], str]
+def test_page_markdown_and_latex_hold_every_number_note_command_and_commit(
+    study: list[ModelResult], tmp_path: Path
 ) -> None:
+    pytest.importorskip("matplotlib")
+    write_study(tmp_path, study, title="S", published="cpen455", provenance=PROVENANCE)
     table = tables(study)["table1"]
 
-    text = render(table)
+    for name in ("index.html", "README.md", "tables/table1.tex"):
+        text = (tmp_path / name).read_text("utf-8")
+        for cell in (cell for row in table.rows for cell in row.cells):
+            assert cell.value.rstrip("‡").split(" ")[0] in text
+        assert "does not mean better" in text
+        assert "3f2c1aa" in text
+        assert "EPYC, 2 threads, H100" in text
 
-    for cell in (cell for row in table.rows for cell in row.cells):
-        assert cell.value.rstrip("‡").split(" ")[0] in text
-    assert "does not mean better" in text
-    assert "3f2c1aa" in text
-    assert "EPYC, 2 threads, H100" in text
 
-
-def test_names_cannot_break_out_of_a_table(make: Make) -> None:
+def test_names_cannot_break_out_of_a_latex_table(make: Make) -> None:
     evil = r"a|b & c_d <b> \\ 50% ~ #1 ^ $x$ {y}"
     table = tables([make("film", fusion=evil)])["ablation"]
-    poisoned = Table(
-        stem=table.stem,
-        title=evil,
-        header=table.header,
-        rows=tuple(Row(evil, row.cells) for row in table.rows),
-        notes=(evil,),
-        command=evil,
-        source=evil,
-    )
+    rows = tuple(Row(evil, row.cells) for row in table.rows)
+    poisoned = replace(table, title=evil, rows=rows, notes=(evil,))
 
-    lines = markdown_table(poisoned).splitlines()
-    latex = next(line for line in latex_table(poisoned).splitlines() if "1 204 356" in line)
-    assert {line.replace(r"\|", "").count("|") for line in lines[:3]} == {len(table.header) + 1}
-    assert "<b>" not in html_table(poisoned)
+    text = latex_table(poisoned, {"command": evil, "commit": evil})
+
+    latex = next(line for line in text.splitlines() if "1 204 356" in line)
     assert len(re.findall(r"(?<!\\)&", latex)) == len(table.header) - 1
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
 def test_latex_reads_every_special_character_as_text() -> None:

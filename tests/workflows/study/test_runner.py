@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pixelbayes.models import PixelBayes
-from pixelbayes.report.study import ModelResult, load_result
+from pixelbayes.report import ModelResult, load_result
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.evaluate import evaluate_run
@@ -53,12 +53,12 @@ def test_a_study_measures_every_model_on_the_same_images(
     found = by_name(outcome.results)
     assert list(found) == ["gated", "late", "resnet18"]
     for result in found.values():
-        assert {split: result.accuracy[split].n for split in result.accuracy} == {
+        assert {split: result.splits[split].n for split in result.splits} == {
             "train": 20,
             "validation": 20,
             "test": 20,
         }
-        assert set(result.log_loss["test"]) == set(result.reliability["test"])
+        assert set(result.splits["test"].reliability) == {"raw", "calibrated"}
         assert load_result(tmp_path / "study" / result.name / "seed-0" / "result.json") == result
 
     gated, resnet = found["gated"], found["resnet18"]
@@ -68,14 +68,17 @@ def test_a_study_measures_every_model_on_the_same_images(
         "resnet18",
         None,
     )
-    assert not resnet.bits_per_dim
+    assert resnet.measure("validation", "bits_per_dim") is None
     assert not resnet.scores
     assert {(c.other, c.split) for c in gated.comparisons} == {
         ("resnet18", "validation"),
         ("resnet18", "test"),
     }
     for comparison in gated.comparisons:
-        gap = gated.accuracy[comparison.split].value - resnet.accuracy[comparison.split].value
+        gap = (
+            gated.splits[comparison.split].accuracy.value
+            - resnet.splits[comparison.split].accuracy.value
+        )
         assert comparison.difference.value == pytest.approx(gap)
 
 
@@ -107,10 +110,7 @@ def test_the_numbers_are_those_of_evaluate(
     )
     assert gated.temperature == report.temperature == PixelBayes.load(run).temperature
     for name, split in report.splits.items():
-        assert gated.accuracy[name] == split.accuracy
-        assert gated.bits_per_dim[name] == split.bits_per_dim
-        assert gated.log_loss[name] == split.log_loss
-        assert gated.ece[name] == split.ece
+        assert gated.splits[name].measures == split.measures
 
 
 def test_test_predictions_are_path_and_label_as_in_the_courses_table(
@@ -208,7 +208,7 @@ def test_a_training_that_the_time_limit_stops_is_shown_as_unfinished_and_goes_on
         patched.setattr("pixelbayes.workflows.study.trial.train", one_epoch)
         outcome = run_study(config, only=["gated"], seconds=1e6)
     (gated,) = outcome.results
-    assert (gated.reason, gated.epochs, gated.accuracy) == ("unfinished", 1, {})
+    assert (gated.reason, gated.epochs, gated.splits) == ("unfinished", 1, {})
     assert gated.notes == ["The model is unfinished: 1 epochs are done."]
     assert outcome.missing == ["gated, seed 0: the time is over"]
     (gated,) = run_study(config, only=["gated"]).results

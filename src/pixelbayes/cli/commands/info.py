@@ -11,7 +11,6 @@ from typing import Any
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.results import summary
 from pixelbayes.cli.signatures import CommandParser, UsageError
-from pixelbayes.errors import PixelBayesError
 
 __all__ = ["info", "main"]
 
@@ -48,7 +47,7 @@ def info(
         diagram: SVG file to write with the architecture of the model.
         json: Print JSON instead of a table or a card.
     """
-    from pixelbayes.models.hub import find_model, is_model, model_card
+    from pixelbayes.inference.pretrained import find_model, is_model, model_card
 
     folder = find_model(subject) if is_model(subject) or Path(subject).is_dir() else None
     if folder is None and diagram is not None:
@@ -75,10 +74,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _show(described: dict[str, Any]) -> None:
     """Writes tables: of a data set the counts, class by split, in one of their own."""
-    from pixelbayes.report.markdown import table_rows
+    from pixelbayes.report import settings_rows
 
     splits = described.pop("splits", {})
-    lines = [row for row in table_rows(described) if not re.match(REPEATED, row[0])]
+    lines = [row for row in settings_rows(described) if not re.match(REPEATED, row[0])]
     terminal.show_table(lines)
     if splits:
         counted = (*described["classes"],)
@@ -92,17 +91,17 @@ def _show(described: dict[str, Any]) -> None:
 
 
 def _draw(folder: Path, file: Path) -> None:
-    from pixelbayes.models import PixelBayes
-    from pixelbayes.report.architecture import architecture_svg
+    from pixelbayes.inference import PixelBayes
+    from pixelbayes.report.architecture_diagram import architecture_svg
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(architecture_svg(PixelBayes.load(folder).network), encoding="utf-8")
+    file.write_text(architecture_svg(PixelBayes.load(folder).model), encoding="utf-8")
     terminal.note(f"written: {file}")
 
 
 def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
     from pixelbayes.data import DatasetError, describe, load_dataset, open_source
-    from pixelbayes.models.hub import shipped
+    from pixelbayes.inference.pretrained import shipped
 
     try:
         open_source(subject, data_dir=data_dir)
@@ -110,7 +109,7 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
         if ":" in subject or data_dir is not None:
             raise
         names = f" (shipped models: {', '.join(shipped())})" if shipped() else ""
-        raise PixelBayesError(
+        raise ValueError(
             f"{subject} is neither a run directory or checkpoint folder nor a data source: {error}"
             f"{names}"
         ) from error
@@ -118,16 +117,16 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from pixelbayes.io import plain
-    from pixelbayes.models import load_model
+    from pixelbayes.inference import PixelBayes
+    from pixelbayes.workflows.evaluate import describe_model
     from pixelbayes.workflows.runs import Run
 
-    model = load_model(path)
+    model = PixelBayes.load(path)
     described: dict[str, Any] = {
         "classes": list(model.classes),
         "prior": [math.exp(value) for value in model.metadata.log_prior],
         "temperature": model.temperature,
-        "network": plain(model.describe()),
+        "network": describe_model(model),
         "resize": dict(model.metadata.resize),
         "provenance": dict(model.metadata.provenance) or None,
     }

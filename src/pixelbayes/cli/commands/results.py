@@ -12,7 +12,7 @@ from pixelbayes.cli import terminal
 if TYPE_CHECKING:
     from pixelbayes.report import Report
 
-__all__ = ["report_rows", "show_report", "summary"]
+__all__ = ["show_report", "summary"]
 
 FILES = ("report.json", "report.md", "report.html")
 
@@ -24,33 +24,17 @@ def summary(function: Callable[..., Any]) -> str:
 
 def show_report(report: Report, folder: Path) -> None:
     """Writes the numbers of a report to stdout, and where the rest of it is."""
-    header, rows = report_rows(report)
+    from pixelbayes.report import results_rows
+
+    header, rows = results_rows(report)
+    if report.temperature is not None:
+        fitted = f"{report.temperature:.4g}, fitted on validation"
+        rows.append(["temperature", fitted, *[""] * (len(report.splits) - 1)])
     terminal.show_table(rows, header)
     for note in report.notes:
         terminal.show_text(f"note: {note}")
     terminal.show_text(f"written: {', '.join(str(folder / name) for name in FILES)}")
     terminal.show_text(_origin(report))
-
-
-def report_rows(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: one column for each split, the headline one first."""
-    splits = sorted(report.splits.values(), key=lambda s: s.split != report.headline_split)
-    header = ["", *(f"{split.split}, n = {split.n}" for split in splits)]
-    rows = [
-        ["accuracy", *(split.accuracy.brief for split in splits)],
-        [
-            "code length",
-            *(split.bits_per_dim.brief if split.bits_per_dim else "" for split in splits),
-        ],
-    ]
-    for posterior in splits[0].log_loss:
-        of_split = [(s.log_loss[posterior], s.ece[posterior]) for s in splits]
-        rows.append([f"log-loss, {posterior}", *(loss.brief for loss, _ in of_split)])
-        rows.append([f"ECE, {posterior}", *(f"{100 * ece:.1f} %" for _, ece in of_split)])
-    if report.temperature is not None:
-        fitted = f"{report.temperature:.4g}, fitted on validation"
-        rows.append(["temperature", fitted, *[""] * (len(splits) - 1)])
-    return header, rows
 
 
 def _origin(report: Report) -> str:

@@ -14,8 +14,8 @@ from pixelbayes.cli.commands.results import summary
 from pixelbayes.cli.signatures import CommandParser, UsageError
 
 if TYPE_CHECKING:
-    from pixelbayes.evaluation.features import FeatureNetwork
-    from pixelbayes.report.study import ModelResult
+    from pixelbayes.evaluation.inception import FeatureNetwork
+    from pixelbayes.report import ModelResult
     from pixelbayes.workflows.study import StudyConfig, StudyOutcome
 
 __all__ = ["main", "study"]
@@ -153,7 +153,7 @@ def _show(outcome: StudyOutcome) -> int:
 
 def _row(result: ModelResult) -> list[str]:
     course = result.score("course", 192)
-    validation, test = result.accuracy.get("validation"), result.accuracy.get("test")
+    validation, test = result.measure("validation", "accuracy"), result.measure("test", "accuracy")
     return [
         f"{result.name}, seed {result.seed}",
         f"{result.epochs}" if result.finished else f"{result.epochs}, unfinished",
@@ -165,7 +165,7 @@ def _row(result: ModelResult) -> list[str]:
 
 def _feature_network(config: StudyConfig, path: Path | None) -> FeatureNetwork | None:
     """The network of FID and KID; None, with a note, where nobody said where it is."""
-    from pixelbayes.evaluation.features import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
+    from pixelbayes.evaluation.inception import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
 
     if config.fid is None:
         return None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import mcnemar, paired_difference
-from pixelbayes.report.study import Comparison, ModelResult
+from pixelbayes.report import Comparison, ModelResult
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.measure import ANSWERS
 

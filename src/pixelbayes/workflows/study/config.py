@@ -31,7 +31,7 @@ import yaml
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.frechet import RESAMPLES
 from pixelbayes.io import plain
-from pixelbayes.report.study import published_study
+from pixelbayes.report import published_study
 from pixelbayes.workflows.config import (
     Configuration,
     DataConfig,

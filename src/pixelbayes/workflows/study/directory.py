@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelbayes.io import write_whole
-from pixelbayes.report.study import ModelResult
+from pixelbayes.report import ModelResult
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig

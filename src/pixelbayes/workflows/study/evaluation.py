@@ -7,19 +7,12 @@ Units:  log-probabilities in nats per image, code lengths in bits per dimension.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
-from pixelbayes.core import bits_per_dim
-from pixelbayes.evaluation import (
-    accuracy,
-    expected_calibration_error,
-    log_loss,
-    mean_estimate,
-    reliability_curve,
-)
-from pixelbayes.workflows.scoring import SMALLEST_SPLIT, ScoredSplit, posteriors_of
+from pixelbayes.evaluation import reliability_curve
+from pixelbayes.report import SplitResult
+from pixelbayes.workflows.scoring import SMALLEST_SPLIT, ScoredSplit, measures, posteriors_of
 
 __all__ = ["evaluation_by_split"]
 
@@ -30,7 +23,7 @@ def evaluation_by_split(
     temperature: float | None,
     *,
     dims: int | None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, SplitResult]:
     """Measures the labelled images of each split; one with hardly any is left out.
 
     Args:
@@ -41,28 +34,23 @@ def evaluation_by_split(
             is of log-likelihoods up to a term that all classes share.
 
     Returns:
-        Fields of a `ModelResult`, by split: accuracy, bits_per_dim, log_loss, ece, reliability.
+        By split.
     """
-    fields: dict[str, dict[str, Any]] = {
-        name: {} for name in ("accuracy", "bits_per_dim", "log_loss", "ece", "reliability")
-    }
+    splits = {}
     for name, split in scored.items():
         known = split.labelled
         if len(known) < SMALLEST_SPLIT:
             continue
         labels, table = split.images.labels[known], split.log_likelihood[known]
         posteriors = posteriors_of(name, table, log_prior, labels, temperature)
-        predicted = posteriors.get("calibrated", posteriors["raw"]).argmax(dim=1)
-        fields["accuracy"][name] = accuracy(int((predicted == labels).sum()), len(labels))
-        if dims is not None:
-            of_truth = table.gather(1, labels[:, None])[:, 0]
-            fields["bits_per_dim"][name] = mean_estimate(bits_per_dim(of_truth, dims), "bits/dim")
-        for field, measure in (
-            ("log_loss", log_loss),
-            ("ece", expected_calibration_error),
-            ("reliability", reliability_curve),
-        ):
-            fields[field][name] = {
-                posterior: measure(log_proba, labels) for posterior, log_proba in posteriors.items()
-            }
-    return fields
+        of_truth = table.gather(1, labels[:, None])[:, 0]
+        splits[name] = SplitResult(
+            split=name,
+            n=len(labels),
+            measures=measures(posteriors, labels, of_truth, dims),
+            reliability={
+                posterior: reliability_curve(log_proba, labels)
+                for posterior, log_proba in posteriors.items()
+            },
+        )
+    return splits

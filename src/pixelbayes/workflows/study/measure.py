@@ -22,8 +22,7 @@ from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
 from pixelbayes.inference import class_posterior
 from pixelbayes.io import replacing
 from pixelbayes.models import Model, load_model
-from pixelbayes.report import png_base64
-from pixelbayes.report.study import EpochScore
+from pixelbayes.report import EpochScore, png_base64
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.scoring import (
@@ -148,8 +147,8 @@ class Measurement:
             if name == "test":
                 write_predictions(self.trial.path / PREDICTIONS, split.images, predicted)
         self.cache.value(ANSWERS, self.answers_key, lambda: answers)
-        measured = evaluation_by_split(scored, prior, temperature, dims=self.model.dims)
-        return {**measured, "temperature": temperature, "remarks": remarks}
+        splits = evaluation_by_split(scored, prior, temperature, dims=self.model.dims)
+        return {"splits": splits, "temperature": temperature, "remarks": remarks}
 
     def _temperature(self, validation: ScoredSplit | None) -> float | None:
         """Fitted on validation, and stored with the model for later predictions."""

@@ -9,9 +9,7 @@ from typing import Any
 
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.models import load_model
-from pixelbayes.report import ReportError
-from pixelbayes.report.study import ModelResult, load_result
-from pixelbayes.report.study.results import Reason
+from pixelbayes.report import ModelResult, Reason, ReportError, load_result
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.provenance import commit, now

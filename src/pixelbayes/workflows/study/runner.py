@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
-from pixelbayes.report.study import ModelResult, save_result, write_study
+from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import PIXELCNN, DataConfig, RunError
 from pixelbayes.workflows.provenance import provenance

@@ -1,0 +1,516 @@
+"""What an evaluation or a study found, as data: everything that people read is made from it.
+
+The numbers of a split are one open mapping from name to `Estimate`: "accuracy", "bits_per_dim",
+"log_loss/raw".  What computes a number names it, and `pixelbayes.report.tables.COLUMNS` says how
+it is shown.  Posteriors are named "raw" and "calibrated" (with the temperature); images are PNGs
+in base64 (`png_base64`) and hold exactly their levels.
+
+In JSON a slash of a name opens a level: {"log_loss": {"raw": {...}}}.  A report has the numbers
+by split and name, a result of a study by name and split.  JSON knows neither NaN nor infinity:
+such a number becomes null (an estimate says beside it what it was) or, in the free-form tables,
+its name as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.accuracy import McNemar
+from pixelbayes.evaluation.calibration import ReliabilityCurve
+from pixelbayes.evaluation.estimate import Estimate
+from pixelbayes.evaluation.fid import FIDScore
+from pixelbayes.io import FormatError, Reading, plain, read_json, structure, write_json
+
+__all__ = [
+    "Comparison",
+    "EpochScore",
+    "Kind",
+    "ModelResult",
+    "Reason",
+    "Report",
+    "ReportError",
+    "SplitResult",
+    "WrongImage",
+    "decode_png",
+    "from_json",
+    "load",
+    "load_result",
+    "png_base64",
+    "save_result",
+    "share",
+    "to_json",
+]
+
+FORMAT = 1  # raised when a reader of the old files would misread the new ones
+GENERATED = "generated"
+"""The split that numbers of generated images are under, in `ModelResult.measures`."""
+
+Kind = Literal["pixelcnn", "resnet18"]
+Reason = Literal["epochs", "patience", "unfinished"]
+Structured = TypeVar("Structured")
+
+
+class ReportError(PixelBayesError):
+    """A report or result that cannot be read, or that holds what it should not."""
+
+
+def share(value: float, n: int) -> Estimate:
+    """A share in [0, 1] of which no interval is known: its ends are infinite."""
+    return Estimate(value, -math.inf, math.inf, n, "")
+
+
+@dataclass(frozen=True)
+class WrongImage:
+    """An image that was put into the wrong class, with the confidence it was put there."""
+
+    name: str
+    """Where the image came from, e.g. "test/0000001.jpg"."""
+    true: int
+    """Index of its class."""
+    predicted: int
+    """Index of the class it was put into."""
+    confidence: float
+    """Posterior probability of the predicted class, in [0, 1]."""
+    image: str
+    """The image as PNG in base64 (`png_base64`)."""
+    probabilities: list[float] = field(default_factory=list)
+    """Of each class; empty in reports of version 0.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitResult:
+    """Everything measured on one labelled split."""
+
+    split: str
+    n: int
+    """Labelled images."""
+    measures: dict[str, Estimate]
+    """By name; that of "accuracy" is always there."""
+    reliability: dict[str, ReliabilityCurve] = field(default_factory=dict)
+    """By posterior."""
+    confusion: list[list[int]] = field(default_factory=list)
+    """Counts (true, predicted)."""
+    per_class: list[Estimate] = field(default_factory=list)
+    """Accuracy of each class."""
+    most_confidently_wrong: list[WrongImage] = field(default_factory=list)
+    """Most confident first."""
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Share of right answers, in %."""
+        return self.measures["accuracy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One evaluation of one model, complete enough to be believed and repeated."""
+
+    title: str
+    classes: list[str]
+    temperature: float | None
+    """Fitted on validation; None where the posterior is raw only."""
+    headline_split: str
+    """"test" where it is labelled, else "validation"; a key of `splits`."""
+    splits: dict[str, SplitResult]
+    curves: dict[str, list[float | None]]
+    """Columns of the training log, one entry per epoch: "epoch", "train/bits_per_dim", ..."""
+    samples: dict[str, list[str]]
+    """Class name to generated images, PNG in base64."""
+    real_images: dict[str, list[str]] = field(default_factory=dict)
+    """Class name to training images, to show beside the generated ones."""
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Command, commit, seed, versions, date, seconds."""
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.headline_split not in self.splits:
+            raise ReportError(
+                f"the headline split {self.headline_split!r} is not among the evaluated ones: "
+                f"{', '.join(self.splits) or 'none'}"
+            )
+
+    @property
+    def headline(self) -> SplitResult:
+        """The split that answers first."""
+        return self.splits[self.headline_split]
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Of the headline split: what `report.json` answers first."""
+        return self.headline.accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A model against another one, on the same images of one split."""
+
+    other: str
+    """Name of the other model."""
+    split: str
+    mcnemar: McNemar
+    """`b`: only this model was right; `c`: only the other one."""
+    difference: Estimate
+    """Accuracy of this model minus that of the other, in points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochScore:
+    """FID of a checkpoint that was kept on the way, measured as the result's first score was."""
+
+    epoch: int
+    """Counted from 1."""
+    fid: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResult:
+    """Everything that a study measured on one model with one seed."""
+
+    name: str
+    """Name of the model in the study, e.g. "gated-long"."""
+    kind: Kind
+    """"pixelcnn": classifies by Bayes' rule; "resnet18": the discriminative opponent."""
+    seed: int
+    fusion: str | None = None
+    """Where the label enters a PixelCNN++; None for another kind."""
+    parameters: int
+    """Number of trained weights."""
+    epochs: int
+    """Epochs done."""
+    best_epoch: int
+    """Epoch of the evaluated checkpoint, counted from 1."""
+    reason: Reason
+    """Why the training ended: all epochs done, no better for `patience` epochs, or not yet."""
+    training_seconds: float | None = None
+    splits: dict[str, SplitResult] = field(default_factory=dict)
+    """By name; a split whose labels are withheld is absent."""
+    temperature: float | None = None
+    """Of the calibrated posterior, fitted on validation."""
+    scores: list[FIDScore] = field(default_factory=list)
+    """FID and KID under each protocol and number of features, with their floors."""
+    curves: dict[str, list[float | None]] = field(default_factory=dict)
+    """Columns of metrics.csv, one entry per epoch: "epoch", "val/accuracy" (a share), ..."""
+    epoch_scores: list[EpochScore] = field(default_factory=list)
+    """FID over the epochs."""
+    epoch_samples: dict[int, str] = field(default_factory=dict)
+    """Epoch to one grid of generated images, a row per class, PNG in base64."""
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    """Class name to its first generated images, PNG in base64."""
+    comparisons: list[Comparison] = field(default_factory=list)
+    """With each discriminative model of the study."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The resolved configuration of the run."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know about these numbers, a sentence each."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Command, commit, versions, machine, date, as `workflows.provenance` describes them."""
+
+    def __post_init__(self) -> None:
+        for name, given, accepted in (("kind", self.kind, Kind), ("reason", self.reason, Reason)):
+            if given not in get_args(accepted):
+                raise ReportError(
+                    f"{name} of a result is one of {', '.join(get_args(accepted))}, got {given!r}"
+                )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training went to its end."""
+        return self.reason != "unfinished"
+
+    @property
+    def generative(self) -> bool:
+        """Whether the model has a p(image) and draws images."""
+        return self.fusion is not None
+
+    def score(self, protocol: str, dims: int) -> FIDScore | None:
+        """The score under one protocol and number of features, None where there is none."""
+        found = (s for s in self.scores if (s.protocol, s.dims) == (protocol, dims))
+        return next(found, None)
+
+    @property
+    def measures(self) -> dict[tuple[str, str], Estimate]:
+        """Every number by split and name, also of scores and comparisons.
+
+        Names of scores end with their protocol ("fid/matched-64", "kid_floor/matched-64"), those
+        of differences with the other model ("difference/resnet18").
+        """
+        found = {
+            (split, name): x
+            for split, result in self.splits.items()
+            for name, x in result.measures.items()
+        }
+        for score in self.scores:
+            for name in ("fid", "fid_floor", "kid", "kid_floor"):
+                if (estimate := getattr(score, name)) is not None:
+                    found[GENERATED, f"{name}/{score.protocol}-{score.dims}"] = estimate
+        for comparison in self.comparisons:
+            found[comparison.split, f"difference/{comparison.other}"] = comparison.difference
+        return found
+
+    def measure(self, split: str, name: str) -> Estimate | None:
+        """One of `measures`, None where there is none."""
+        return self.measures.get((split, name))
+
+    def to_json(self) -> dict[str, Any]:
+        """Describes the result in values that strict JSON can hold."""
+        described = {"format": FORMAT} | _described(self)
+        by_split = {name: _split_to_json(split) for name, split in self.splits.items()}
+        for name in ("accuracy", "bits_per_dim", "log_loss", "ece", "reliability"):
+            described[name] = {}  # also where nothing was measured
+        for split, content in by_split.items():
+            for name, value in content.items():
+                if name not in ("split", "n") and value:
+                    described.setdefault(name, {})[split] = value
+        del described["splits"]
+        described["scores"] = [score.to_json() for score in self.scores]
+        return described
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> ModelResult:
+        """Rebuilds what `to_json` described, or version 0.1.
+
+        Raises:
+            ReportError: If the format is another one or a field is missing or malformed.
+        """
+        _check_format(described, "run the study again to evaluate the model anew")
+        known = {entry.name for entry in fields(cls)}
+        content = {name: value for name, value in described.items() if name in known}
+        splits: dict[str, dict[str, Any]] = {}
+        for name, by_split in described.items():
+            if name not in known and isinstance(by_split, Mapping):
+                for split, value in by_split.items():
+                    splits.setdefault(split, {})[name] = value
+        for split, measured in splits.items():
+            measured |= {"split": split, "n": _first_count(measured.values())}
+        content["splits"] = {name: _split_content(split) for name, split in splits.items()}
+        samples = content.get("epoch_samples", {})
+        content["epoch_samples"] = {int(epoch): png for epoch, png in samples.items()}
+        return _structured(cls, content, "the result")
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Describes a report in values that strict JSON can hold; `from_json` reads it back."""
+    described = {"format": FORMAT} | _described(report)
+    described["accuracy"] = report.accuracy.to_json()
+    described["splits"] = {name: _split_to_json(split) for name, split in report.splits.items()}
+    return described
+
+
+def from_json(described: Mapping[str, Any]) -> Report:
+    """Rebuilds a report from what `to_json` returned, also that of version 0.1.
+
+    Raises:
+        ReportError: If the format is another one or a field is missing or malformed.
+    """
+    _check_format(described, "evaluate the model again to write a new report")
+    content = {name: x for name, x in described.items() if name not in ("format", "accuracy")}
+    if isinstance(content.get("splits"), Mapping):
+        content["splits"] = {name: _split_content(x) for name, x in content["splits"].items()}
+    return _structured(Report, content, "the report")
+
+
+def load(path: Path) -> Report:
+    """Reads a report back.
+
+    Args:
+        path: A `report.json`, or the folder that holds it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ReportError: If it is not a report of this format; the message names the file.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        return from_json(read_json(path, "a report"))
+    except (FormatError, ReportError) as error:
+        raise ReportError(f"{path}: {error}") from error
+
+
+def load_result(path: Path) -> ModelResult:
+    """Reads the result of a study's model back.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ReportError: If it is not a result of this format; the message names the file.
+    """
+    try:
+        return ModelResult.from_json(read_json(path, "a result of a study"))
+    except (FormatError, ReportError) as error:
+        raise ReportError(f"{path}: {error}") from error
+
+
+def save_result(result: ModelResult, path: Path) -> None:
+    """Writes a result as JSON; the file appears whole or not at all.
+
+    Args:
+        result: What to write.
+        path: The file, by custom result.json in the run's directory; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, result.to_json())
+
+
+def png_base64(levels: Tensor) -> str:
+    """Encodes one image as PNG in base64; decoding returns exactly the same levels.
+
+    >>> png_base64(torch.zeros(1, 8, 8, dtype=torch.uint8))[:8]
+    'iVBORw0K'
+
+    Args:
+        levels: uint8, (C, H, W) with C = 1 (grey) or 3 (RGB).
+
+    Raises:
+        TypeError: If `levels` is not uint8.
+        ValueError: If the shape is another one.
+    """
+    if levels.dtype != torch.uint8:
+        raise TypeError(f"an image is made of levels (torch.uint8, 0..255), got {levels.dtype}")
+    if levels.ndim != 3 or levels.shape[0] not in (1, 3):
+        raise ValueError(
+            f"expected one image, (1, H, W) or (3, H, W), got shape {tuple(levels.shape)}"
+        )
+    pixels = levels.detach().cpu().permute(1, 2, 0).numpy()
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if len(levels) == 1 else pixels))
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def decode_png(encoded: str) -> bytes:
+    """The bytes of a PNG in base64.
+
+    Raises:
+        ReportError: If it is none.
+    """
+    try:
+        content = base64.b64decode(encoded, validate=True)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.verify()
+    except (ValueError, OSError, SyntaxError) as error:  # Pillow says SyntaxError to broken PNGs
+        raise ReportError(
+            f"an image is not a PNG in base64 ({error}); make it with png_base64"
+        ) from error
+    return content
+
+
+def _described(found: Report | ModelResult) -> dict[str, Any]:
+    """The fields in values that strict JSON can hold; `splits` and scores are not for it."""
+    described = {
+        entry.name: _strict(plain(getattr(found, entry.name)))
+        for entry in fields(found)
+        if entry.name not in ("splits", "scores")
+    }
+    described["splits"] = {}
+    described["curves"] = {
+        name: [None if x is None or not math.isfinite(x) else float(x) for x in column]
+        for name, column in found.curves.items()
+    }
+    return described
+
+
+def _strict(value: Any) -> Any:
+    """The nearest value that strict JSON knows; what it cannot hold becomes text."""
+    if isinstance(value, Mapping):
+        if _is_estimate(value):
+            return Estimate(**value).to_json()
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, numbers.Real):  # NumPy's scalars are among them
+        x = int(value) if isinstance(value, numbers.Integral) else float(value)
+        return x if math.isfinite(x) else str(x)
+    return str(value)
+
+
+def _is_estimate(value: Mapping[str, Any]) -> bool:
+    return value.keys() - {"not_finite"} == {entry.name for entry in fields(Estimate)}
+
+
+def _split_to_json(split: SplitResult) -> dict[str, Any]:
+    described: dict[str, Any] = _strict(plain(replace(split, measures={})))
+    del described["measures"]
+    for name, estimate in split.measures.items():
+        value: Any = estimate.to_json()
+        if (estimate.low, estimate.high) == (-math.inf, math.inf):  # see `share`
+            value = estimate.value if math.isfinite(estimate.value) else None
+        family, slash, variant = name.partition("/")
+        if slash:
+            described.setdefault(family, {})[variant] = value
+        else:
+            described[family] = value
+    return described
+
+
+def _split_content(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a `SplitResult`: what is none of them is a measure."""
+    known = {entry.name for entry in fields(SplitResult)}
+    content = {name: value for name, value in described.items() if name in known}
+    measures: dict[str, Any] = {}
+    for name, value in described.items():
+        if name in known:
+            continue
+        if isinstance(value, Mapping) and not _is_estimate(value):
+            measures |= {f"{name}/{variant}": x for variant, x in value.items()}
+        else:
+            measures[name] = value
+    for name, value in measures.items():
+        if value is None or isinstance(value, (int, float)):
+            x = math.nan if value is None else float(value)
+            measures[name] = asdict(share(x, int(described.get("n", 0))))
+    return {**content, "measures": measures}
+
+
+def _first_count(values: Iterable[Any]) -> int:
+    """The n of the first estimate among values of a split."""
+    for value in values:
+        if isinstance(value, Mapping):
+            if isinstance(value.get("n"), int):
+                return int(value["n"])
+            if found := _first_count(value.values()):
+                return found
+    return 0
+
+
+def _structured(cls: type[Structured], content: Any, what: str) -> Structured:
+    try:
+        return structure(cls, _restored(content), what, Reading.OLDER)
+    except FormatError as error:
+        raise ReportError(f"malformed: {error}") from error
+
+
+def _restored(value: Any) -> Any:
+    """Estimates with the numbers that JSON has no word for, wherever they are."""
+    if isinstance(value, Mapping):
+        if _is_estimate(value):
+            named = value.get("not_finite", {})
+            ends = {k: x for k, x in value.items() if k != "not_finite"}
+            return {k: float(named.get(k, "nan")) if x is None else x for k, x in ends.items()}
+        return {name: _restored(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return value
+
+
+def _check_format(described: Mapping[str, Any], remedy: str) -> None:
+    if described.get("format") != FORMAT:
+        raise ReportError(
+            f"this version reads format {FORMAT}, got {described.get('format')!r}; {remedy}"
+        )
