@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelbayes.core.files import replacing
+from pixelbayes.io import replacing
 
 __all__ = [
     "BITS_PER_DIM",

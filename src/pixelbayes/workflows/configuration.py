@@ -6,7 +6,7 @@ What a file does not mention has its default; a key that is unknown is refused b
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast, get_type_hints
 
@@ -22,6 +22,10 @@ __all__ = [
     "read_configuration",
     "require_seed",
 ]
+
+# As in pixelbayes.data.transforms, which needs torch: help does without it.
+FILTERS = ("box", "bilinear", "bicubic", "lanczos")
+GEOMETRIES = ("crop", "stretch")
 
 Section = TypeVar("Section")
 Config = TypeVar("Config", bound="Configuration")
@@ -43,9 +47,9 @@ class DataConfig:
     """Rows and columns in pixels.  None: the source's own."""
     channels: int | None = None
     """1 (grey) or 3 (RGB).  None: the source's own."""
-    filter: str = "bilinear"
-    """Filter of the resizing: box, bilinear, bicubic or lanczos."""
-    geometry: str = "crop"
+    filter: str = field(default="bilinear", metadata={"choices": FILTERS})
+    """Filter of the resizing."""
+    geometry: str = field(default="crop", metadata={"choices": GEOMETRIES})
     """crop (the largest centred part with the right aspect) or stretch."""
     allow_upscaling: bool = False
     """Accepts originals that are smaller than the image size."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pixelbayes.core.files import write_whole
+from pixelbayes.io import write_whole
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import BITS_PER_DIM, Objective, columns, read_metrics
 from pixelbayes.workflows.configuration import Configuration, DataConfig, RunError, require_seed
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 CONFIG, INFO, METRICS = "config.yaml", "run.json", "metrics.csv"
+# As in pixelbayes.core.fusion, which needs torch: help does without it.
+FUSIONS = ("none", "early", "gated", "late", "joint", "film", "gated-preact", "gated-gates")
 STATUSES = ("running", "stopped", "finished", "failed")
 
 Config = TypeVar("Config", bound=Configuration)
@@ -55,9 +57,8 @@ class NetworkConfig:
     """Logistic components per pixel."""
     dropout: float = 0.5
     """Probability of dropping a feature inside a gated block, in [0, 1)."""
-    fusion: str = "gated"
-    """Where the label enters: none, early, gated, late, joint, film, gated-preact or
-    gated-gates."""
+    fusion: str = field(default="gated", metadata={"choices": FUSIONS})
+    """Where the label enters."""
     embedding: int = 32
     """Size of the label embedding."""
 
