@@ -88,7 +88,7 @@ def test_sample_takes_the_model_in_front_or_as_an_option(
 
 def test_two_different_models_are_a_mistake(run_dir: str, capsys: Capture) -> None:
     assert main(["sample", run_dir, "--model", "other"]) == 2
-    assert "two models: " in capsys.readouterr().err
+    assert f'Unexpected argument "{run_dir}"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["predict", "photo.jpg"], ["sample", "--class", "koala"]])

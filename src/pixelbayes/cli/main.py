@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the computation failed (divergence, no memory), 2 the use
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -20,7 +21,7 @@ from pixelbayes.cli import terminal
 from pixelbayes.cli.options import UsageError
 from pixelbayes.errors import PixelBayesError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "program"]
 
 COMMANDS = {
     "demo": "Train on 8 x 8 digits and write a report, in a few minutes on a laptop.",
@@ -52,6 +53,7 @@ EXTRAS = {
     "constriction": "codec",
 }
 """Modules that are not always installed, with the extra that brings them."""
+COMPLETION = "--install-completion"
 TRACEBACK = "PIXELBAYES_TRACEBACK"
 """Environment variable that, set to 1, shows where an error came from, as --verbose does."""
 FAULT_TEXT = (
@@ -90,20 +92,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    program = _program(arguments[0] if arguments else None)
+    app = program(arguments[0] if arguments else None)
     if not arguments:
-        program.help_print([], console=program.error_console)
+        app.help_print([], console=app.error_console)
         return USAGE
     try:
-        command, bound, _ = program.parse_args(arguments, print_error=False, exit_on_error=False)
+        command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
     except CycloptsError as error:
         verb = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
         raise UsageError(f"{_mistake(error)} See pixelbayes{verb} --help") from error
     return command(*bound.args, **bound.kwargs) or OK
 
 
-def _program(invoked: str | None) -> App:
-    """The program; a command's module is imported when the command is invoked."""
+def program(invoked: str | None) -> App:
+    """The program, with the options of the one command that is going to be called.
+
+    Args:
+        invoked: First word of the command line, if there is one.
+    """
     app = App(
         name="pixelbayes",
         help=DESCRIPTION,
@@ -114,17 +120,16 @@ def _program(invoked: str | None) -> App:
         version_flags=("--version", "-V"),
     )
     for number, (name, summary) in enumerate(COMMANDS.items()):
-        app.command(
-            f"pixelbayes.cli.commands.{name}:app",
-            name=name,
-            # A summary given here would take the place of the command's own, longer help.
-            help=None if name == invoked else summary,
-            sort_key=number,
-        )
+        if invoked in (name, COMPLETION):
+            verb: App = importlib.import_module(f"pixelbayes.cli.commands.{name}").app()
+        else:  # its module would take time to import
+            verb = App(name=name, help=summary)
+        verb.sort_key = number
+        app.command(verb)
     app.register_install_completion_command(
         help="Install completion of commands and options for your shell (bash, zsh or fish)."
     )
-    for flag in ("--help", "--version", "--install-completion"):
+    for flag in ("--help", "--version", COMPLETION):
         app[flag].group = "Options"
     return app
 
@@ -151,7 +156,8 @@ def _told(error: Exception) -> tuple[str, int] | None:
         return (
             f"this needs {error.name}, which is not installed: pip install 'pixelbayes[{extra}]'"
         ), USAGE
-    if isinstance(error, (RuntimeError, MemoryError)) and "out of memory" in text.lower():
+    of_a_gpu = isinstance(error, RuntimeError) and "out of memory" in text
+    if of_a_gpu or isinstance(error, MemoryError):
         return f"{text.splitlines()[0]} (out of memory: try a smaller --batch-size)", FAILED
     if isinstance(error, ValueError) and _is_ours(error):  # MERGE: delete with _is_ours
         return text, USAGE

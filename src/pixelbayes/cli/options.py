@@ -172,13 +172,14 @@ def _of_field(
         text, shown = f"{text[: said.start()]}.", said[1]
     text = text.replace("None: ", "null: ")  # as in YAML
     kind = _without_none(hint)
-    read: Callable[[Sequence[Token]], Any] | None = None
+    optional = kind != hint
     if choices := field.metadata.get("choices"):
         kind = Literal[tuple(choices)]
+    read: Callable[[Sequence[Token]], Any] | None = None
     if kind == tuple[int, int]:
         kind, read = str, lambda tokens: image_size(tokens[0].value)
         text += " ROWSxCOLUMNS, or one number for a square."
-    elif kind != hint and default is None:
+    elif optional:
         read = partial(convert, kind)
     negative = f"--no-{name.replace('_', '-')}" if kind is bool else ()  # against a file's yes
     settings = Parameter(

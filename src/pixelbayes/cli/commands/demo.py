@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
 from pixelbayes.cli.options import command
@@ -42,4 +44,6 @@ def demo(
     return 0
 
 
-app = command(demo)
+def app() -> App:
+    """The command line of `demo`."""
+    return command(demo)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
 from pixelbayes.cli.commands.device import Device, resolve
@@ -85,4 +87,6 @@ def evaluate(
     return 0
 
 
-app = command(evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+def app() -> App:
+    """The command line of `evaluate`."""
+    return command(evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.options import UsageError, command
 
@@ -129,4 +131,6 @@ def _model(path: Path) -> dict[str, Any]:
     return described
 
 
-app = command(info, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+def app() -> App:
+    """The command line of `info`."""
+    return command(info, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import leading_model, load_model
@@ -121,4 +123,6 @@ def _tell(what: str, files: Sequence[object]) -> None:
             terminal.note(f"  ... and {len(files) - SHOWN} more")
 
 
-app = command(predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)
+def app() -> App:
+    """The command line of `predict`."""
+    return command(predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)

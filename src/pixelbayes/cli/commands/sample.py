@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import load_model
@@ -93,4 +95,6 @@ def sample(
     return 0
 
 
-app = command(sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)
+def app() -> App:
+    """The command line of `sample`."""
+    return command(sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)
