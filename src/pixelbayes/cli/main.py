@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensEr
 
 from pixelbayes import __version__
 from pixelbayes.cli import terminal
-from pixelbayes.cli.options import UsageError
+from pixelbayes.cli.options import OPTIONS, UsageError
 from pixelbayes.errors import PixelBayesError
 
 __all__ = ["COMMANDS", "main", "program"]
@@ -126,11 +126,12 @@ def program(invoked: str | None) -> App:
             verb = App(name=name, help=summary)
         verb.sort_key = number
         app.command(verb)
+        verb["--help"].show, verb["--help"].group = True, OPTIONS  # cyclopts hides it
     app.register_install_completion_command(
         help="Install completion of commands and options for your shell (bash, zsh or fish)."
     )
     for flag in ("--help", "--version", COMPLETION):
-        app[flag].group = "Options"
+        app[flag].group = OPTIONS
     return app
 
 

@@ -21,6 +21,7 @@ from cyclopts import App, Group, Parameter, Token, convert
 from pixelbayes.errors import PixelBayesError
 
 __all__ = [
+    "OPTIONS",
     "UsageError",
     "command",
     "configured",
@@ -32,6 +33,7 @@ Config = TypeVar("Config")
 SHORT = {"output": "-o", "quiet": "-q", "verbose": "-v", "count": "-n"}
 """Options that have a short form too, in every command."""
 OPTIONS = Group.create_ordered("Options")
+"""What is of no section of a configuration."""
 OPTION_NAMES = {"model": "model_kind"}
 """Fields of a configuration whose option is called otherwise: --model names a trained model."""
 
