@@ -100,7 +100,7 @@ def test_without_a_shipped_model_the_error_says_what_to_name(
     out, err = capsys.readouterr()
     assert out == ""
     assert "the default model, cpen455-gated, is not in this installation (no trained" in err
-    assert "--model RUN_OR_NAME" in err
+    assert "--model MODEL" in err
     assert err.count("\n") == 1
 
 

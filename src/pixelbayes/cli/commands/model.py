@@ -35,7 +35,7 @@ def load_model(model: str | None, device: Device, *, verbose: bool = False) -> P
             there = f"shipped are: {others}" if others else "no trained model is shipped"
             raise UsageError(
                 f"the default model, {DEFAULT}, is not in this installation ({there}); name one "
-                "with --model RUN_OR_NAME: 'pixelbayes demo' and 'pixelbayes train' make runs"
+                "with --model MODEL: 'pixelbayes demo' and 'pixelbayes train' make runs"
             )
         terminal.note(f"model: {DEFAULT}, as shipped ('pixelbayes info {DEFAULT}'; or use --model)")
     named, running_on = DEFAULT if model is None else model, resolve(device)
