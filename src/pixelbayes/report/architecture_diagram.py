@@ -42,6 +42,7 @@ PART = (132.0, 46.0)
 STOPS = {"hidden": 402.0, "gates": 618.0, "result": 838.0}  # where the label may act, left to right
 HEADER_WIDTH, HEADER_HEIGHT = 262.0, 56.0
 LABEL_X, LABEL_WIDTH = 540.0, 150.0
+SMALL_HEIGHT = 30.0
 MARKS: tuple[tuple[frozenset[Place], float], ...] = (
     (frozenset({"scale", "shift"}), -14.0),
     (frozenset({"gates"}), -14.0),
@@ -60,23 +61,26 @@ def architecture_svg(model: PixelCNN) -> str:
     Returns:
         A self-contained SVG document.  Every step of a stream is a group with `data-step` and
         `data-stream`, every short cut a path with `data-from` and `data-to`, every entry of the
-        label in a block a group with `data-label` ("scale shift", "shift", "gates" or "result").
+        label in a block a group with `data-label` ("scale shift", "shift", "gates" or "result"),
+        attention a group with `data-attention` ("lowest" or "full").
     """
     flow = trace(model)
     plan = _Plan.of(flow)
     config = model.config
     parts = [
-        *_bands(flow, plan, config.features),
+        *_bands(flow, plan, dict(zip(config.stage_sizes, config.stage_features, strict=True))),
         *_rails(flow, plan),
         *(line for step in flow.steps for line in _lines(step, plan)),
         *(shape for step in flow.steps for shape in _boxes(step, plan)),
         *_header(model, flow, plan),
+        *_behind_convolutions(model, flow, plan),
         _block_diagram(model, flow.label_in_blocks, (24.0, plan.bottom + 22), WIDTH - 48),
     ]
     weights = sum(parameter.numel() for parameter in model.parameters())
     blocks = sum(step.kind == "block" for step in flow.steps)
+    widths = ", ".join(map(str, dict.fromkeys(config.stage_features)))
     sentence = (
-        f"{config.fusion} fusion · {config.features} features · {blocks} gated blocks in each "
+        f"{config.fusion} fusion · {widths} features · {blocks} gated blocks in each "
         f"stream · {config.mixtures} logistics per pixel · {weights:,} weights"
     )
     return HTML.get_template("architecture.svg.jinja").render(
@@ -126,7 +130,7 @@ class _Plan:
         return 1.0 if self.sides[step] == "in" else -1.0
 
 
-def _bands(flow: Flow, plan: _Plan, features: int) -> Iterator[str]:
+def _bands(flow: Flow, plan: _Plan, features: dict[tuple[int, int], int]) -> Iterator[str]:
     """A panel behind the steps of each resolution on the way in and out."""
     rows: dict[tuple[int, int], list[float]] = {}
     for step in flow.steps:
@@ -139,7 +143,7 @@ def _bands(flow: Flow, plan: _Plan, features: int) -> Iterator[str]:
         )
         yield _text(f"{size[0]} × {size[1]}", 40, top + 26, class_="size")  # noqa: RUF001
         yield _text("pixels", 40, top + 43, class_="small quiet")
-        yield _text(f"{features} features", 40, top + 60, class_="small quiet")
+        yield _text(f"{features[size]} features", 40, top + 60, class_="small quiet")
 
 
 def _boxes(step: Step, plan: _Plan) -> Iterator[str]:
@@ -264,13 +268,52 @@ def _header(model: PixelCNN, flow: Flow, plan: _Plan) -> Iterator[str]:
         points = [(LABEL_X + LABEL_WIDTH / 2, HEADER), (right - half - 9, HEADER)]
         yield _route(points, class_="label")
         yield _mark((right - half, HEADER), frozenset({"result"}), data_to="output")
-    used = flow.label_channels or flow.label_in_output or flow.label_in_blocks
+    used = _label_is_used(flow)
+    views = f", {config.views} views" if config.views > 1 else ""
     yield _box(
         (LABEL_X, HEADER),
         (LABEL_WIDTH, HEADER_HEIGHT),
         f"one of {config.classes} classes",
-        f"embedding of {config.embedding}" if used else "not used",
+        f"embedding of {config.embedding}{views}" if used else "not used",
         class_="end label-box" if used else "end unused",
+    )
+
+
+def _behind_convolutions(model: PixelCNN, flow: Flow, plan: _Plan) -> Iterator[str]:
+    """What is no step of both streams: attention, at the turn or after the last step; a head."""
+    after_last = []
+    if flow.attention_size is not None:
+        if flow.attention_size == model.config.image_size:
+            after_last.append("attention")
+        else:
+            lowest = max(plan.heights.values())
+            yield _box(
+                (LABEL_X, lowest),
+                (BOX_WIDTH, SMALL_HEIGHT),
+                "attention",
+                class_="step ul",
+                data_attention="lowest",
+            )
+    if flow.label_in_head:
+        after_last.append(f"head: {len(model.head)} layers")
+    if after_last:
+        x, y = plan.at(plan.last, "ul")
+        middle = (y - BOX_HEIGHT / 2 + HEADER + HEADER_HEIGHT / 2) / 2
+        full = {"data_attention": "full"} if "attention" in after_last else {}
+        size = (BOX_WIDTH + 76 * (len(after_last) - 1), SMALL_HEIGHT)
+        yield _box((x, middle), size, " · ".join(after_last), class_="step ul", **full)
+        if flow.label_in_head:
+            edge = x - size[0] / 2
+            yield _route(
+                [(LABEL_X, HEADER + HEADER_HEIGHT / 2), (LABEL_X, middle), (edge - 9, middle)],
+                class_="label",
+            )
+            yield _mark((edge, middle), frozenset({"gates"}), data_to="head")
+
+
+def _label_is_used(flow: Flow) -> bool:
+    return bool(
+        flow.label_channels or flow.label_in_output or flow.label_in_head or flow.label_in_blocks
     )
 
 
@@ -280,7 +323,7 @@ def _legend(flow: Flow) -> Iterator[str]:
         ("flow ul", "stream ul: and the pixels to the left"),
         ("short-cut ul", "short cut"),
     ]
-    if flow.label_channels or flow.label_in_output or flow.label_in_blocks:
+    if _label_is_used(flow):
         entries.append(("label", "the label enters"))
     x = 24.0
     for class_, words in entries:
@@ -326,7 +369,7 @@ def _block_diagram(
         ),
         _route([(797, AXIS), (890, AXIS)], class_="wire", arrow="end-wire"),
         _text("out", 896, AXIS + 5, class_="name"),
-        *_entries(places, model.config.features),
+        *_entries(places, model.config.stage_features[0]),
     ]
     return _element(
         "g", *parts, transform=f"translate({corner[0]:g},{corner[1]:g})", class_="block"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.accuracy import accuracy
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 
@@ -238,12 +239,14 @@ def evidence_figure(
     """
     levels, evidence = np.asarray(levels), np.asarray(evidence, dtype=float)
     if levels.ndim != 3 or levels.shape[0] not in (1, 3) or levels.shape[1:] != evidence.shape:
-        raise ValueError(
+        raise PixelBayesError(
             "an image (C, H, W) of 1 or 3 channels has evidence (H, W), got "
             f"{levels.shape} and {evidence.shape}"
         )
     if not np.isfinite(evidence).all():
-        raise ValueError("evidence must be finite: a pixel that a class excludes has no colour")
+        raise PixelBayesError(
+            "evidence must be finite: a pixel that a class excludes has no colour"
+        )
     first, second = classes
     height, width = evidence.shape
     top = float(np.abs(evidence).max()) or 1.0

@@ -6,6 +6,7 @@ They are copied by hand from the sources named here; nothing is computed from th
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.report.results import GENERATED
 
 __all__ = ["PUBLISHED", "Published", "PublishedModel", "published_study"]
@@ -76,7 +77,7 @@ def published_study(name: str | None) -> Published | None:
     if name is None:
         return None
     if name not in PUBLISHED:
-        raise ValueError(
+        raise PixelBayesError(
             f"there are no published figures under {name!r}; choose one of: "
             f"{', '.join(PUBLISHED)}, or null for none"
         )

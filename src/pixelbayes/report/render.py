@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import to_json as json_text
 from pixelbayes.io import write_whole
 from pixelbayes.report import figures, study_figures
@@ -361,11 +362,11 @@ def write_study(
         ReportError: If an image of a result is not a PNG in base64.
     """
     if not results:
-        raise ValueError("a study needs at least one result; train a model of it first")
+        raise PixelBayesError("a study needs at least one result; train a model of it first")
     seen = [(result.name, result.seed) for result in results]
     double = sorted({entry for entry in seen if seen.count(entry) > 1})
     if double:
-        raise ValueError(
+        raise PixelBayesError(
             "each model and seed has one result, but there are several of "
             + ", ".join(f"{name} (seed {seed})" for name, seed in double)
         )

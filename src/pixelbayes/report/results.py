@@ -37,7 +37,6 @@ from pixelbayes.io import FormatError, Reading, plain, read_json, structure, wri
 __all__ = [
     "Comparison",
     "EpochScore",
-    "Kind",
     "ModelResult",
     "Reason",
     "Report",
@@ -58,7 +57,6 @@ FORMAT = 1  # raised when a reader of the old files would misread the new ones
 GENERATED = "generated"
 """The split that numbers of generated images are under, in `ModelResult.measures`."""
 
-Kind = Literal["pixelcnn", "resnet18"]
 Reason = Literal["epochs", "patience", "unfinished"]
 Structured = TypeVar("Structured")
 
@@ -184,7 +182,7 @@ class ModelResult:
 
     name: str
     """Name of the model in the study, e.g. "gated-long"."""
-    kind: Kind
+    kind: str
     """"pixelcnn": classifies by Bayes' rule; "resnet18": the discriminative opponent."""
     seed: int
     fusion: str | None = None
@@ -222,11 +220,10 @@ class ModelResult:
     """Command, commit, versions, machine, date, as `workflows.provenance` describes them."""
 
     def __post_init__(self) -> None:
-        for name, given, accepted in (("kind", self.kind, Kind), ("reason", self.reason, Reason)):
-            if given not in get_args(accepted):
-                raise ReportError(
-                    f"{name} of a result is one of {', '.join(get_args(accepted))}, got {given!r}"
-                )
+        if self.reason not in get_args(Reason):
+            raise ReportError(
+                f"reason of a result is one of {', '.join(get_args(Reason))}, got {self.reason!r}"
+            )
 
     @property
     def finished(self) -> bool:
@@ -382,7 +379,7 @@ def png_base64(levels: Tensor) -> str:
     if levels.dtype != torch.uint8:
         raise TypeError(f"an image is made of levels (torch.uint8, 0..255), got {levels.dtype}")
     if levels.ndim != 3 or levels.shape[0] not in (1, 3):
-        raise ValueError(
+        raise PixelBayesError(
             f"expected one image, (1, H, W) or (3, H, W), got shape {tuple(levels.shape)}"
         )
     pixels = levels.detach().cpu().permute(1, 2, 0).numpy()

@@ -1,7 +1,7 @@
 """What decides a training run besides the data and the network.
 
-Attribute docstrings are the command line's help; a wrong value is refused on construction, in
-the words of the command line.
+Attribute docstrings are the command line's help, `choices` in a field's metadata the values that
+its option takes; a wrong value is refused on construction, in the words of the command line.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pixelbayes.errors import PixelBayesError
@@ -46,7 +46,7 @@ class OptimConfig:
         ValueError: On construction, if a field has a value that is not accepted.
     """
 
-    optimizer: str = "adam"
+    optimizer: str = field(default="adam", metadata={"choices": OPTIMIZERS})
     """adam, adamw (weight decay apart from the gradient) or sgd (with Nesterov's momentum)."""
     lr: float = 0.002
     """Learning rate, above 0."""
@@ -56,7 +56,7 @@ class OptimConfig:
     """Decay per step of sgd's momentum; sgd only."""
     weight_decay: float = 0.0
     """Pull of the weights towards zero, 0 or more."""
-    schedule: str = "constant"
+    schedule: str = field(default="constant", metadata={"choices": SCHEDULES})
     """constant, exponential (times lr_decay_per_step each step) or cosine (to 0 at the end)."""
     lr_decay_per_step: float = 0.999995
     """Factor of the learning rate per optimiser step; the exponential schedule only."""
@@ -106,9 +106,9 @@ class TrainingConfig:
     max_time: str | None = None
     """Stops, resumably, after this much time, counted anew when resumed: HH:MM:SS, or numbers
     with d, h, m or s, such as 90m."""
-    precision: str = "32"
+    precision: str = field(default="32", metadata={"choices": PRECISIONS})
     """32, bf16-mixed (bfloat16 inside the network, float32 in the likelihood) or 64."""
-    accelerator: str = "auto"
+    accelerator: str = field(default="auto", metadata={"choices": ACCELERATORS})
     """auto (a GPU where there is one), cpu or gpu."""
     devices: int = 1
     """Processes per machine, one per GPU (or CPU process)."""
@@ -122,7 +122,7 @@ class TrainingConfig:
     """Training images, fixed and stratified, whose Bayes accuracy is measured; 0: none."""
     accuracy_every: int = 1
     """Epochs between two measurements of accuracy."""
-    initialisation: str = "data"
+    initialisation: str = field(default="data", metadata={"choices": INITIALISATIONS})
     """data (layers standardised on training images) or random."""
     init_images: int = 64
     """Training images for the initialisation from data."""

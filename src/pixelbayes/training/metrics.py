@@ -6,11 +6,13 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import replacing
-from pixelbayes.models.base import TrainedNetwork
+
+if TYPE_CHECKING:
+    from pixelbayes.models import TrainedNetwork
 
 __all__ = [
     "BITS_PER_DIM",

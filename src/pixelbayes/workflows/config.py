@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import FormatError, Reading, plain, structure
-from pixelbayes.models import MODELS, TrainedNetwork
-from pixelbayes.models.pixelcnn import NetworkConfig
+from pixelbayes.models.settings import NetworkConfig
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 
+if TYPE_CHECKING:
+    from pixelbayes.models import TrainedNetwork
+
 __all__ = [
-    "SECTIONS",
     "Configuration",
     "DataConfig",
     "NetworkConfig",
@@ -33,6 +34,9 @@ __all__ = [
 Config = TypeVar("Config", bound="Configuration")
 
 PIXELCNN = "pixelcnn"
+# As in pixelbayes.data.transforms, which needs torch: help does without it.
+FILTERS = ("box", "bilinear", "bicubic", "lanczos")
+GEOMETRIES = ("crop", "stretch")
 
 
 class RunError(PixelBayesError):
@@ -99,9 +103,9 @@ class DataConfig(Configuration):
     """Rows and columns in pixels.  None: the source's own."""
     channels: int | None = None
     """1 (grey) or 3 (RGB).  None: the source's own."""
-    filter: str = "bilinear"
-    """Filter of the resizing: box, bilinear, bicubic or lanczos."""
-    geometry: str = "crop"
+    filter: str = field(default="bilinear", metadata={"choices": FILTERS})
+    """Filter of the resizing."""
+    geometry: str = field(default="crop", metadata={"choices": GEOMETRIES})
     """crop (the largest centred part with the right aspect) or stretch."""
     allow_upscaling: bool = False
     """Accepts originals that are smaller than the image size."""
@@ -129,7 +133,7 @@ class RunConfig(Configuration):
     model: str = PIXELCNN
     """Kind of the model, as in `pixelbayes.models.MODELS`."""
     data: DataConfig = field(default_factory=DataConfig)
-    network: Any = None
+    network: Any = field(default=None, metadata={"section": NetworkConfig})
     """Settings of the network, of the class that its kind names; None: their defaults."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -190,16 +194,9 @@ class RunConfig(Configuration):
 
 def trainable() -> dict[str, type[TrainedNetwork[Any]]]:
     """The kinds of models that are one network, which can be trained."""
+    from pixelbayes.models import MODELS, TrainedNetwork
+
     return {name: kind for name, kind in MODELS.items() if issubclass(kind, TrainedNetwork)}
-
-
-SECTIONS: Mapping[str, type] = {
-    "data": DataConfig,
-    "network": NetworkConfig,
-    "optim": OptimConfig,
-    "training": TrainingConfig,
-}
-"""The sections of a PixelCNN's run, whose fields are options of the command line."""
 
 
 def read_configuration(path: str | Path) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+
+from cyclopts import App
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
-from pixelbayes.cli.signatures import CommandParser
+from pixelbayes.cli.options import command
 
-__all__ = ["demo", "main"]
+__all__ = ["app", "demo"]
 
 
-def demo(*, output: Path = Path("runs/demo"), quiet: bool = False) -> int:
+def demo(
+    *,
+    output: Path = Path("runs/demo"),
+    json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> int:
     """Trains a small model on 8 x 8 digits, evaluates it and writes a report.
 
     Takes a few minutes on a laptop and needs no download.  Run again, it replaces its own earlier
@@ -20,9 +27,11 @@ def demo(*, output: Path = Path("runs/demo"), quiet: bool = False) -> int:
 
     Args:
         output: Run directory to make.
+        json: Print the report as JSON instead of a table.
         quiet: Show no progress.
+        verbose: Show where an error came from.
     """
-    from pixelbayes.training import RunStopped
+    from pixelbayes.training.errors import RunStopped
     from pixelbayes.workflows.demo import demo as run
 
     with terminal.Progress() as progress:
@@ -31,12 +40,10 @@ def demo(*, output: Path = Path("runs/demo"), quiet: bool = False) -> int:
         except RunStopped:
             terminal.note("pixelbayes: stopped; 'pixelbayes demo' starts it again")
             return 130
-    results.show_report(report, output)
+    results.show_report(report, output, json=json)
     return 0
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    parser = CommandParser("pixelbayes demo", results.summary(demo))
-    parser.add_function(demo)
-    return demo(**parser.parse_given(argv))
+def app() -> App:
+    """The command line of `demo`."""
+    return command(demo)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+
+from cyclopts import App
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
-from pixelbayes.cli.commands.device import resolve
-from pixelbayes.cli.signatures import CommandParser
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.cli.commands.device import Device, resolve
+from pixelbayes.cli.options import UsageError, command, listed
 
-__all__ = ["evaluate", "main"]
+__all__ = ["app", "evaluate"]
 
 EVALUATIONS = Path("evaluation")
-EPILOG = """
-examples:
-
+EXAMPLES = """
   pixelbayes evaluate runs/demo
   pixelbayes evaluate runs/demo --split test --json | jq .accuracy
   pixelbayes evaluate cpen455-gated --data-dir data
@@ -25,7 +22,7 @@ examples:
 
 
 def evaluate(
-    run: str,
+    model: str,
     *,
     split: list[str] | None = None,
     data: str | None = None,
@@ -33,9 +30,10 @@ def evaluate(
     output: Path | None = None,
     samples_per_class: int = 4,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     json: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Measures the best model of a run and writes report.json, report.md and report.html.
 
@@ -44,7 +42,7 @@ def evaluate(
     temperature is stored with the model of a run, unless --output is given.
 
     Args:
-        run: Run directory, checkpoint folder or name of a shipped model.
+        model: Run directory, checkpoint folder or name of a shipped model.
         split: Images to measure on: train, validation or test; may be repeated, or a list with
             commas (default: validation and test).
         data: Source of the images: digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH
@@ -57,17 +55,20 @@ def evaluate(
         device: Where the model runs; auto takes a GPU if there is one.
         json: Print the report as JSON instead of a table.
         quiet: Show no progress.
+        verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.models.hub import find_model
-    from pixelbayes.report import to_json
     from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run, is_checkpoint
 
     if samples_per_class < 0:
-        raise PixelBayesError(f"--samples-per-class is 0 or more, got {samples_per_class}")
-    folder = find_model(run)
+        raise UsageError(f"--samples-per-class is 0 or more, got {samples_per_class}")
+    folder = find_model(model)
     alone = is_checkpoint(folder)
     if alone:
         output = output or EVALUATIONS / folder.name
+    running_on = resolve(device)
+    if verbose:
+        terminal.note(f"model: {folder}, on {running_on}")
     measure = evaluate_checkpoint if alone else evaluate_run
     with terminal.Progress() as progress:
         report = measure(
@@ -78,29 +79,13 @@ def evaluate(
             data=data,
             data_dir=data_dir,
             output=output,
-            device=resolve(device),
+            device=running_on,
             progress=None if quiet else progress,
         )
-    if json:
-        terminal.show_json(to_json(report))
-    else:
-        results.show_report(report, output or folder)
+    results.show_report(report, output or folder, json=json)
     return 0
 
 
-def listed(values: list[str] | None) -> list[str] | None:
-    """Splits repeated options at commas.
-
-    >>> listed(["koala,pizza", "0"])
-    ['koala', 'pizza', '0']
-    """
-    if values is None:
-        return None
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    parser = CommandParser("pixelbayes evaluate", results.summary(evaluate), EPILOG)
-    parser.add_function(evaluate)
-    return evaluate(**parser.parse_given(argv))
+def app() -> App:
+    """The command line of `evaluate`."""
+    return command(evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.cli.options import UsageError, command
 
-__all__ = ["info", "main"]
+__all__ = ["app", "info"]
 
-EPILOG = """
-examples:
-
+EXAMPLES = """
   pixelbayes info runs/demo
   pixelbayes info cpen455-gated --diagram architecture.svg
   pixelbayes info folder:photos
@@ -28,11 +26,13 @@ REPEATED = r"(run|provenance)\.data\.|run\.(versions|command|commit|machine|clas
 
 
 def info(
-    subject: str,
+    model: str,
     *,
     data_dir: Path | None = None,
     diagram: Path | None = None,
     json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Describes a trained model or a data set.
 
@@ -41,19 +41,21 @@ def info(
     how many there are of each class in each split.
 
     Args:
-        subject: Run directory, checkpoint folder, name of a shipped model, or data source
+        model: Run directory, checkpoint folder, name of a shipped model, or data source
             (digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH).
         data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
         diagram: SVG file to write with the architecture of the model.
         json: Print JSON instead of a table or a card.
+        quiet: Do not say where the diagram was written.
+        verbose: Show where an error came from.
     """
-    from pixelbayes.inference.pretrained import find_model, is_model, model_card
+    from pixelbayes.models.hub import find_model, is_model, model_card
 
-    folder = find_model(subject) if is_model(subject) or Path(subject).is_dir() else None
+    folder = find_model(model) if is_model(model) or Path(model).is_dir() else None
     if folder is None and diagram is not None:
-        raise UsageError(f"--diagram draws a model, and {subject} is none")
-    described = _describe(subject, data_dir) if folder is None else _model(folder)
-    card = None if folder is None else model_card(subject)
+        raise UsageError(f"--diagram draws a model, and {model} is none")
+    described = _describe(model, data_dir) if folder is None else _model(folder)
+    card = None if folder is None else model_card(model)
     if json:
         terminal.show_json(described if card is None else {**described, "card": card})
     elif card is not None:
@@ -62,14 +64,9 @@ def info(
         _show(described)
     if folder is not None and diagram is not None:
         _draw(folder, diagram)
+        if not quiet:
+            terminal.note(f"written: {diagram}")
     return 0
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    parser = CommandParser("pixelbayes info", summary(info), EPILOG)
-    parser.add_function(info)
-    return info(**parser.parse_given(argv))
 
 
 def _show(described: dict[str, Any]) -> None:
@@ -91,17 +88,16 @@ def _show(described: dict[str, Any]) -> None:
 
 
 def _draw(folder: Path, file: Path) -> None:
-    from pixelbayes.inference import PixelBayes
+    from pixelbayes.models import PixelBayes
     from pixelbayes.report.architecture_diagram import architecture_svg
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(architecture_svg(PixelBayes.load(folder).model), encoding="utf-8")
-    terminal.note(f"written: {file}")
+    file.write_text(architecture_svg(PixelBayes.load(folder).network), encoding="utf-8")
 
 
 def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
     from pixelbayes.data import DatasetError, describe, load_dataset, open_source
-    from pixelbayes.inference.pretrained import shipped
+    from pixelbayes.models.hub import shipped
 
     try:
         open_source(subject, data_dir=data_dir)
@@ -109,7 +105,7 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
         if ":" in subject or data_dir is not None:
             raise
         names = f" (shipped models: {', '.join(shipped())})" if shipped() else ""
-        raise ValueError(
+        raise UsageError(
             f"{subject} is neither a run directory or checkpoint folder nor a data source: {error}"
             f"{names}"
         ) from error
@@ -117,19 +113,24 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from pixelbayes.inference import PixelBayes
-    from pixelbayes.workflows.evaluate import describe_model
+    from pixelbayes.io import plain
+    from pixelbayes.models import load_model
     from pixelbayes.workflows.runs import Run
 
-    model = PixelBayes.load(path)
+    model = load_model(path)
     described: dict[str, Any] = {
         "classes": list(model.classes),
         "prior": [math.exp(value) for value in model.metadata.log_prior],
         "temperature": model.temperature,
-        "network": describe_model(model),
+        "network": plain(model.describe()),
         "resize": dict(model.metadata.resize),
         "provenance": dict(model.metadata.provenance) or None,
     }
     if (path / "run.json").is_file():
         described["run"] = dict(Run.open(path).info)
     return described
+
+
+def app() -> App:
+    """The command line of `info`."""
+    return command(info, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -6,27 +6,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.device import resolve
-from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.cli.commands.device import Device, resolve
+from pixelbayes.cli.options import UsageError
 
 if TYPE_CHECKING:
     from pixelbayes.models import Model
 
-__all__ = ["add_leading_model", "leading_model", "load_model"]
+__all__ = ["leading_model", "load_model"]
 
 
-def load_model(model: str | None, device: str) -> Model:
+def load_model(model: str | None, device: Device, *, verbose: bool = False) -> Model:
     """Loads the model that was named; the shipped one, with a note on stderr, if none was.
 
     Args:
         model: Run directory, checkpoint folder or name of a shipped model.
-        device: As `resolve` takes it.
+        device: Where it is to run.
+        verbose: Whether to note which one it is and where it runs.
 
     Raises:
         UsageError: If none was named and none is shipped.
         CheckpointError: If the model cannot be used.
     """
-    from pixelbayes.models.hub import DEFAULT, load, shipped
+    from pixelbayes.models.hub import DEFAULT, find_model, load, shipped
 
     if model is None:
         if DEFAULT not in shipped():
@@ -34,10 +35,13 @@ def load_model(model: str | None, device: str) -> Model:
             there = f"shipped are: {others}" if others else "no trained model is shipped"
             raise UsageError(
                 f"the default model, {DEFAULT}, is not in this installation ({there}); name one "
-                "with --model RUN_OR_NAME: 'pixelbayes demo' and 'pixelbayes train' make runs"
+                "with --model MODEL: 'pixelbayes demo' and 'pixelbayes train' make runs"
             )
         terminal.note(f"model: {DEFAULT}, as shipped ('pixelbayes info {DEFAULT}'; or use --model)")
-    return load(DEFAULT if model is None else model, resolve(device))
+    named, running_on = DEFAULT if model is None else model, resolve(device)
+    if verbose:
+        terminal.note(f"model: {find_model(named)}, on {running_on}")
+    return load(named, running_on)
 
 
 def leading_model(model: str | None, rest: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -55,8 +59,3 @@ def leading_model(model: str | None, rest: Sequence[str]) -> tuple[str | None, l
     if model is None and rest and is_model(rest[0]):
         return rest[0], list(rest[1:])
     return model, list(rest)
-
-
-def add_leading_model(parser: CommandParser) -> None:
-    """Adds the argument [MODEL], the same as the option --model."""
-    parser.add_argument("leading", nargs="?", metavar="MODEL", help="The same as --model.")

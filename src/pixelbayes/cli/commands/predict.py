@@ -7,23 +7,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from cyclopts import App
 
 from pixelbayes.cli import terminal
+from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import leading_model, load_model
-from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.cli.options import UsageError, command
 
 if TYPE_CHECKING:
     from pixelbayes.data import BadFile
 
-__all__ = ["main", "predict"]
+__all__ = ["app", "predict"]
 
 SHOWN = 10  # files that are named when many are left out
 STDOUT = Path("-")
-EPILOG = """
-examples:
-
+EXAMPLES = """
   pixelbayes predict photo.jpg
   pixelbayes predict runs/demo photos/ more.png --output predictions.csv
 """
@@ -35,8 +35,9 @@ def predict(
     output: Path = STDOUT,
     temperature: float | None = None,
     skip_bad_files: bool = False,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     quiet: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Classifies image files and writes one CSV row for each.
 
@@ -57,14 +58,18 @@ def predict(
         skip_bad_files: Leave out files that cannot be read, and name them on stderr.
         device: Where the model runs; auto takes a GPU if there is one.
         quiet: Show no progress.
+        verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.workflows.predict import find_inputs, write_csv
     from pixelbayes.workflows.predict import predict as classify
 
     named, files = leading_model(model, paths)
     if not files:
-        raise UsageError(f"no images: give files, folders or CSV tables after the model {named}")
-    loaded = load_model(named, device)
+        after = "" if named is None else f" after the model {named}"
+        raise UsageError(
+            f"no images: give files, folders or CSV tables{after}; see pixelbayes predict --help"
+        )
+    loaded = load_model(named, device, verbose=verbose)
     inputs = find_inputs(files)
     bad: list[BadFile] = []
     sharing_terminal = output == STDOUT and sys.stdout.isatty()
@@ -79,19 +84,11 @@ def predict(
         )
         with _table(output) as file:
             rows = write_csv(predictions, loaded.classes, file)
-    _tell("not classified, no image or hidden", inputs.others)
+    _tell("not classified, no image by its suffix", inputs.others)
     _tell("left out, cannot be read", bad)
     if output != STDOUT:
         terminal.note(f"{rows} images classified; written: {output}")
     return 0
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    parser = CommandParser("pixelbayes predict", summary(predict), EPILOG)
-    parser.add_function(predict)
-    given = parser.parse_given(argv)
-    return predict(*given.pop("paths"), **given)
 
 
 @contextmanager
@@ -106,7 +103,7 @@ def _table(output: Path) -> Iterator[TextIO]:
         with output.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             yield file
         return
-    from pixelbayes.io import replacing  # torch comes with it, which --help does without
+    from pixelbayes.io import replacing
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -124,3 +121,8 @@ def _tell(what: str, files: Sequence[object]) -> None:
             terminal.note(f"  {file}")
         if len(files) > SHOWN:
             terminal.note(f"  ... and {len(files) - SHOWN} more")
+
+
+def app() -> App:
+    """The command line of `predict`."""
+    return command(predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)

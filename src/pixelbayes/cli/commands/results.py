@@ -1,31 +1,27 @@
-"""What several verbs show alike: a report in a few lines, the summary of a function."""
+"""What several commands show alike: a report in a few lines, or as JSON."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pixelbayes.cli import terminal
 
 if TYPE_CHECKING:
     from pixelbayes.report import Report
 
-__all__ = ["show_report", "summary"]
+__all__ = ["show_report"]
 
 FILES = ("report.json", "report.md", "report.html")
 
 
-def summary(function: Callable[..., Any]) -> str:
-    """The docstring up to its list of arguments."""
-    return (inspect.getdoc(function) or "").partition("\nArgs:")[0].strip()
+def show_report(report: Report, folder: Path, *, json: bool = False) -> None:
+    """Writes the numbers of a report to stdout, and where the rest of it is; or all as JSON."""
+    from pixelbayes.report import results_rows, to_json
 
-
-def show_report(report: Report, folder: Path) -> None:
-    """Writes the numbers of a report to stdout, and where the rest of it is."""
-    from pixelbayes.report import results_rows
-
+    if json:
+        terminal.show_json(to_json(report))
+        return
     header, rows = results_rows(report)
     if report.temperature is not None:
         fitted = f"{report.temperature:.4g}, fitted on validation"

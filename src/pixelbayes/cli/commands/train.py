@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from cyclopts import App
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.results import summary
-from pixelbayes.cli.signatures import CommandParser, UsageError
+from pixelbayes.cli.commands.device import Accelerator, Device, accelerator_of
+from pixelbayes.cli.options import UsageError, command, configured
+from pixelbayes.workflows.runs import RunConfig
 
-if TYPE_CHECKING:
-    from pixelbayes.workflows.runs import RunConfig
-
-__all__ = ["main", "train"]
+__all__ = ["app", "train"]
 
 RUNS = Path("runs")
-EPILOG = """
-examples:
-
+EXAMPLES = """
   pixelbayes train --data folder:photos --image-size 32x32 --fusion film
-  pixelbayes train --config runs/a/config.yaml --seed 1 --name b    (a again, with another seed)
-  pixelbayes train --resume runs/a                                  (a was stopped)
+  pixelbayes train --config runs/a/config.yaml --seed 1 --name b
+  pixelbayes train --resume runs/a
 """
 
 
@@ -34,8 +31,11 @@ def train(
     name: str | None = None,
     output: Path | None = None,
     resume: Path | None = None,
-    seed: int | None = None,
+    device: Device | None = None,
+    accelerator: Accelerator | None = None,
+    json: bool = False,
     quiet: bool = False,
+    verbose: bool = False,
     **settings: Any,
 ) -> int:
     """Trains a model and keeps everything about it in a run directory.
@@ -49,24 +49,32 @@ def train(
         name: Name of the run: the directory is runs/NAME; by default DATA-FUSION-SEED.
         output: The run directory itself, instead of --name.
         resume: Run directory to continue; its own config.yaml counts.
-        seed: Of initial weights, order of the images and dropout (default: 0).
+        device: Where to train; auto takes a GPU if there is one (default: auto).
+        accelerator: The old name of --device: auto, cpu or gpu.
+        json: Print what was written as JSON.
         quiet: Show no progress.
+        verbose: Show the whole configuration, and where an error came from.
         **settings: Fields of the parts of a `RunConfig`.
     """
-    from pixelbayes.training import RunStopped
-    from pixelbayes.workflows.runs import Run, RunConfig
+    from pixelbayes.training.errors import RunStopped
+    from pixelbayes.workflows.runs import Run
     from pixelbayes.workflows.train import train as run_training
 
     if resume is not None:
-        for flag, value in (("--config", config), ("--name", name), ("--output", output)):
+        own = {"--config": config, "--name": name, "--output": output}
+        for flag, value in own.items():
             if value is not None:
                 raise UsageError(f"--resume continues a run in its own directory; leave out {flag}")
         run_dir, base = resume, Run.open(resume).config
     else:
         base = RunConfig() if config is None else RunConfig.read(config)
-    resolved = _override(base, seed, settings)
+    if (named := accelerator_of(device, accelerator)) is not None:
+        settings["accelerator"] = named
+    resolved = _configuration(base, settings)
     if resume is None:
         run_dir = _directory(resolved, name, output)
+    if verbose:
+        terminal.note(f"run: {run_dir}\n{resolved.to_yaml()}".rstrip())
     try:
         run = run_training(resolved, run_dir, resume=resume is not None, progress=not quiet)
     except RunStopped as stopped:
@@ -77,38 +85,25 @@ def train(
         return 130
     from pixelbayes.training.engine import is_first_process
 
-    if is_first_process():  # of those that train together, one speaks
+    if not is_first_process():  # of those that train together, one speaks
+        return 0
+    if json:
+        terminal.show_json({"run": str(run.path), "best": str(run.best), "last": str(run.last)})
+    else:
         terminal.show_text(f"written: {run.path}")
         terminal.show_text(f"next: pixelbayes evaluate {shlex.quote(str(run.path))}")
     return 0
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parses and runs; returns the exit status."""
-    from pixelbayes.workflows.config import SECTIONS
-
-    parser = CommandParser("pixelbayes train", summary(train), EPILOG)
-    parser.add_function(train)
-    for name, section in SECTIONS.items():
-        parser.add_fields(section, name)
-    return train(**parser.parse_given(argv))
-
-
-def _override(base: RunConfig, seed: int | None, settings: dict[str, Any]) -> RunConfig:
+def _configuration(base: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """The configuration with the options of the command line put in."""
-    from pixelbayes.core import PixelCNNConfig
-    from pixelbayes.workflows.config import SECTIONS
-
-    sections = {}
-    for section in SECTIONS:
-        part = getattr(base, section)
-        names = {field.name for field in fields(part)}
-        sections[section] = replace(
-            part, **{key: value for key, value in settings.items() if key in names}
-        )
+    kind = settings.pop("model_kind", base.model)
+    if kind != base.model:  # which has other settings of the network
+        base = replace(base, model=kind, network=None)
+    config = configured(base, settings)
     # Now, not after the data are loaded: these values are checked where a network is described.
-    PixelCNNConfig(classes=1, **asdict(sections["network"]))
-    return replace(base, **sections, seed=base.seed if seed is None else seed)
+    config.kind.check(config.network)
+    return config
 
 
 def _directory(config: RunConfig, name: str | None, output: Path | None) -> Path:
@@ -118,7 +113,7 @@ def _directory(config: RunConfig, name: str | None, output: Path | None) -> Path
         return output
     if name is None:
         data = re.sub(r"[^\w.-]+", "-", config.data.data).strip("-.")
-        name = f"{data}-{config.network.fusion}-{config.seed}"
+        name = f"{data}-{config.fusion or config.model}-{config.seed}"
     elif Path(name).name != name or name == "..":
         raise UsageError(f"--name is one word, got {name!r}; a path goes to --output")
     return RUNS / name
@@ -126,3 +121,8 @@ def _directory(config: RunConfig, name: str | None, output: Path | None) -> Path
 
 def _how_to_resume(run_dir: Path) -> str:
     return f"to resume: pixelbayes train --resume {shlex.quote(str(run_dir))}"
+
+
+def app() -> App:
+    """The command line of `train`."""
+    return command(train, examples=EXAMPLES, configuration=RunConfig, without=("accelerator",))
