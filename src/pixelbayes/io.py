@@ -15,7 +15,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import cattrs
 from cattrs.errors import ForbiddenExtraKeysError
@@ -206,7 +207,8 @@ def _converter(reading: Reading) -> cattrs.Converter:
 
 def _is_tuple(hint: Any) -> bool:
     """Whether a field is a tuple, or None in its place."""
-    return tuple in (get_origin(hint), *(get_origin(part) for part in get_args(hint)))
+    alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return all(get_origin(part) is tuple for part in alternatives if part is not NoneType)
 
 
 def _one_or_three(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:

@@ -12,7 +12,8 @@ from cyclopts import App, CycloptsError
 from pixelbayes.cli.options import command, configured
 from pixelbayes.core import FUSIONS
 from pixelbayes.data import transforms
-from pixelbayes.workflows import configuration, runs
+from pixelbayes.models import settings
+from pixelbayes.workflows import config as configuration
 
 COLOURS = ("red", "green")
 
@@ -213,6 +214,6 @@ def test_help_takes_its_words_from_the_docstrings(
 
 
 def test_choices_that_help_shows_are_those_that_the_library_has() -> None:
-    assert tuple(FUSIONS) == runs.FUSIONS
+    assert tuple(FUSIONS) == settings.FUSIONS
     assert set(configuration.FILTERS) == set(transforms.FILTERS)
     assert configuration.GEOMETRIES == transforms.GEOMETRIES

@@ -20,6 +20,7 @@ from tests.frozen.record import (
 
 OLD_NAMES = {
     ("train", "--accelerator"): [*TRAIN, "--accelerator", "cpu", "--output", "{folder}/run"],
+    ("study", "--accelerator"): ["study", "--accelerator", "cpu", "--help"],
     ("predict", "--model"): ["predict", "--model", str(RUN), "{folder}", "--quiet"],
     ("sample", "--model"): [
         "sample",

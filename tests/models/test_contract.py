@@ -322,7 +322,7 @@ def test_evaluation_predictions_and_card_know_no_kind(
     calibrated = model.with_temperature(report.temperature)
     right = calibrated.predict(digits.split("test").levels) == digits.split("test").labels
     assert test.accuracy.value == pytest.approx(100 * right.double().mean().item())
-    assert (test.bits_per_dim is None) == (model.dims is None)
+    assert ("bits_per_dim" not in test.measures) == (model.dims is None)
     assert bool(report.samples) == model.can_sample
 
     photos = sorted(photo_folder(2).iterdir())
@@ -410,7 +410,7 @@ def test_a_kind_that_is_only_in_the_table_of_kinds_is_studied_alone_and_in_an_en
         "both": "ensemble",
     }
     for result in found.values():
-        assert result.accuracy["test"].n == 20
+        assert result.splits["test"].accuracy.n == 20
         assert set(result.log_loss["test"]) == {"raw", "calibrated"}
     assert found["both"].parameters == found["linear"].parameters + found["gated"].parameters
     ensemble = load_model(tmp_path / "study" / "both" / "seed-0")

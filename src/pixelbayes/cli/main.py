@@ -83,10 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.note("pixelbayes: interrupted")
         return INTERRUPTED
     except Exception as error:
-        told = _told(error)
-        if told is None or _wants_traceback(arguments):
+        foreseen = _foreseen(error)
+        if foreseen is None or _wants_traceback(arguments):
             traceback.print_exc()
-        text, status = told or (FAULT_TEXT, FAULT)
+        text, status = foreseen or (FAULT_TEXT, FAULT)
         terminal.error(text)
         return status
 
@@ -145,7 +145,7 @@ def _mistake(error: CycloptsError) -> str:
     return text if text.endswith((".", "?")) else f"{text}."
 
 
-def _told(error: Exception) -> tuple[str, int] | None:
+def _foreseen(error: Exception) -> tuple[str, int] | None:
     """The message and the exit status of a foreseen error; None: a fault, to be seen whole."""
     text = str(error) or type(error).__name__
     if isinstance(error, PixelBayesError):

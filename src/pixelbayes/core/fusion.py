@@ -61,8 +61,10 @@ class ConditionEmbedding(nn.Embedding):
     """
 
     def __init__(self, classes: int, embedding: int, views: int = 1) -> None:
-        super().__init__(classes, embedding)
-        self.views = nn.Parameter(torch.zeros(views, embedding)) if views > 1 else None
+        super().__init__(classes, embedding, dtype=torch.float32)
+        self.views: nn.Parameter | None = None
+        if views > 1:
+            self.views = nn.Parameter(torch.zeros(views, embedding, dtype=torch.float32))
 
     def forward(self, condition: Condition) -> Tensor:  # type: ignore[override]
         """(R, d), or (B, R, d) for views of B images."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pixelbayes.errors import PixelBayesError
+
 __all__ = ["SHOWN", "DatasetError", "DatasetWarning", "enumerate_offenders"]
 
 SHOWN = 10  # enough to see a pattern, few enough to read
 
 
-class DatasetError(ValueError):
+class DatasetError(PixelBayesError):
     """A data set, or a file of it, cannot be used as it is."""
 
 

@@ -8,7 +8,6 @@ from pixelbayes.report.render import save, write_study
 from pixelbayes.report.results import (
     Comparison,
     EpochScore,
-    Kind,
     ModelResult,
     Reason,
     Report,
@@ -28,7 +27,6 @@ from pixelbayes.report.tables import results_rows, settings_rows
 __all__ = [
     "Comparison",
     "EpochScore",
-    "Kind",
     "ModelResult",
     "Reason",
     "Report",

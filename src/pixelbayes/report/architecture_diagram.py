@@ -43,7 +43,7 @@ STOPS = {"hidden": 402.0, "gates": 618.0, "result": 838.0}  # where the label ma
 HEADER_WIDTH, HEADER_HEIGHT = 262.0, 56.0
 LABEL_X, LABEL_WIDTH = 540.0, 150.0
 SMALL_HEIGHT = 30.0
-MARKS: tuple[tuple[frozenset[Place], float], ...] = (
+LABEL_ENTRIES: tuple[tuple[frozenset[Place], float], ...] = (
     (frozenset({"scale", "shift"}), -14.0),
     (frozenset({"gates"}), -14.0),
     (frozenset({"result"}), 14.0),
@@ -163,15 +163,15 @@ def _boxes(step: Step, plan: _Plan) -> Iterator[str]:
             data_step=step.name,
             data_stream=stream,
         )
-        yield from _marks(step.name, stream, places, plan)
+        yield from _label_entries(step.name, stream, places, plan)
 
 
-def _marks(step: str, stream: str, places: frozenset[Place], plan: _Plan) -> Iterator[str]:
+def _label_entries(step: str, stream: str, places: frozenset[Place], plan: _Plan) -> Iterator[str]:
     """Marks on the side of the box that faces the rail: before or after the gates."""
     x, y = plan.at(step, stream)
     rail = RAILS[plan.sides[step]]
     edge = x + BOX_WIDTH / 2 * (1.0 if rail > x else -1.0)
-    for shared, distance in MARKS:
+    for shared, distance in LABEL_ENTRIES:
         if places & shared:
             height = y + distance * plan.flow_sign(step)
             yield _route([(rail, height), (edge, height)], class_="label")
@@ -229,7 +229,7 @@ def _rails(flow: Flow, plan: _Plan) -> Iterator[str]:
         ends = [
             plan.heights[step.name] + distance * plan.flow_sign(step.name)
             for step in flow.steps
-            for shared, distance in MARKS
+            for shared, distance in LABEL_ENTRIES
             if plan.sides[step.name] == side and shared & (step.label_in_u | step.label_in_ul)
         ]
         if ends:

@@ -84,7 +84,7 @@ def predict(
         )
         with _table(output) as file:
             rows = write_csv(predictions, loaded.classes, file)
-    _tell("not classified, no image by its suffix", inputs.others)
+    _tell("not classified, no image or hidden", inputs.others)
     _tell("left out, cannot be read", bad)
     if output != STDOUT:
         terminal.note(f"{rows} images classified; written: {output}")

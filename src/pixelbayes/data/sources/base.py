@@ -25,7 +25,7 @@ from pixelbayes.data.images import SPLITS, ImageDataset, LabelledImages
 from pixelbayes.data.naming import whole_number
 from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources.entries import UNSPLIT, Entries, Listing
-from pixelbayes.data.sources.recorded import as_recorded, present_files
+from pixelbayes.data.sources.from_record import as_recorded, present_files
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,

@@ -15,7 +15,7 @@ from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.inference.cached.attention import Attention, PointwiseBlock
 from pixelbayes.inference.cached.layers import Block, Expand, Kernels, Shrink, Stream, kernels_of
-from pixelbayes.inference.cached.painter import STEP, Painter
+from pixelbayes.inference.cached.output import STEP, OutputHead
 
 __all__ = ["RowCache"]
 
@@ -65,7 +65,7 @@ class RowCache:
         self._output = kernels[model.output][0, 0]
         self._output_bias = model.output.bias.detach()
         self._late = conditioning.output
-        self._painter = Painter(model, self._late, self.batch)
+        self._painter = OutputHead(model, self._late, self.batch)
         self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
         self._noise: Tensor | None = None
 

@@ -17,13 +17,13 @@ from pixelbayes.core.likelihood import (
 )
 from pixelbayes.core.network import PixelCNN
 
-__all__ = ["STEP", "Painter"]
+__all__ = ["STEP", "OutputHead"]
 
 STEP = 2.0 * HALF_BIN  # between two levels on the [-1, 1] axis
 CENTRE = (LEVELS - 1) / 2  # the level, between two whole ones, at 0 on that axis
 
 
-class Painter:
+class OutputHead:
     """The last layer and the draw from it, one pixel at a time, in units of levels.
 
     Means, deviations and drawn values are scaled by half the number of steps, which the last
