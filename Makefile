@@ -13,7 +13,7 @@ setup: .venv/installed
 	  { echo "pixelbayes needs Python >= 3.10; choose one with: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PIP) install --constraint constraints.txt torch==2.13.0
-	$(PIP) install --constraint constraints.txt --editable '.[report,baselines,test]'
+	$(PIP) install --constraint constraints.txt --editable '.[report,baselines,decisions,test]'
 	@touch $@
 
 demo: setup
