@@ -66,8 +66,8 @@ def label_quality(log_proba: Tensor, labels: Tensor) -> LabelQuality:
             f"{absent or 'none'} are without"
         )
     try:
-        from cleanlab.filter import find_label_issues  # type: ignore[import-untyped, import-not-found, unused-ignore]
-        from cleanlab.rank import get_label_quality_scores  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        from cleanlab.filter import find_label_issues
+        from cleanlab.rank import get_label_quality_scores
     except ImportError as error:
         raise ImportError(
             "finding wrong labels needs cleanlab; install it with: "
