@@ -411,7 +411,7 @@ def test_a_kind_that_is_only_in_the_table_of_kinds_is_studied_alone_and_in_an_en
     }
     for result in found.values():
         assert result.splits["test"].accuracy.n == 20
-        assert set(result.log_loss["test"]) == {"raw", "calibrated"}
+        assert {"log_loss/raw", "log_loss/calibrated"} <= set(result.splits["test"].measures)
     assert found["both"].parameters == found["linear"].parameters + found["gated"].parameters
     ensemble = load_model(tmp_path / "study" / "both" / "seed-0")
     assert isinstance(ensemble, Ensemble)
