@@ -6,7 +6,7 @@ import pytest
 
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.config import parse_duration
-from pixelbayes.training.schedule import learning_rate_factor
+from pixelbayes.training.optim import learning_rate_factor
 
 
 @pytest.mark.parametrize(

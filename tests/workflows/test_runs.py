@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import write_metrics
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
+from pixelbayes.workflows.train import train
 
 UNUSUAL = RunConfig(
     data=DataConfig(data="folder:photos/é", image_size=(24, 32), channels=1, limit=7),
@@ -121,3 +123,30 @@ def test_metrics_are_columns_with_gaps(tmp_path: Path) -> None:
     metrics = run.metrics()
     assert metrics["epoch"] == [1, 2]
     assert metrics["val/accuracy"] == [None, 0.5]
+
+
+def cut_in_half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("config.yaml", "not the file that run.json was written with"),
+        ("run.json", "cannot read"),
+        ("metrics.csv", "not a table of numbers|damaged"),
+    ],
+)
+def test_half_a_file_of_a_run_is_damage_and_not_other_settings(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    config = RunConfig(
+        data=DataConfig(limit=20),
+        network=NetworkConfig(features=2, mixtures=1, embedding=2),
+        training=TrainingConfig(batch_size=10, epochs=4, accuracy_images=0, accuracy_every=4),
+    )
+    run = train(config, tmp_path / "run", progress=False)
+    cut_in_half(run.path / name)
+    with pytest.raises(PixelBayesError, match=message):
+        Run.open(run.path)

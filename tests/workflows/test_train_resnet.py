@@ -11,7 +11,7 @@ import torch
 
 from pixelbayes.models import CheckpointError, PixelBayes, ResNetClassifier
 from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
-from pixelbayes.training.schedule import learning_rate_factor
+from pixelbayes.training.optim import learning_rate_factor
 from pixelbayes.training.task import TrainingTask
 from pixelbayes.workflows import DataConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.resnet_settings import PUBLISHED, SETTINGS, TUNED

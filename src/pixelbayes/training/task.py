@@ -16,11 +16,10 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Metadata, TrainedNetwork
 from pixelbayes.training.batches import Batch, steps_per_epoch
 from pixelbayes.training.config import OptimConfig, TrainingConfig
-from pixelbayes.training.ema import MovingAverage
 from pixelbayes.training.errors import DivergedError
 from pixelbayes.training.metrics import criterion_of
 from pixelbayes.training.objectives import Hybrid, Loss, TrainingObjective, make_objective
-from pixelbayes.training.schedule import learning_rate_factor
+from pixelbayes.training.optim import MovingAverage, learning_rate_factor, make_optimizer
 from pixelbayes.training.seeds import derived_seed
 
 __all__ = ["TrainingTask"]
@@ -167,7 +166,7 @@ class TrainingTask(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser over the network's weights, and its schedule."""
-        optimizer = _optimizer(self.optim, self.model, self.objective)
+        optimizer = make_optimizer(self.optim, self.model, self.objective)
         # Lightning takes a fused optimiser to unscale gradients by itself and refuses to clip
         # them; nothing is scaled here, not in bfloat16 either.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -272,18 +271,3 @@ class TrainingTask(pl.LightningModule):
             tensor.detach().clone().to(self.device), reduce_op="sum"
         )
         return total
-
-
-def _optimizer(
-    optim: OptimConfig, model: nn.Module, objective: TrainingObjective
-) -> torch.optim.Optimizer:
-    common: dict[str, Any] = {"lr": optim.lr, "weight_decay": optim.weight_decay, "fused": True}
-    weights: list[dict[str, Any]] = [{"params": list(model.parameters())}]
-    if learned := list(objective.parameters()):  # a temperature is not to shrink towards 1
-        weights.append({"params": learned, "weight_decay": 0.0})
-    if optim.optimizer == "sgd":
-        nesterov = optim.momentum > 0.0  # torch refuses it without momentum
-        return torch.optim.SGD(weights, momentum=optim.momentum, nesterov=nesterov, **common)
-    if optim.optimizer == "adamw":
-        return torch.optim.AdamW(weights, betas=optim.betas, **common)
-    return torch.optim.Adam(weights, betas=optim.betas, **common)

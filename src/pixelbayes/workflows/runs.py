@@ -144,10 +144,11 @@ class Run:
         """Replaces config.yaml."""
         self.config = config
         text = config.to_yaml()
-        if (self.path / INFO).exists():
+        begun = (self.path / INFO).exists()
+        if begun:
             self.update_info(config_sha256=None)  # until both files are written
         write_whole(self.path / CONFIG, text)
-        if (self.path / INFO).exists():
+        if begun:
             self.update_info(config_sha256=_digest(text))
 
     def update_info(self, **changes: Any) -> None:

@@ -301,7 +301,6 @@ def _record_kept(
             # The first process reports; a status other than 0 would make Lightning kill it.
             raise SystemExit(0) from None
         return
-    run.write_config(config)
     run.update_info(
         kind=run.kind,
         status="running",
@@ -314,6 +313,7 @@ def _record_kept(
         data_sha256=digest,
         **{name: origin[name] for name in ("versions", "commit", "command", "machine", "data")},
     )
+    run.write_config(config)
     status = "failed"
     try:
         yield ending

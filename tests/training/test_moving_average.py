@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pixelbayes.training.ema import MovingAverage
+from pixelbayes.training.optim import MovingAverage
 
 
 def shifted(model: nn.Linear, by: float) -> nn.Linear:
