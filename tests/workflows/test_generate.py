@@ -14,7 +14,8 @@ from PIL import Image
 from pixelbayes.data import write_png
 from pixelbayes.models import PixelBayes
 from pixelbayes.workflows.generate import generate
-from pixelbayes.workflows.samples import OutputExistsError, save_samples
+from pixelbayes.workflows.outputs import OutputExistsError
+from pixelbayes.workflows.samples import save_samples
 
 
 def test_the_batch_size_does_not_change_the_images(tiny_model: PixelBayes) -> None:
@@ -77,7 +78,12 @@ def test_a_mask_without_anything_to_draw_is_refused(tiny_model: PixelBayes, tmp_
 
 def test_progress_counts_rows_up_to_all_of_them(tiny_model: PixelBayes) -> None:
     calls: list[tuple[int, int]] = []
-    generate(tiny_model, batch_size=2, progress=lambda _, done, total: calls.append((done, total)))
+    generate(  # 18 images in tiles of 16
+        tiny_model,
+        count=6,
+        batch_size=2,
+        progress=lambda _, done, total: calls.append((done, total)),
+    )
     assert calls == [(done, 16) for done in range(1, 17)]
 
 
