@@ -245,7 +245,7 @@ def test_a_full_disk_while_samples_are_written_leaves_the_earlier_ones_whole(
     before = contents(tmp_path)
     samples = generate(tiny_model, ["pizza"], count=3)
     monkeypatch.setattr(Image.Image, "save", failing(number, Image.Image.save, code))
-    with pytest.raises(OSError, match="") as error:
+    with pytest.raises(OSError, match=os.strerror(code)) as error:
         save_samples(samples, tiny_model, folder, overwrite=True)
     assert error.value.filename == str(folder)
     assert contents(tmp_path) == before

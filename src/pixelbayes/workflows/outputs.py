@@ -38,7 +38,7 @@ INDEX, GRID = "samples.json", "grid.png"
 PREDICTED = ["path", "class", "index", "bits_per_dim"]
 """First columns of a table of predictions."""
 DIAGRAM = '<title id="title">Architecture of a class-conditional PixelCNN++</title>'
-BEGINNING = 4096  # characters of a file that are looked at
+LOOKED_AT = 4096  # characters of a file that are looked at
 MODEL_FILES = {"README.md", "model.json", "model.safetensors"}
 OF_A_RUN = ("run.json", "config.yaml", "model.json")
 
@@ -178,17 +178,17 @@ def _foreign(path: Path, kind: Kind) -> str | None:
     elif kind is Kind.COURSE_PREDICTIONS:
         ours = _is_course_table(path)
     else:
-        ours = DIAGRAM in _beginning(path)
+        ours = DIAGRAM in _first_characters(path)
     return None if ours else f"is not {kind.value} of this program"
 
 
-def _beginning(file: Path) -> str:
+def _first_characters(file: Path) -> str:
     with file.open(encoding="utf-8", errors="replace", newline="") as opened:
-        return opened.read(BEGINNING)
+        return opened.read(LOOKED_AT)
 
 
 def _is_table_of_predictions(file: Path) -> bool:
-    header = next(csv.reader(_beginning(file).splitlines()[:1]), [])
+    header = next(csv.reader(_first_characters(file).splitlines()[:1]), [])
     return header[: len(PREDICTED)] == PREDICTED
 
 

@@ -273,9 +273,9 @@ def _listed(table: Path) -> list[Path]:
         given = [(table.parent / row[column], Path(row[column])) for row in rows]
         return [beside if beside.exists() else here for beside, here in given]
     files = [table.parent / row[column].strip() for row in rows]
-    for file in files:
-        if SURROGATE.search(str(file)) and not file.exists():
+    for path in files:
+        if SURROGATE.search(str(path)) and not path.exists():
             raise DatasetError(
-                f"{table} is not a CSV file in UTF-8, and there is no file {str(file)!r}"
+                f"{table} is not a CSV file in UTF-8, and there is no file {str(path)!r}"
             )
     return files
