@@ -13,7 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_data import MODES, classify, find_course_data, positive, run, write_predictions
+from course_data import (
+    MODES,
+    classify,
+    find_course_data,
+    positive,
+    require_predictions_free,
+    run,
+    write_predictions,
+)
 
 import pixelbayes
 from pixelbayes.data import UNLABELLED
@@ -30,8 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate(argv: Sequence[str] | None) -> None:
     """Classifies one split and reports."""
     options = parser().parse_args(argv)
-    model = pixelbayes.load(options.model)
     folder = find_course_data(options.data_dir)
+    if options.mode == "test":
+        require_predictions_free(options.output, folder)
+    model = pixelbayes.load(options.model)
     images = load_data_for(model, "cpen455", data_dir=folder).split(options.mode)
     predicted = classify(model.predict, images.levels, options.batch_size)
     known = images.labels != UNLABELLED
@@ -39,6 +49,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
         correct = int((predicted == images.labels)[known].sum())
         print(f"{options.mode} accuracy: {accuracy(correct, int(known.sum()))}")
     if options.mode == "test" or not known.all():
+        require_predictions_free(options.output, folder)
         write_predictions(options.output, images, predicted.tolist())
         print(f"predictions: {options.output} ({len(images)} images)")
 

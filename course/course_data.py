@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from pixelbayes.data import LabelledImages
+from pixelbayes.io import replacing
+from pixelbayes.workflows.outputs import Kind, require_free
 
 MODES = ("train", "validation", "test")
 INSIDE = (".", "data", "cpen455")  # of the folder that a user names
@@ -40,9 +42,27 @@ def classify(predict: Callable[[Tensor], Tensor], levels: Tensor, batch_size: in
     return torch.cat([predict(batch) for batch in levels.split(batch_size)])
 
 
+def require_predictions_free(path: Path, folder: Path) -> None:
+    """Makes sure that predictions replace earlier ones at most, before they cost time.
+
+    Args:
+        path: Where they go.
+        folder: The course data, which are never replaced.
+
+    Raises:
+        OutputExistsError: If something else is there.
+    """
+    tables = [folder / f"{mode}.csv" for mode in MODES]
+    require_free(path, Kind.COURSE_PREDICTIONS, overwrite=True, inputs=tables)
+
+
 def write_predictions(path: Path, images: LabelledImages, labels: Sequence[int]) -> None:
     """Writes path and predicted label of each image, without a header, as test.csv is."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    encoding, errors = "utf-8", "surrogateescape"  # a file name need not be UTF-8
+    with (
+        replacing(path) as partial,
+        partial.open("w", newline="", encoding=encoding, errors=errors) as file,
+    ):
         csv.writer(file, lineterminator="\n").writerows(zip(images.names, labels, strict=True))
 
 

@@ -26,7 +26,8 @@ from pixelbayes.models import Model
 from pixelbayes.models.hub import DEFAULT
 from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.generate import generate
-from pixelbayes.workflows.samples import Samples, check_output
+from pixelbayes.workflows.outputs import Kind, filling, require_free
+from pixelbayes.workflows.samples import Samples
 
 PROTOCOL = CourseProtocol()
 
@@ -40,7 +41,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
     """Generates images, writes them and scores them."""
     options = parser().parse_args(argv)
     model = pixelbayes.load(options.model)
-    check_output(options.output, overwrite=True)
+    require_free(options.output, Kind.COURSE_SAMPLES, overwrite=True)
     test, tables = reference_folder(options.ref_data_dir)
     reference, _, _ = read_images(
         find_images(test).images,
@@ -77,12 +78,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def write_images(samples: Samples, model: Model, folder: Path) -> None:
-    """Writes one PNG for each image and nothing else: a scorer may read the whole folder."""
-    for number, (levels, label) in enumerate(
-        zip(samples.levels, samples.labels.tolist(), strict=True)
-    ):
-        name = model.classes[label].replace(" ", "_")
-        write_png(levels, folder / f"{name}-{number % PROTOCOL.per_class + 1:02}.png")
+    """Writes one PNG for each image and nothing else: a scorer may read the whole folder.
+
+    Those of an earlier call are replaced; `require_free` has seen that there is nothing else.
+    """
+    earlier = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    with filling(folder, replaced=earlier) as place:
+        for number, (levels, label) in enumerate(
+            zip(samples.levels, samples.labels.tolist(), strict=True)
+        ):
+            name = model.classes[label].replace(" ", "_")
+            write_png(levels, place / f"{name}-{number % PROTOCOL.per_class + 1:02}.png")
 
 
 def reference_folder(named: Path) -> tuple[Path, Path | None]:

@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from course_data import MODES, classify, find_course_data, positive, run, write_predictions
+from course_data import (
+    MODES,
+    classify,
+    find_course_data,
+    positive,
+    require_predictions_free,
+    run,
+    write_predictions,
+)
 
 from pixelbayes.data import UNLABELLED, load_dataset
 from pixelbayes.evaluation import accuracy
@@ -37,6 +45,8 @@ def evaluate(argv: Sequence[str] | None) -> None:
     """Trains where that is asked for, then evaluates."""
     options = parser().parse_args(argv)
     folder = find_course_data(options.data_dir)
+    if options.mode == "test":
+        require_predictions_free(options.output, folder)
     if options.mode == "train":
         train_resnet(options, folder)
     elif not options.model.exists():

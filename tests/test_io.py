@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -240,3 +242,78 @@ def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["x"]
     write_whole(path, "after\n")
     assert path.read_bytes() == b"after\n"
+
+
+@pytest.mark.parametrize("byte", range(0x80, 0x100))
+def test_json_keeps_each_byte_of_a_file_name_and_is_utf8(byte: int, tmp_path: Path) -> None:
+    name = b"caf" + bytes([byte]) + "\u65e5.png".encode()
+    path = tmp_path / "x.json"
+
+    write_json(path, {"file": name.decode("utf-8", "surrogateescape")})
+
+    assert path.read_text("utf-8")
+    assert read_json(path, "a file")["file"].encode("utf-8", "surrogateescape") == name
+
+
+def test_text_with_a_name_that_is_no_utf8_is_written_as_utf8(tmp_path: Path) -> None:
+    write_whole(tmp_path / "x.md", "caf\udce9.png")
+
+    assert (tmp_path / "x.md").read_text("utf-8") == "caf\\udce9.png"
+
+
+CODES = [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO]
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("place", ["open", "write", "replace"])
+def test_a_failed_write_names_the_file_that_was_asked_for_and_leaves_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, code: int
+) -> None:
+    path = tmp_path / "x"
+    write_whole(path, "before")
+    partial = str(tmp_path / "x.partial")
+
+    def fail(*_: object) -> int:
+        if place == "write":
+            raise OSError(code, os.strerror(code))
+        raise OSError(code, os.strerror(code), partial)
+
+    def half(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:2])
+        return fail()
+
+    if place == "replace":
+        monkeypatch.setattr(os, "replace", fail)
+    else:
+        monkeypatch.setattr(Path, "write_bytes", fail if place == "open" else half)
+    with pytest.raises(OSError, match=os.strerror(code)) as error:
+        write_whole(path, "after")
+
+    assert error.value.filename == str(path)
+    assert error.value.errno == code
+    assert path.read_text() == "before"
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_full_disk_says_how_much_was_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        with replacing(tmp_path / "x") as partial:
+            partial.write_bytes(bytes(1234))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="it needs more than 1,234 bytes, free some"):
+        full()
+
+
+def test_what_goes_wrong_with_another_file_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    def read_elsewhere() -> None:
+        with replacing(tmp_path / "x"):
+            (tmp_path / "input").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as error:
+        read_elsewhere()
+
+    assert error.value.filename == str(tmp_path / "input")

@@ -6,11 +6,13 @@ A file of this package is written exactly and read tolerantly: `Reading` says ho
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -26,9 +28,11 @@ from pixelbayes.errors import PixelBayesError
 
 __all__ = [
     "PARTIAL",
+    "SURROGATE",
     "FormatError",
     "FormatWarning",
     "Reading",
+    "naming",
     "plain",
     "read_json",
     "replacing",
@@ -39,6 +43,8 @@ __all__ = [
 ]
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
+
+SURROGATE = re.compile("[\ud800-\udfff]")  # how Python has a byte of a file name that is no UTF-8
 
 SCALARS: dict[type, tuple[type, ...]] = {
     bool: (bool,),
@@ -75,29 +81,70 @@ def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` to write into, which takes its place at the end.
 
     If anything fails, what was there before stays and the new file is removed.
+
+    Raises:
+        OSError: If the file cannot be written; it names `path`, whichever write failed.
     """
     partial = path.with_name(path.name + PARTIAL)
     try:
-        yield partial
-        os.replace(partial, path)
+        with naming(path, partial):
+            yield partial
+            os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only now: the first error is the one to tell
+            partial.unlink(missing_ok=True)
         raise
 
 
+@contextmanager
+def naming(path: Path, written: Path) -> Iterator[None]:
+    """Makes errors of writing name the path that a user knows.
+
+    Args:
+        path: What the user asked for.
+        written: The temporary file or folder that is written in its place.
+
+    Raises:
+        OSError: For one that names `written`, a file in it, or, as a full disk's, no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = None if error.filename is None else Path(os.fsdecode(error.filename))
+        ours = name is None or name == written or written in name.parents
+        if error.errno is None or not ours:
+            raise
+        reason = error.strerror or os.strerror(error.errno)
+        if error.errno == errno.ENOSPC:
+            reason += f"; it needs more than {_bytes_in(written):,} bytes, free some and try again"
+        raise OSError(error.errno, reason, str(path)) from error
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file that appears whole or not at all; text as UTF-8, as it is."""
+    r"""Writes a file that appears whole or not at all; text as UTF-8, as it is.
+
+    A byte of a file name that is no UTF-8 is written as `\udcXX`: any program can read the file.
+    """
     with replacing(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, str):
+            content = content.encode("utf-8", "backslashreplace")
+        partial.write_bytes(content)
 
 
 def to_json(content: Any) -> str:
-    """JSON that any program reads, indented, with a line break at its end.
+    r"""JSON that any program reads, indented, with a line break at its end.
+
+    A byte of a file name that is no UTF-8 is written as `\udcXX`, of which `read_json` and
+    `os.fsencode` make the byte again.
+
+    >>> to_json(["caf" + chr(0xDCE9)])
+    '[\n  "caf\\udce9"\n]\n'
 
     Raises:
         ValueError: If a number is not finite, for which JSON has no word.
     """
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -246,6 +293,12 @@ def _reason(error: BaseException, kind: type | None) -> str:
     if isinstance(error, (TypeError, ValueError)):
         return str(error)
     return cattrs.v.format_exception(error, kind)
+
+
+def _bytes_in(written: Path) -> int:
+    """Size of a file, or of all files in a folder; 0 where there is none."""
+    files = written.rglob("*") if written.is_dir() else [written]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _no_number(word: str) -> Any:

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pixelbayes.cli import terminal
 from pixelbayes.cli.main import main
 from pixelbayes.models import PixelBayes
 
 MakeFolder = Callable[[int], Path]
 Capture = pytest.CaptureFixture[str]
+UNLIKE = "unlike anything the model knows"  # which noise is to a model of random weights
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_predict_writes_csv_to_stdout_and_nothing_else(
     assert main(["predict", model_dir, str(folder)]) == 0
     out, err = capsys.readouterr()
     assert [row["path"] for row in rows(out)] == [str(folder / "00.png"), str(folder / "01.png")]
-    assert err == ""
+    assert [line.partition(":")[0] for line in err.splitlines()] == [UNLIKE]
 
 
 def test_predict_names_every_bad_file_and_writes_nothing(
@@ -188,7 +190,9 @@ def test_verbose_says_which_model_runs_where(
     model_dir: str, photo_folder: MakeFolder, capsys: Capture
 ) -> None:
     assert main(["predict", model_dir, str(photo_folder(1)), "-v", "--device", "cpu"]) == 0
-    assert capsys.readouterr().err == f"model: {model_dir}, on cpu\n"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"model: {model_dir}, on cpu"
+    assert [line.partition(":")[0] for line in lines[1:]] == [UNLIKE]
 
 
 def test_sample_completes_a_file(model_dir: str, photo_folder: MakeFolder, tmp_path: Path) -> None:
@@ -213,3 +217,50 @@ def test_info_counts_the_images_of_a_data_set(capsys: Capture) -> None:
     header = next(line for line in lines if line.startswith("class "))
     assert header.split() == ["class", "train", "validation", "test"]
     assert any(line.startswith("(images)") for line in lines)
+
+
+def test_predict_of_bad_files_only_is_a_mistake_and_writes_no_table(
+    model_dir: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    arguments = ["predict", model_dir, str(tmp_path / "a.png"), "--skip-bad-files"]
+    assert main(arguments) == 2
+    assert main([*arguments, "--output", str(tmp_path / "t.csv")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("nothing to classify, none of the files can be read") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "model"]
+
+
+def test_predict_tells_what_it_did_to_colours_and_what_no_model_knows(
+    model_dir: str, tmp_path: Path, capsys: Capture
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "grey.png")
+    assert main(["predict", model_dir, str(tmp_path / "grey.png")]) == 0
+    out, err = capsys.readouterr()
+    assert float(rows(out)[0]["bits_per_dim"]) > 8
+    assert err.splitlines() == [
+        "1 of 1 grey images made three equal channels",
+        f"{UNLIKE}: 1 of 1 images need more than 8 bits/dim, worse than uniform",
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_every_name_can_be_shown_on_every_terminal(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "caf\udce9 \u65e5 \U0001f600 \xe9"
+    shown, told = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    monkeypatch.setattr("sys.stdout", shown)
+    monkeypatch.setattr("sys.stderr", told)
+    terminal.note(name)
+    terminal.show_table([[name, name]])
+    terminal.show_text(name)
+    shown.flush()
+    assert shown.buffer.getvalue().decode(encoding).count("caf\\udce9") == 3  # type: ignore[attr-defined]
+    start = shown.buffer.tell()
+    terminal.show_json({"file": name})
+    shown.flush()
+    shown.buffer.seek(start)
+    assert json.loads(shown.buffer.read().decode(encoding)) == {"file": name}

@@ -11,16 +11,31 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelbayes.data import write_png
+from pixelbayes.data import DatasetError, write_png
 from pixelbayes.models import PixelBayes
 from pixelbayes.workflows.generate import generate
-from pixelbayes.workflows.samples import OutputExistsError, save_samples
+from pixelbayes.workflows.outputs import OutputExistsError
+from pixelbayes.workflows.samples import save_samples
 
 
 def test_the_batch_size_does_not_change_the_images(tiny_model: PixelBayes) -> None:
     together = generate(tiny_model, count=2, seed=5)
     one_by_one = generate(tiny_model, count=2, seed=5, batch_size=1)
     assert torch.equal(together.levels, one_by_one.levels)
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_levels_are_the_same_to_the_last_bit_whatever_the_batch_size(
+    tiny_model: PixelBayes, tmp_path: Path, completed: bool
+) -> None:
+    tiny_model.network.float()
+    write_png(torch.arange(192).view(3, 8, 8).to(torch.uint8), tmp_path / "x.png")
+    given = {"source": tmp_path / "x.png", "rows": 5} if completed else {}
+    drawn = [
+        generate(tiny_model, count=7, seed=5, batch_size=size, **given).levels  # type: ignore[arg-type]
+        for size in (None, 1, 3, 16, 17)
+    ]
+    assert all(torch.equal(drawn[0], levels) for levels in drawn[1:])
 
 
 def test_the_seed_changes_the_images(tiny_model: PixelBayes) -> None:
@@ -75,9 +90,39 @@ def test_a_mask_without_anything_to_draw_is_refused(tiny_model: PixelBayes, tmp_
         generate(tiny_model, source=tmp_path / "image.png", mask=tmp_path / "mask.png")
 
 
+def test_a_photograph_is_no_mask(tiny_model: PixelBayes, tmp_path: Path) -> None:
+    levels = torch.arange(192).view(3, 8, 8).to(torch.uint8)
+    write_png(levels, tmp_path / "photo.png")
+    with pytest.raises(DatasetError, match="are neither black nor white, so this is no mask"):
+        generate(tiny_model, source=tmp_path / "photo.png", mask=tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("quality", [60, 75, 95])
+def test_a_mask_may_have_the_noise_of_jpeg(
+    tiny_model: PixelBayes, tmp_path: Path, quality: int
+) -> None:
+    write_png(torch.zeros(3, 8, 8, dtype=torch.uint8), tmp_path / "x.png")
+    hole = np.zeros((64, 64), dtype=np.uint8)
+    hole[13:50, 21:46] = 255
+    Image.fromarray(hole).save(tmp_path / "mask.jpg", quality=quality)
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    kept = [
+        generate(tiny_model, ["koala"], source=tmp_path / "x.png", mask=tmp_path / name).known
+        for name in ("mask.jpg", "mask.png")
+    ]
+    assert kept[0] is not None
+    assert kept[1] is not None
+    assert torch.equal(kept[0], kept[1])
+
+
 def test_progress_counts_rows_up_to_all_of_them(tiny_model: PixelBayes) -> None:
     calls: list[tuple[int, int]] = []
-    generate(tiny_model, batch_size=2, progress=lambda _, done, total: calls.append((done, total)))
+    generate(  # 18 images in tiles of 16
+        tiny_model,
+        count=6,
+        batch_size=2,
+        progress=lambda _, done, total: calls.append((done, total)),
+    )
     assert calls == [(done, 16) for done in range(1, 17)]
 
 

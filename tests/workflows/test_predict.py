@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from pixelbayes.core import bits_per_dim
-from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images
+from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images, write_png
+from pixelbayes.data.inputs import Conversions
 from pixelbayes.models import PixelBayes
 from pixelbayes.workflows.predict import find_inputs, predict, write_csv
 
@@ -154,3 +156,62 @@ def test_names_with_commas_quotes_and_newlines_survive_the_table(
     posterior = {name: float(row[f"log_posterior[{name}]"]) for name in tiny_model.classes}
     assert max(posterior, key=posterior.__getitem__) == row["class"]
     assert float(row["log_likelihood[sea lion]"]) < 0
+
+
+def test_where_no_file_can_be_read_nothing_is_written_and_they_are_named(
+    tiny_model: PixelBayes, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    file = io.StringIO(newline="")
+    rows = predict(tiny_model, find_inputs([tmp_path]).images, skip_bad=True)
+    with pytest.raises(DatasetError, match=r"nothing to classify, none of .*a\.png.*b\.png"):
+        write_csv(rows, tiny_model.classes, file)
+    assert file.getvalue() == ""
+
+
+def test_changes_of_colour_and_size_are_told_of_each_image(
+    tiny_model: PixelBayes, tmp_path: Path
+) -> None:
+    write_png(torch.zeros(1, 8, 8, dtype=torch.uint8), tmp_path / "grey.png")
+    write_png(torch.zeros(3, 9, 8, dtype=torch.uint8), tmp_path / "tall.png")
+    told: list[Conversions] = []
+    list(predict(tiny_model, find_inputs([tmp_path]).images, on_read=told.append))
+    assert [(one.to_colour, dict(one.resized)) for one in told] == [
+        (1, {}),
+        (0, {"9 x 8 -> 8 x 8": 1}),
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b" a\tb\n.png", "\u65e5.png".encode()])
+def test_a_table_of_predictions_is_read_again_whatever_the_names(
+    tiny_model: PixelBayes, photo_folder: MakeFolder, tmp_path: Path, name: bytes
+) -> None:
+    folder = photo_folder(1)
+    try:
+        os.rename(folder / "00.png", os.fsencode(folder) + b"/" + name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (image,) = find_inputs([folder]).images
+    table = tmp_path / "deep" / "t.csv"
+    table.parent.mkdir()
+    with table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        write_csv(predict(tiny_model, [image]), tiny_model.classes, file)
+    assert find_inputs([table]).images == (image,)
+    assert os.fsencode(image.name) == name
+
+
+def test_paths_of_a_table_of_predictions_are_those_that_were_given(
+    tiny_model: PixelBayes,
+    photo_folder: MakeFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo_folder(2)
+    monkeypatch.chdir(tmp_path)
+    images = find_inputs(["photos"]).images
+    Path("deep").mkdir()
+    with Path("deep/t.csv").open("w", newline="") as file:
+        write_csv(predict(tiny_model, images), tiny_model.classes, file)
+    assert find_inputs(["deep/t.csv"]).images == images

@@ -115,7 +115,7 @@ def test_what_exceeds_the_budget_is_refused_and_replacing_a_model_does_not_count
     size = sum(path.stat().st_size for path in (evaluated / "best").iterdir())
     monkeypatch.setattr(module, "BUDGET", round(1.9 * size))
     publish(evaluated, "a", folder=tmp_path / "shelf")
-    publish(evaluated, "a", folder=tmp_path / "shelf")
+    publish(evaluated, "a", folder=tmp_path / "shelf", overwrite=True)
     with pytest.raises(PublishError, match="exceed"):
         publish(evaluated, "b", folder=tmp_path / "shelf")
 

@@ -12,7 +12,9 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
+
+from pixelbayes.io import to_json
 
 __all__ = ["Progress", "error", "note", "plain_warnings", "show_json", "show_table", "show_text"]
 
@@ -21,17 +23,20 @@ REDRAW_SECONDS = 0.1
 
 def show_text(text: str) -> None:
     """Writes a line to stdout."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(writable(text, sys.stdout) + "\n")
 
 
 def show_json(value: Any) -> None:
     """Writes JSON to stdout."""
-    show_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    text = to_json(value).rstrip("\n")
+    if writable(text, sys.stdout) != text:
+        text = json.dumps(value, indent=2, allow_nan=False)  # all of it in ASCII
+    show_text(text)
 
 
 def show_table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> None:
     """Writes a table to stdout: names in the first column, values in the others."""
-    lines = [[str(cell) for cell in row] for row in rows]
+    lines = [[writable(str(cell), sys.stdout) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich import box
         from rich.console import Console
@@ -57,7 +62,13 @@ def show_table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> Non
 
 def note(text: str) -> None:
     """Writes a line to stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(writable(text, sys.stderr) + "\n")
+
+
+def writable(text: str, stream: TextIO) -> str:
+    r"""The text with what a stream cannot encode, such as cp1252's, written as \uXXXX."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def error(text: str) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
@@ -37,6 +38,8 @@ __all__ = [
     "write_png",
 ]
 
+SOFTWARE = "pixelbayes"
+"""What an image file that is written says of its origin, so that it can be told from others."""
 TIFF_HEADERS = (b"II*\0", b"MM\0*")
 
 
@@ -175,7 +178,10 @@ def write_png(levels: Tensor, path: str | Path) -> None:
         raise DatasetError(f"an image is (C, H, W) with C = 1 or 3, got {tuple(levels.shape)}")
     pixels = levels.detach().cpu().permute(1, 2, 0).contiguous().numpy()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels[:, :, 0] if levels.shape[0] == 1 else pixels).save(path, format="PNG")
+    image = Image.fromarray(pixels[:, :, 0] if levels.shape[0] == 1 else pixels)
+    origin = PngInfo()
+    origin.add_text("Software", SOFTWARE)
+    image.save(path, format="PNG", pnginfo=origin)
 
 
 def grid(levels: Tensor, columns: int, pad: int = 2) -> Tensor:

@@ -1,7 +1,10 @@
 """Generate: images drawn from p(x | y), or completed from what is known of them.
 
-Randomness is one generator that runs through all images in order, so the result depends on
-the seed and on the order of the labels, but not on how many images are drawn at a time.
+Randomness is one generator that runs through all images in order, and a batch is filled up to
+whole tiles (`pixelbayes.inference.cached`), so that image i has the same noise and the same place
+in its tile whatever the batch size: levels depend on the seed and the order of the labels, to the
+last bit, and not on how many images are drawn at a time.  Among several candidates the choice goes
+by weights of full passes over batches, whose last bits depend on the size of a batch.
 
 Shapes: N images, C channels, H x W pixels.
 """
@@ -16,9 +19,12 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN
-from pixelbayes.data import read_image
+from pixelbayes.data import DatasetError, read_image
+from pixelbayes.data.files import naming_file
+from pixelbayes.data.pixels import decoded, open_image, plain
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import complete, complete_weighted, first_rows
+from pixelbayes.inference.cached import tile_size
 from pixelbayes.models import Model, PixelBayes
 from pixelbayes.workflows.samples import Samples
 
@@ -26,6 +32,8 @@ __all__ = ["generate"]
 
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
 WHITE = 128  # from this level on, a pixel of a mask is white
+NEITHER = (64, 191)  # levels farther from black and white than JPEG's noise at an edge
+SOFT_EDGES = 0.05  # share of a mask's pixels that may be neither: edges that a program smoothed
 
 
 def generate(
@@ -48,7 +56,8 @@ def generate(
         classes: Names or indices; None: all classes.
         count: Images of each class.
         seed: The same seed draws the same images, whatever the batch size.
-        batch_size: Images drawn at a time; None: as many as suit the device.
+        batch_size: Images drawn at a time, rounded up to whole tiles, which cost the same; None:
+            as many as suit the device.
         source: An image file to complete.
         rows: How many of its first rows are kept; None: half of them, unless there is a mask.
         mask: An image file, white where pixels are drawn and black where they are kept.
@@ -71,7 +80,8 @@ def generate(
     if not len(labels):
         raise PixelBayesError(f"no class to draw; choose from: {', '.join(model.classes)}")
     given = _given(model, source, rows, mask, candidates)
-    size = batch_size or model.images_at_a_time()
+    tile = tile_size(model.device)
+    size = -(-(batch_size or model.images_at_a_time()) // tile) * tile
     generator = torch.Generator().manual_seed(seed)
     if given is not None and candidates > 1:
         levels = _chosen(labels, given, candidates, size, generator, progress)
@@ -120,6 +130,7 @@ def _given(
             raise PixelBayesError(
                 "--rows and --mask both say which pixels are kept; give one of them"
             )
+        _require_two_levels(Path(mask))
         known = read_image(mask, channels=1, resize=model.resize)[0] < WHITE
         if bool(known.all()):
             raise PixelBayesError(
@@ -135,6 +146,23 @@ def _given(
         known = first_rows(model.network, kept)
     levels = read_image(source, channels=model.channels, resize=model.resize)
     return _Given(model.network, levels, known)
+
+
+def _require_two_levels(mask: Path) -> None:
+    """Refuses a photograph in the place of a mask.
+
+    Raises:
+        ImageFileError: If too many pixels are neither black nor white.
+    """
+    with naming_file(mask), open_image(mask) as image:
+        counts = plain(decoded(image), "L").histogram()
+        share = sum(counts[NEITHER[0] : NEITHER[1] + 1]) / sum(counts)
+        if share > SOFT_EDGES:
+            raise DatasetError(
+                f"{100 * share:.0f} % of the pixels are neither black nor white, so this is no "
+                f"mask; a mask is white where pixels are drawn and black where they are kept, and "
+                f"at most {100 * SOFT_EDGES:.0f} % may be levels {NEITHER[0]} to {NEITHER[1]}"
+            )
 
 
 def _drawn(

@@ -19,18 +19,22 @@ from typing import TextIO
 import torch
 
 from pixelbayes.core import bits_per_dim
-from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images, read_image
+from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images
+from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.data.files import bad_files_error
+from pixelbayes.data.inputs import Conversions, ImageBatch, image_levels
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
 from pixelbayes.inference.memory import freed_memory_kept
+from pixelbayes.io import SURROGATE
 from pixelbayes.models import Model
 
-__all__ = ["Inputs", "Prediction", "columns", "find_inputs", "predict", "write_csv"]
+__all__ = ["UNIFORM", "Inputs", "Prediction", "columns", "find_inputs", "predict", "write_csv"]
 
 CHUNK = 256  # images decoded at a time: less than a megabyte at 32 x 32
 DIGITS = 9  # significant digits of a number in the table: more than float32 carries
 PATH_COLUMN = "path"
+UNIFORM = 8.0  # bits/dim of a model that finds all levels of a channel equally likely
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def predict(
     temperature: float | None = None,
     skip_bad: bool = False,
     on_bad: Callable[[BadFile], None] | None = None,
+    on_read: Callable[[Conversions], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     chunk: int = CHUNK,
 ) -> Iterator[Prediction]:
@@ -106,11 +111,13 @@ def predict(
             an evaluation fits on validation data.
         skip_bad: Leaves out files that cannot be read, instead of raising an error.
         on_bad: Called with each file that is left out.
+        on_read: Called with what was done to each image so that the model can see it.
         progress: Called with what is being done and the numbers of files done and in all.
         chunk: Images that are read before they are classified together.
 
     Raises:
-        DatasetError: If files cannot be read and `skip_bad` is off: one error for all of them.
+        DatasetError: If files cannot be read and `skip_bad` is off, or none can be read: one error
+            for all of them.
         ValueError: If the temperature or the chunk is not positive.
     """
     if chunk < 1:
@@ -120,7 +127,7 @@ def predict(
     files = [Path(path) for path in paths]
     if not skip_bad:
         _check(model, files, progress)
-    return _classify(model, files, skip_bad, on_bad, progress, chunk)
+    return _classify(model, files, skip_bad, on_bad, on_read, progress, chunk)
 
 
 def columns(classes: Sequence[str]) -> list[str]:
@@ -142,6 +149,8 @@ def columns(classes: Sequence[str]) -> list[str]:
 def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], file: TextIO) -> int:
     """Writes predictions as CSV with a header, each row as soon as it is known.
 
+    Nothing is written before the first prediction is made.
+
     Args:
         predictions: From `predict`.
         classes: Class names of the model.
@@ -151,17 +160,22 @@ def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], file: T
         The number of rows.
     """
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns(classes))
     rows = 0
-    for rows, row in enumerate(predictions, start=1):  # noqa: B007
+    for rows, row in enumerate(predictions, start=1):
+        if rows == 1:
+            writer.writerow(columns(classes))
         numbers = (row.bits_per_dim, *row.log_posterior, *row.log_likelihood)
         texts = ["" if number is None else f"{number:.{DIGITS}g}" for number in numbers]
         writer.writerow([row.path, row.name, row.index, *texts])
+    if not rows:
+        writer.writerow(columns(classes))
     return rows
 
 
-def _read(model: Model, path: Path) -> torch.Tensor:
-    return read_image(path, channels=model.channels, resize=model.resize)
+def _read(model: Model, path: Path) -> ImageBatch:
+    if path.is_dir():  # a table may list one
+        raise ImageFileError(path, "a folder, not an image file")
+    return image_levels(path, channels=model.channels, resize=model.resize)
 
 
 def _check(
@@ -184,26 +198,36 @@ def _classify(
     files: Sequence[Path],
     skip_bad: bool,
     on_bad: Callable[[BadFile], None] | None,
+    on_read: Callable[[Conversions], None] | None,
     progress: Callable[[str, int, int], None] | None,
     chunk: int,
 ) -> Iterator[Prediction]:
+    bad: list[BadFile] = []
     with freed_memory_kept():
         for start in range(0, len(files), chunk):
             some, levels = [], []
             for path in files[start : start + chunk]:
                 try:
-                    levels.append(_read(model, path))
+                    read = _read(model, path)
+                    levels.append(read.levels)
                     some.append(path)
+                    if on_read is not None:
+                        on_read(read.conversions)
                 except ImageFileError as error:
                     if not skip_bad:  # it was readable a moment ago
                         raise
+                    bad.append(BadFile(error.path, error.reason))
                     if on_bad is not None:
-                        on_bad(BadFile(error.path, error.reason))
+                        on_bad(bad[-1])
             if some:
-                log_likelihood = model.log_likelihoods(torch.stack(levels))
+                log_likelihood = model.log_likelihoods(torch.cat(levels))
                 yield from _predictions(model, some, log_likelihood)
             if progress is not None:
                 progress("classifying", min(start + chunk, len(files)), len(files))
+    if files and len(bad) == len(files):
+        raise DatasetError(
+            f"nothing to classify, none of the files can be read: {enumerate_offenders(bad)}"
+        )
 
 
 def _predictions(
@@ -225,9 +249,14 @@ def _predictions(
 
 
 def _listed(table: Path) -> list[Path]:
-    """The files that a table names, relative to it."""
+    """The files that a table names, relative to it.
+
+    Those of a table of predictions are as they were given to `predict`: relative to the working
+    folder, unless they lie beside the table.
+    """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:  # -sig: spreadsheets add a mark
+        # -sig: spreadsheets add a mark; surrogateescape: as predictions are written
+        with table.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = [row for row in csv.reader(file, strict=True) if any(map(str.strip, row))]
     except OSError as error:
         raise DatasetError(f"{table} cannot be opened: {error.strerror}") from error
@@ -240,4 +269,13 @@ def _listed(table: Path) -> list[Path]:
     short = [str(number) for number, row in enumerate(rows, start=1) if len(row) <= column]
     if short:
         raise DatasetError(f"{table}: rows without a path: {', '.join(short[:10])}")
-    return [table.parent / row[column].strip() for row in rows]
+    if header[:4] == columns([])[:4]:
+        given = [(table.parent / row[column], Path(row[column])) for row in rows]
+        return [beside if beside.exists() else here for beside, here in given]
+    files = [table.parent / row[column].strip() for row in rows]
+    for path in files:
+        if SURROGATE.search(str(path)) and not path.exists():
+            raise DatasetError(
+                f"{table} is not a CSV file in UTF-8, and there is no file {str(path)!r}"
+            )
+    return files

@@ -27,6 +27,7 @@ from pixelbayes.models.hub import MODEL_CARD, PRETRAINED
 from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.report import Report, results_rows
 from pixelbayes.report import load as load_report
+from pixelbayes.workflows.outputs import Kind, require_free
 from pixelbayes.workflows.runs import Run, RunConfig
 
 __all__ = ["BUDGET", "PublishError", "card", "publish"]
@@ -50,13 +51,16 @@ class PublishError(PixelBayesError):
     """A run cannot be shipped as it is, with the reason and what to do."""
 
 
-def publish(run_dir: str | Path, name: str, *, folder: Path | None = None) -> Path:
+def publish(
+    run_dir: str | Path, name: str, *, folder: Path | None = None, overwrite: bool = False
+) -> Path:
     """Copies the best checkpoint of an evaluated run into the package and writes its card.
 
     Args:
         run_dir: Run directory with best/ and report.json.
         name: What users will call the model: lower-case letters, digits and hyphens.
         folder: Where shipped models are; None: in this package.
+        overwrite: Replaces a model of this name.
 
     Returns:
         The folder of the shipped model.
@@ -64,6 +68,8 @@ def publish(run_dir: str | Path, name: str, *, folder: Path | None = None) -> Pa
     Raises:
         PublishError: If the name is none, the run has not been evaluated with these weights, or
             all shipped models together would exceed `BUDGET`.
+        OutputExistsError: If there is a model of this name, unless `overwrite` is given, or what
+            is there is none.
         RunError, CheckpointError, ReportError: If a part of the run cannot be read.
     """
     folder = PRETRAINED if folder is None else folder
@@ -71,6 +77,7 @@ def publish(run_dir: str | Path, name: str, *, folder: Path | None = None) -> Pa
         raise PublishError(
             f"the name of a model is lower-case letters, digits and hyphens, got {name!r}"
         )
+    require_free(folder / name, Kind.MODEL, overwrite=overwrite, option="name")
     run = Run.open(run_dir)
     model = load_model(run.best)
     try:
@@ -218,9 +225,10 @@ def _main() -> None:
     )
     parser.add_argument("run", type=Path, help="run directory with best/ and report.json")
     parser.add_argument("name", help="what users will call the model")
+    parser.add_argument("--overwrite", action="store_true", help="replace a model of this name")
     given = parser.parse_args()
     try:
-        folder = publish(given.run, given.name)
+        folder = publish(given.run, given.name, overwrite=given.overwrite)
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     sys.stdout.write(f"written: {folder}\n")

@@ -5,7 +5,6 @@ Shapes: N images, C channels, H x W pixels.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,17 +16,18 @@ from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import grid, write_png
-from pixelbayes.errors import PixelBayesError
-from pixelbayes.io import write_whole
+from pixelbayes.io import write_json
 from pixelbayes.models import Model
+from pixelbayes.workflows.outputs import (
+    GRID,
+    INDEX,
+    Kind,
+    filling,
+    listed_in,
+    require_free,
+)
 
-__all__ = ["OutputExistsError", "Samples", "check_output", "save_samples"]
-
-INDEX, GRID = "samples.json", "grid.png"
-
-
-class OutputExistsError(PixelBayesError):
-    """The folder to write to holds files already."""
+__all__ = ["Samples", "save_samples"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,44 +50,50 @@ class Samples:
 
 
 def save_samples(
-    samples: Samples, model: Model, folder: str | Path, *, overwrite: bool = False
+    samples: Samples,
+    model: Model,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[Path] = (),
 ) -> list[Path]:
     """Writes one PNG for each image, a grid with a row for each class, and `samples.json`.
+
+    If anything fails, earlier samples of the folder stay whole.
 
     Args:
         samples: From `generate`.
         model: The model that drew them.
         folder: Made if missing.
         overwrite: Replaces samples that the folder holds; other files in it stay.
+        inputs: Files that were read, which are not replaced.
 
     Returns:
         The image files, in the order of the samples.
 
     Raises:
-        OutputExistsError: If the folder is not empty, unless `overwrite` is given.
+        OutputExistsError: If the folder is not empty, unless `overwrite` is given and these are
+            samples of this program.
+        OSError: If they cannot be written; it names the folder.
     """
     folder = Path(folder)
-    check_output(folder, overwrite=overwrite)
-    _remove_earlier(folder)
+    require_free(folder, Kind.SAMPLES, overwrite=overwrite, inputs=inputs)
     names = _file_names(model.classes)
     numbers: Counter[int] = Counter()
-    paths, entries = [], []
+    files, entries = [], []
     code_length = bits_per_dim(samples.log_prob, model.dims or 1)
     for i, label in enumerate(samples.labels.tolist()):
         numbers[label] += 1
-        path = folder / f"{names[label]}-{numbers[label]:04}.png"
-        write_png(samples.levels[i], path)
-        paths.append(path)
+        files.append(f"{names[label]}-{numbers[label]:04}.png")
         entries.append(
             {
-                "file": path.name,
+                "file": files[-1],
                 "class": model.classes[label],
                 "index": label,
                 "log_likelihood": float(samples.log_prob[i]),
                 "bits_per_dim": float(code_length[i]),
             }
         )
-    write_png(grid(samples.levels, columns=max(numbers.values())), folder / GRID)
     description: dict[str, Any] = {
         "seed": samples.seed,
         "completed": samples.source,
@@ -96,24 +102,12 @@ def save_samples(
         "unit": {"log_likelihood": "nats per image", "bits_per_dim": "bits per dimension"},
         "samples": entries,
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False)
-    write_whole(folder / INDEX, text + "\n")
-    return paths
-
-
-def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Makes sure that samples can be written, before they cost time.
-
-    Raises:
-        OutputExistsError: If it is not a folder or not empty, unless `overwrite` is given.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder} is a file; give a folder with --output")
-    if not overwrite and folder.is_dir() and any(folder.iterdir()):
-        raise OutputExistsError(
-            f"{folder} is not empty; choose another --output, or pass --overwrite to replace the "
-            "samples in it"
-        )
+    with filling(folder, replaced=[*listed_in(folder), GRID, INDEX]) as place:
+        for name, levels in zip(files, samples.levels, strict=True):
+            write_png(levels, place / name)
+        write_png(grid(samples.levels, columns=max(numbers.values())), place / GRID)
+        write_json(place / INDEX, description)
+    return [folder / name for name in files]
 
 
 def _file_names(classes: Sequence[str]) -> list[str]:
@@ -128,16 +122,3 @@ def _file_names(classes: Sequence[str]) -> list[str]:
     return [
         f"{name}.{index}" if often[name.lower()] > 1 else name for index, name in enumerate(plain)
     ]
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Removes the samples that `samples.json` lists: a smaller set must not mix with them."""
-    try:
-        entries = json.loads((folder / INDEX).read_text("utf-8"))["samples"]
-        files = [str(entry["file"]) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    (folder / INDEX).unlink()
-    for name in files:
-        if Path(name).name == name:
-            (folder / name).unlink(missing_ok=True)

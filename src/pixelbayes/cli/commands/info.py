@@ -30,6 +30,7 @@ def info(
     *,
     data_dir: Path | None = None,
     diagram: Path | None = None,
+    overwrite: bool = False,
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
@@ -45,15 +46,19 @@ def info(
             (digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH).
         data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
         diagram: SVG file to write with the architecture of the model.
+        overwrite: Replace an earlier diagram; other files are never replaced.
         json: Print JSON instead of a table or a card.
         quiet: Do not say where the diagram was written.
         verbose: Show where an error came from.
     """
     from pixelbayes.models.hub import find_model, is_model, model_card
+    from pixelbayes.workflows.outputs import Kind, require_free
 
     folder = find_model(model) if is_model(model) or Path(model).is_dir() else None
     if folder is None and diagram is not None:
         raise UsageError(f"--diagram draws a model, and {model} is none")
+    if diagram is not None:
+        require_free(diagram, Kind.DIAGRAM, overwrite=overwrite, option="--diagram")
     described = _describe(model, data_dir) if folder is None else _model(folder)
     card = None if folder is None else model_card(model)
     if json:
@@ -88,11 +93,12 @@ def _show(described: dict[str, Any]) -> None:
 
 
 def _draw(folder: Path, file: Path) -> None:
+    from pixelbayes.io import write_whole
     from pixelbayes.models import PixelBayes
     from pixelbayes.report.architecture_diagram import architecture_svg
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(architecture_svg(PixelBayes.load(folder).network), encoding="utf-8")
+    write_whole(file, architecture_svg(PixelBayes.load(folder).network))
 
 
 def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:

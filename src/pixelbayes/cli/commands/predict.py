@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -33,6 +34,7 @@ def predict(
     *paths: str,
     model: str | None = None,
     output: Path = STDOUT,
+    overwrite: bool = False,
     temperature: float | None = None,
     skip_bad_files: bool = False,
     device: Device = "auto",
@@ -53,6 +55,7 @@ def predict(
         model: Run directory, checkpoint folder or name of a shipped model (default:
             cpen455-gated, which is shipped).
         output: CSV file to write; - is stdout.
+        overwrite: Replace an earlier table of predictions; other files are never replaced.
         temperature: Divides log-likelihoods in Bayes' rule, above 0; 1 leaves them as they are
             (default: the one that evaluate fitted, else 1).
         skip_bad_files: Leave out files that cannot be read, and name them on stderr.
@@ -60,7 +63,9 @@ def predict(
         quiet: Show no progress.
         verbose: Say what is used, and where an error came from.
     """
-    from pixelbayes.workflows.predict import find_inputs, write_csv
+    from pixelbayes.data.inputs import Conversions
+    from pixelbayes.workflows.outputs import Kind, require_free
+    from pixelbayes.workflows.predict import UNIFORM, Prediction, find_inputs, write_csv
     from pixelbayes.workflows.predict import predict as classify
 
     named, files = leading_model(model, paths)
@@ -71,7 +76,23 @@ def predict(
         )
     loaded = load_model(named, device, verbose=verbose)
     inputs = find_inputs(files)
+    if output != STDOUT:
+        read = [*map(Path, files), *inputs.images]
+        require_free(output, Kind.PREDICTIONS, overwrite=overwrite, inputs=read)
     bad: list[BadFile] = []
+    conversions = Conversions()
+    unlike = 0
+
+    def on_read(done: Conversions) -> None:
+        nonlocal conversions
+        conversions += replace(done, resized={})  # which is told of every model, and of each photo
+
+    def counted(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        nonlocal unlike
+        for row in predictions:
+            unlike += row.bits_per_dim is not None and row.bits_per_dim > UNIFORM
+            yield row
+
     sharing_terminal = output == STDOUT and sys.stdout.isatty()
     with terminal.Progress() as progress:
         predictions = classify(
@@ -80,12 +101,20 @@ def predict(
             temperature=temperature,
             skip_bad=skip_bad_files,
             on_bad=bad.append,
+            on_read=on_read,
             progress=None if quiet or sharing_terminal else progress,
         )
         with _table(output) as file:
-            rows = write_csv(predictions, loaded.classes, file)
+            rows = write_csv(counted(predictions), loaded.classes, file)
     _tell("not classified, no image or hidden", inputs.others)
     _tell("left out, cannot be read", bad)
+    for sentence in conversions.sentences():
+        terminal.note(sentence)
+    if unlike:
+        terminal.note(
+            f"unlike anything the model knows: {unlike} of {rows} images need more than "
+            f"{UNIFORM:g} bits/dim, worse than uniform"
+        )
     if output != STDOUT:
         terminal.note(f"{rows} images classified; written: {output}")
     return 0

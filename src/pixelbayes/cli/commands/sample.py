@@ -14,6 +14,7 @@ from pixelbayes.cli.options import command, listed
 
 __all__ = ["app", "sample"]
 
+DEFAULT_OUTPUT = Path("samples")
 EXAMPLES = """
   pixelbayes sample --class koala
   pixelbayes sample runs/demo --class 3,7 --count 8
@@ -28,7 +29,7 @@ def sample(
     class_: list[str] | None = None,
     count: int = 4,
     seed: int = 0,
-    output: Path = Path("samples"),
+    output: Path | None = None,
     overwrite: bool = False,
     complete: Path | None = None,
     rows: int | None = None,
@@ -52,8 +53,10 @@ def sample(
             (default: all classes).
         count: Images of each class.
         seed: The same seed draws the same images, whatever the batch size.
-        output: Folder to write to; made if missing, refused if not empty.
-        overwrite: Replace the samples that the output folder holds.
+        output: Folder to write to; made if missing, refused if not empty. Where it is not given and
+            samples is not empty, samples-2 is taken, and so on. (default: samples)
+        overwrite: Replace the samples that the output folder holds; no other file is replaced, and
+            nothing is written into a run.
         complete: Image file of which a part is kept and the rest is drawn.
         rows: First rows to keep of the completed image, in pixels at the model's size (default:
             half of them).
@@ -69,10 +72,14 @@ def sample(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.workflows.generate import generate
-    from pixelbayes.workflows.samples import GRID, INDEX, check_output, save_samples
+    from pixelbayes.workflows.outputs import GRID, INDEX, Kind, free_folder, require_free
+    from pixelbayes.workflows.samples import save_samples
 
     loaded = load_model(model, device, verbose=verbose)
-    check_output(output, overwrite=overwrite)
+    if output is None:
+        output = DEFAULT_OUTPUT if overwrite else free_folder(DEFAULT_OUTPUT)
+    inputs = [file for file in (complete, mask) if file is not None]
+    require_free(output, Kind.SAMPLES, overwrite=overwrite, inputs=inputs)
     with terminal.Progress() as progress:
         samples = generate(
             loaded,
@@ -86,7 +93,7 @@ def sample(
             candidates=candidates,
             progress=None if quiet else progress,
         )
-    paths = save_samples(samples, loaded, output, overwrite=overwrite)
+    paths = save_samples(samples, loaded, output, overwrite=overwrite, inputs=inputs)
     if json:
         written = {"grid": str(output / GRID), "index": str(output / INDEX)}
         terminal.show_json({"images": [str(path) for path in paths], **written})

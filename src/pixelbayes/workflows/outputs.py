@@ -1,0 +1,210 @@
+"""What a command may write to: one rule for all of them.
+
+* Nothing that is there is replaced, unless that is asked for.
+* What is asked for replaces what this program wrote, which `Kind` can tell, and nothing else.
+* What a command reads is never replaced.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+from PIL import Image
+
+from pixelbayes.data.files import SOFTWARE
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.io import PARTIAL, naming
+
+__all__ = [
+    "GRID",
+    "INDEX",
+    "Kind",
+    "OutputExistsError",
+    "filling",
+    "free_folder",
+    "listed_in",
+    "require_free",
+]
+
+INDEX, GRID = "samples.json", "grid.png"
+PREDICTED = ["path", "class", "index", "bits_per_dim"]
+"""First columns of a table of predictions."""
+DIAGRAM = '<title id="title">Architecture of a class-conditional PixelCNN++</title>'
+LOOKED_AT = 4096  # characters of a file that are looked at
+MODEL_FILES = {"README.md", "model.json", "model.safetensors"}
+OF_A_RUN = ("run.json", "config.yaml", "model.json")
+
+
+class OutputExistsError(PixelBayesError):
+    """What was to be written would take the place of something that is there."""
+
+
+class Kind(Enum):
+    """What is written."""
+
+    PREDICTIONS = "a table of predictions"
+    COURSE_PREDICTIONS = "a table of predicted labels"
+    DIAGRAM = "a diagram"
+    SAMPLES = "a folder of samples"
+    COURSE_SAMPLES = "a folder of generated images and nothing else"
+    MODEL = "the folder of a model"
+
+
+def require_free(
+    path: Path,
+    kind: Kind,
+    *,
+    overwrite: bool,
+    inputs: Iterable[Path] = (),
+    option: str = "--output",
+) -> None:
+    """Makes sure that an output takes the place of nothing but what this program wrote.
+
+    Args:
+        path: File or folder to write.
+        kind: What is written.
+        overwrite: Whether something of this kind may be replaced.
+        inputs: Files that the command reads.
+        option: Which names the path, for messages.
+
+    Raises:
+        OutputExistsError: If something else is there.
+    """
+    is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, Kind.MODEL)
+    if not path.exists() or (is_folder and path.is_dir() and not any(path.iterdir())):
+        return
+    if path.is_dir() != is_folder and (path.is_dir() or path.is_file()):
+        there, wanted = ("a folder", "file") if path.is_dir() else ("a file", "folder")
+        raise OutputExistsError(f"{path} is {there}; give a {wanted} with {option}")
+    if not is_folder and not path.is_file():
+        return  # a pipe or a device keeps nothing
+    replaced = [path / name for name in listed_in(path)] if kind is Kind.SAMPLES else [path]
+    for file in inputs:
+        if any(there.exists() and file.exists() and there.samefile(file) for there in replaced):
+            raise OutputExistsError(f"{file} is read, and is not replaced; choose another {option}")
+    state = "is not empty" if is_folder else "exists"
+    if not overwrite:
+        raise OutputExistsError(
+            f"{path} {state}; choose another {option}, or pass --overwrite to replace {kind.value} "
+            "that this program wrote there"
+        )
+    reason = _foreign(path, kind)
+    if reason is not None:
+        raise OutputExistsError(
+            f"{path} {state} and {reason}, so that it is not replaced; choose another {option}"
+        )
+
+
+def free_folder(folder: Path) -> Path:
+    """The folder, or where it is not empty the first of FOLDER-2, FOLDER-3, ... that is free."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    for found in itertools.chain([folder], numbered):
+        if not found.exists() or (found.is_dir() and not any(found.iterdir())):
+            return found
+    raise AssertionError("numbers do not end")
+
+
+@contextmanager
+def filling(folder: Path, replaced: Iterable[str]) -> Iterator[Path]:
+    """A folder to write files into, which move to `folder` when all of them are written.
+
+    If writing fails, `folder` is as it was before.
+
+    Args:
+        folder: Made if missing.
+        replaced: Names of files in it whose place the new ones take, or which are removed.
+
+    Raises:
+        OSError: If files cannot be written; it names `folder`.
+    """
+    made = not folder.exists()
+    staging = folder / f"new{PARTIAL}"
+    try:
+        with naming(folder, staging):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            yield staging
+            written = sorted(file.name for file in staging.iterdir())
+            for name in {*replaced} - {*written}:
+                (folder / name).unlink(missing_ok=True)
+            for name in written:
+                os.replace(staging / name, folder / name)
+            staging.rmdir()
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        if made and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def listed_in(folder: Path) -> list[str]:
+    """Names of the images that `samples.json` in a folder lists; empty where there is none."""
+    try:
+        entries = json.loads((folder / INDEX).read_text("utf-8"))["samples"]
+        names = [str(entry["file"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if Path(name).name == name and name.endswith(".png")]
+
+
+def _foreign(path: Path, kind: Kind) -> str | None:
+    """Why this program did not write what is there; None where it did."""
+    if kind is Kind.SAMPLES:
+        run = [name for name in OF_A_RUN if (path / name).exists()]
+        if run:
+            return f"holds a run or a model ({', '.join(run)})"
+        listed = listed_in(path)
+        if not listed:
+            return f"has no {INDEX} that lists samples"
+        images = {file.name for file in path.glob("*-[0-9][0-9][0-9][0-9]*.png")} - {*listed}
+        return f"holds {min(images)}, which {INDEX} does not list" if images else None
+    if kind is Kind.COURSE_SAMPLES:
+        others = sorted(file.name for file in path.iterdir() if not _is_our_png(file))
+        return f"holds {others[0]}, which this program did not write" if others else None
+    if kind is Kind.MODEL:
+        others = sorted({file.name for file in path.iterdir()} - MODEL_FILES)
+        return f"holds {others[0]}, which is no part of a model" if others else None
+    if kind is Kind.PREDICTIONS:
+        ours = _is_table_of_predictions(path)
+    elif kind is Kind.COURSE_PREDICTIONS:
+        ours = _is_course_table(path)
+    else:
+        ours = DIAGRAM in _first_characters(path)
+    return None if ours else f"is not {kind.value} of this program"
+
+
+def _first_characters(file: Path) -> str:
+    with file.open(encoding="utf-8", errors="replace", newline="") as opened:
+        return opened.read(LOOKED_AT)
+
+
+def _is_table_of_predictions(file: Path) -> bool:
+    header = next(csv.reader(_first_characters(file).splitlines()[:1]), [])
+    return header[: len(PREDICTED)] == PREDICTED
+
+
+def _is_course_table(file: Path) -> bool:
+    """Whether each row is a path and a label that is known: the course's own test.csv has -1."""
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            rows = list(csv.reader(opened))
+    except (ValueError, csv.Error):
+        return False
+    return all(len(row) == 2 and row[1].isdecimal() for row in rows)
+
+
+def _is_our_png(file: Path) -> bool:
+    try:
+        with Image.open(file) as image:
+            return image.format == "PNG" and image.info.get("Software") == SOFTWARE
+    except (OSError, ValueError):
+        return False
