@@ -305,7 +305,7 @@ def test_a_full_disk_says_how_much_was_too_much(
             partial.write_bytes(bytes(1234))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(OSError, match="it needs more than 1,234 bytes, free some"):
+    with pytest.raises(OSError, match="it needs more than 1,234 bytes; free some space"):
         full()
 
 

@@ -117,12 +117,14 @@ def naming(path: Path, written: Path) -> Iterator[None]:
             raise
         reason = error.strerror or os.strerror(error.errno)
         if error.errno == errno.ENOSPC:
-            reason += f"; it needs more than {_bytes_in(written):,} bytes, free some and try again"
+            size = _bytes_in(written)
+            needed = f"; it needs more than {size:,} bytes" if size else ""
+            reason += f"{needed}; free some space and try again"
         raise OSError(error.errno, reason, str(path)) from error
     except RuntimeError as error:
         if TORCH_WRITER not in str(error):
             raise
-        reason = f"not written whole after {_bytes_in(written):,} bytes; is the disk full?"
+        reason = "not written whole; is the disk full?"
         raise OSError(errno.EIO, reason, str(path)) from error
 
 
