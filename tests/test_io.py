@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import (
@@ -304,7 +305,7 @@ def test_a_full_disk_says_how_much_was_too_much(
             partial.write_bytes(bytes(1234))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(OSError, match="it needs more than 1,234 bytes, free some"):
+    with pytest.raises(OSError, match="it needs more than 1,234 bytes; free some space"):
         full()
 
 
@@ -317,3 +318,19 @@ def test_what_goes_wrong_with_another_file_is_not_blamed_on_the_output(tmp_path:
         read_elsewhere()
 
     assert error.value.filename == str(tmp_path / "input")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
+def test_a_full_disk_under_torch_save_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+
+    def full() -> None:
+        with replacing(path) as partial:
+            partial.symlink_to("/dev/full")
+            torch.save({"a": torch.zeros(100_000)}, partial)
+
+    with pytest.raises(OSError, match=r"is the disk full\?|No space") as error:
+        full()
+
+    assert error.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

@@ -44,6 +44,7 @@ __all__ = [
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
 
+TORCH_WRITER = "inline_container"  # in every error of torch.save, which names no file
 SURROGATE = re.compile("[\ud800-\udfff]")  # how Python has a byte of a file name that is no UTF-8
 
 SCALARS: dict[type, tuple[type, ...]] = {
@@ -116,8 +117,15 @@ def naming(path: Path, written: Path) -> Iterator[None]:
             raise
         reason = error.strerror or os.strerror(error.errno)
         if error.errno == errno.ENOSPC:
-            reason += f"; it needs more than {_bytes_in(written):,} bytes, free some and try again"
+            size = _bytes_in(written)
+            needed = f"; it needs more than {size:,} bytes" if size else ""
+            reason += f"{needed}; free some space and try again"
         raise OSError(error.errno, reason, str(path)) from error
+    except RuntimeError as error:
+        if TORCH_WRITER not in str(error):
+            raise
+        reason = "not written whole; is the disk full?"
+        raise OSError(errno.EIO, reason, str(path)) from error
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -177,6 +177,43 @@ def test_without_the_feature_network_the_images_are_there_and_the_error_says_how
 
 
 @pytest.mark.usefixtures("shelf", "course_data")
+def test_generation_replaces_its_own_images_and_no_other_folder(
+    script: Script, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("generation_evaluation")
+    monkeypatch.setattr(FIDInception, "load", lambda path: Means())
+    monkeypatch.setattr(module, "generate", noise)
+    monkeypatch.setattr(module, "floor_images", lambda *_: None)
+    monkeypatch.setattr(module, "score", lambda *_, **__: [])
+    assert module.main([]) == 0
+    before = Path("samples/pizza-25.png").read_bytes()
+    assert module.main(["--seed", "1"]) == 0
+    assert len(list(Path("samples").iterdir())) == 100
+    again = Path("samples/pizza-25.png").read_bytes()
+    assert again != before
+    Path("samples/notes.txt").write_text("mine")
+    assert module.main([]) == 2
+    assert "holds notes.txt, which this program did not write" in capsys.readouterr().err
+    assert Path("samples/notes.txt").read_text() == "mine"
+    assert Path("samples/pizza-25.png").read_bytes() == again
+
+
+@pytest.mark.usefixtures("shelf")
+def test_predictions_replace_earlier_ones_and_no_table_of_the_course(
+    script: Script, course_data: Path, capsys: Capture
+) -> None:
+    module = script("classification_evaluation")
+    tables = [course_data / "test.csv", course_data / "train.csv"]
+    before = [table.read_bytes() for table in tables]
+    assert module.main(["-m", "test"]) == 0
+    assert module.main(["-m", "test"]) == 0
+    for table in tables:
+        assert module.main(["-m", "test", "--output", str(table)]) == 2
+        assert "is read, and is not replaced" in capsys.readouterr().err
+    assert [table.read_bytes() for table in tables] == before
+
+
+@pytest.mark.usefixtures("shelf", "course_data")
 def test_the_resnet_asks_to_be_trained_first(script: Script, capsys: Capture) -> None:
     assert script("resnet_18_val").main(["-m", "validation"]) == 2
     assert "no ResNet-18 in runs/resnet18; train it with: " in capsys.readouterr().err

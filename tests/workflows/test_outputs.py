@@ -282,7 +282,7 @@ def test_a_full_disk_names_the_table_that_was_asked_for_and_leaves_the_earlier_o
     monkeypatch.setattr(predict.csv, "writer", Full)
     assert main([*arguments, "--overwrite"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"pixelbayes: error: {table}: No space left on device; it needs more")
+    assert err.startswith(f"pixelbayes: error: {table}: No space left on device; ")
     assert "partial" not in err
     assert contents(tmp_path) == before
 
