@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from pixelbayes.data import ImageDataset, describe, load_dataset
+from pixelbayes.data import ImageDataset, SplitRecord, describe, load_dataset, open_source
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import Reading, plain
@@ -145,6 +145,9 @@ def evaluate_run(
 ) -> Report:
     """Measures the best model of a run and writes the report.
 
+    The images of a split are those that the run recorded, whatever files were added, removed or
+    renamed since: none that was trained on is measured as another.
+
     The fitted temperature is stored in the run's best checkpoint, so that later predictions are
     calibrated.  Neither that nor the run's report is touched where the report goes elsewhere
     (`output`), or where other data are measured than the run was trained on.
@@ -174,7 +177,8 @@ def evaluate_run(
         )
     model, config = load_model(run.best, device), run.config
     own = data is None or data == config.data.data
-    dataset = _load(model, config.data, data, data_dir)
+    record = run.split() if own else None
+    dataset = _load(model, config.data, data, data_dir, record)
     report = evaluate(
         model,
         dataset,
@@ -193,6 +197,10 @@ def evaluate_run(
         },
         progress=progress,
     )
+    if record is not None:
+        source = open_source(config.data.data, data_dir=data_dir or config.data.data_dir)
+        changes = source.changes(record).sentences()
+        report.notes.extend(f"Since the training the data have changed: {it}." for it in changes)
     if output is not None:
         save(report, Path(output))
     elif own:
@@ -267,7 +275,11 @@ def is_checkpoint(folder: str | Path) -> bool:
 
 
 def _load(
-    model: Model, trained_on: DataConfig, data: str | None, data_dir: str | Path | None
+    model: Model,
+    trained_on: DataConfig,
+    data: str | None,
+    data_dir: str | Path | None,
+    record: SplitRecord | None = None,
 ) -> ImageDataset:
     """The data that a model was trained on, or others, the way the model wants its images."""
     if data is None:
@@ -279,6 +291,7 @@ def _load(
         seed=trained_on.split_seed,
         skip_bad=trained_on.skip_bad_files,
         limit=trained_on.limit,
+        record=record,
     )
 
 
@@ -291,6 +304,7 @@ def load_data_for(
     seed: int = 0,
     skip_bad: bool = False,
     limit: int | None = None,
+    record: SplitRecord | None = None,
 ) -> ImageDataset:
     """Loads a data set the way the model wants its images.
 
@@ -302,9 +316,10 @@ def load_data_for(
         seed: Of the splits; the one of training, or training images turn up in the test.
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split.
+        record: Which file went to which split, which then seed and limit do not decide.
 
     Raises:
-        DatasetError: If the data cannot be loaded.
+        DatasetError: If the data cannot be loaded, or none of the recorded training files is there.
     """
     resize = model.resize
     return load_dataset(
@@ -318,6 +333,7 @@ def load_data_for(
         seed=seed,
         skip_bad=skip_bad,
         limit=limit,
+        record=record,
     )
 
 

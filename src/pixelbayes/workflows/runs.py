@@ -2,6 +2,7 @@
 
 runs/NAME/config.yaml    everything that was asked for; can be given back with --config
 runs/NAME/run.json       kind, status, seed, versions, commit, command, times, best epoch, classes
+runs/NAME/split.json     which file of the data, by name and content, went to which split
 runs/NAME/metrics.csv    one row per epoch
 runs/NAME/tensorboard/   the same for TensorBoard
 runs/NAME/best/          checkpoint of the epoch with the lowest validation loss
@@ -19,6 +20,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from pixelbayes.data import DatasetError, SplitRecord
 from pixelbayes.io import FormatError, read_json, write_json, write_whole
 from pixelbayes.training.metrics import Criterion, columns, criterion_of, read_metrics
 from pixelbayes.workflows.config import (
@@ -31,7 +33,7 @@ from pixelbayes.workflows.config import (
 
 __all__ = ["DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError"]
 
-CONFIG, INFO, METRICS = "config.yaml", "run.json", "metrics.csv"
+CONFIG, INFO, METRICS, SPLIT = "config.yaml", "run.json", "metrics.csv", "split.json"
 
 
 class Run:
@@ -139,6 +141,23 @@ class Run:
         """Columns of metrics.csv, one entry per epoch; None where nothing was measured."""
         rows = read_metrics(self.path / METRICS)
         return {name: [row.get(name) for row in rows] for name in columns(self.criterion)}
+
+    def write_split(self, record: SplitRecord) -> None:
+        """Writes which file went to which split."""
+        write_json(self.path / SPLIT, record.to_dict())
+
+    def split(self) -> SplitRecord | None:
+        """Which file went to which split; None in a run of a version that did not record it.
+
+        Raises:
+            RunError: If the record is damaged.
+        """
+        try:
+            return SplitRecord.from_dict(read_json(self.path / SPLIT, "splits"))
+        except FileNotFoundError:
+            return None
+        except (FormatError, DatasetError) as error:
+            raise RunError(str(error)) from error
 
     def write_config(self, config: RunConfig) -> None:
         """Replaces config.yaml."""

@@ -113,6 +113,8 @@ def train(
     )
     if not resume:
         run = Run.create(run_dir, config) if first else Run(run_dir, config)
+    if first and dataset.record is not None:
+        run.write_split(dataset.record)
     with _record_kept(run, config, origin, digest, first=first) as ending:
         outcome = fit(
             task,
