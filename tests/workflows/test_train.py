@@ -295,7 +295,7 @@ def test_checkpoints_say_where_they_come_from(uninterrupted: Run) -> None:
 
 
 def test_only_run_files_are_left_behind(uninterrupted: Run) -> None:
-    expected = "best config.yaml last metrics.csv resume.ckpt run.json tensorboard"
+    expected = "best config.yaml last metrics.csv resume.ckpt run.json split.json tensorboard"
     assert sorted(os.listdir(uninterrupted.path)) == expected.split()
 
 
