@@ -9,8 +9,8 @@ import torch
 
 from pixelbayes.data import write_png
 from pixelbayes.training import TrainingConfig
-from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig
-from pixelbayes.workflows.evaluate import evaluate_run
+from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
+from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run
 from pixelbayes.workflows.train import train
 
 
@@ -52,6 +52,39 @@ def test_no_image_that_was_trained_on_is_tested_after_files_came_and_went(
     notes = " ".join(report.notes)
     assert f"missing from train: {gone}" in notes
     assert "new, in no split" in notes
+
+
+def test_a_checkpoint_of_a_run_is_measured_on_the_split_of_the_run(
+    run: Run, tmp_path: Path
+) -> None:
+    record = run.split()
+    assert record is not None
+    for number in range(30):
+        photograph(tmp_path / "photos" / "dog" / f"a{number:02}.png", 2000 + number)
+
+    report = evaluate_checkpoint(run.best, splits=["test"], samples_per_class=0)
+
+    assert report.splits["test"].n == len(record.splits["test"])
+    assert "new, in no split" in " ".join(report.notes)
+
+
+def test_a_record_of_splits_that_is_gone_or_cut_is_damage(run: Run) -> None:
+    path = run.path / "split.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"split\.json"):
+        evaluate_run(run.path, samples_per_class=0)
+    path.unlink()
+    with pytest.raises(RunError, match="nobody knows which images were trained on"):
+        evaluate_run(run.path, samples_per_class=0)
+
+
+def test_a_gpu_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    config = RunConfig(data=DataConfig(limit=20), training=TrainingConfig(accelerator="gpu"))
+    with pytest.raises(RunError, match="--device cpu"):
+        train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_data_alter_neither_the_report_nor_the_temperature_of_a_run(

@@ -28,6 +28,7 @@ from pixelbayes.report import Report, png_base64, save
 from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.provenance import provenance as measure_provenance
+from pixelbayes.workflows.runs import INFO as RUN_JSON
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.scoring import (
     SMALLEST_SPLIT,
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
+FILES_OF_A_USER = ("folder:", "csv:")
+"""Sources whose files come and go."""
 
 
 class EvaluationError(PixelBayesError):
@@ -176,9 +179,12 @@ def evaluate_run(
             f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {run.path}' goes on"
         )
     model, config = load_model(run.best, device), run.config
-    own = data is None or data == config.data.data
+    trained_on = config.data
+    source = data or trained_on.data
+    own = source == trained_on.data
+    data_dir = data_dir or (trained_on.data_dir if own else None)
     record = run.split() if own else None
-    dataset = _load(model, config.data, data, data_dir, record)
+    dataset = _load(model, trained_on, source, data_dir, record)
     report = evaluate(
         model,
         dataset,
@@ -197,10 +203,8 @@ def evaluate_run(
         },
         progress=progress,
     )
-    if record is not None:
-        source = open_source(config.data.data, data_dir=data_dir or config.data.data_dir)
-        changes = source.changes(record).sentences()
-        report.notes.extend(f"Since the training the data have changed: {it}." for it in changes)
+    if own:
+        report.notes.extend(_changes(source, data_dir, record))
     if output is not None:
         save(report, Path(output))
     elif own:
@@ -253,7 +257,11 @@ def evaluate_checkpoint(
         )
     origin = f"provenance.config.data in {folder / DESCRIPTION}"
     trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
-    dataset = _load(model, trained_on, data, data_dir)
+    source = data or trained_on.data
+    own = source == trained_on.data
+    data_dir = data_dir or (trained_on.data_dir if own else None)
+    record = _record_of_run_around(folder) if own else None
+    dataset = _load(model, trained_on, source, data_dir, record)
     report = evaluate(
         model,
         dataset,
@@ -264,6 +272,8 @@ def evaluate_checkpoint(
         training=settings,
         progress=progress,
     )
+    if own:
+        report.notes.extend(_changes(source, data_dir, record))
     if output is not None:
         save(report, Path(output))
     return report
@@ -274,16 +284,35 @@ def is_checkpoint(folder: str | Path) -> bool:
     return (Path(folder) / DESCRIPTION).is_file()
 
 
+def _record_of_run_around(checkpoint: Path) -> SplitRecord | None:
+    """The splits of the run that a checkpoint lies in, as best/ and epochs/0005/ do."""
+    for folder in checkpoint.resolve().parents[:2]:
+        if (folder / RUN_JSON).is_file():
+            return Run.open(folder).split()
+    return None
+
+
+def _changes(data: str, data_dir: str | Path | None, record: SplitRecord | None) -> list[str]:
+    """What a reader must know of the data since the training."""
+    if record is not None:
+        changes = open_source(data, data_dir=data_dir).changes(record)
+        return [f"Since the training the data have changed: {it}." for it in changes.sentences()]
+    if data.startswith(FILES_OF_A_USER):
+        return [
+            "It is not recorded which file went to which split in the training: the splits were "
+            "made anew, and are the same only if no file was added or removed since."
+        ]
+    return []
+
+
 def _load(
     model: Model,
     trained_on: DataConfig,
-    data: str | None,
+    data: str,
     data_dir: str | Path | None,
     record: SplitRecord | None = None,
 ) -> ImageDataset:
     """The data that a model was trained on, or others, the way the model wants its images."""
-    if data is None:
-        data, data_dir = trained_on.data, data_dir or trained_on.data_dir
     return load_data_for(
         model,
         data,

@@ -150,14 +150,24 @@ class Run:
         """Which file went to which split; None in a run of a version that did not record it.
 
         Raises:
-            RunError: If the record is damaged.
+            RunError: If the record is damaged, or gone.
         """
+        if self.info.get("split_sha256") != self.split_digest():
+            raise RunError(
+                f"{self.path / SPLIT} is missing, or not the file that {INFO} was written with; "
+                "without it nobody knows which images were trained on. Restore it from a copy"
+            )
         try:
             return SplitRecord.from_dict(read_json(self.path / SPLIT, "splits"))
         except FileNotFoundError:
             return None
         except (FormatError, DatasetError) as error:
             raise RunError(str(error)) from error
+
+    def split_digest(self) -> str | None:
+        """SHA-256 of the record of splits; None where there is none."""
+        path = self.path / SPLIT
+        return _digest(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def write_config(self, config: RunConfig) -> None:
         """Replaces config.yaml."""

@@ -92,6 +92,7 @@ def train(
             "changed since; restore it, or train a new run"
         )
     _require_batch(config, dataset)
+    _require_device(config.training)
     origin = {
         **provenance(),
         "config": plain(config),
@@ -113,8 +114,8 @@ def train(
     )
     if not resume:
         run = Run.create(run_dir, config) if first else Run(run_dir, config)
-    if first and dataset.record is not None:
-        run.write_split(dataset.record)
+        if first and dataset.record is not None:
+            run.write_split(dataset.record)
     with _record_kept(run, config, origin, digest, first=first) as ending:
         outcome = fit(
             task,
@@ -290,6 +291,19 @@ def _require_batch(config: RunConfig, dataset: ImageDataset) -> None:
         )
 
 
+def _require_device(training: TrainingConfig) -> None:
+    """Refuses a device that this machine lacks, before anything is made.
+
+    Raises:
+        RunError: If so.
+    """
+    if training.accelerator == "gpu" and not torch.cuda.is_available():
+        raise RunError(
+            "a GPU is asked for, and PyTorch finds none here; leave out --device, or pass "
+            "--device cpu"
+        )
+
+
 @contextmanager
 def _record_kept(
     run: Run, config: RunConfig, origin: dict[str, Any], digest: str, *, first: bool
@@ -313,6 +327,7 @@ def _record_kept(
         resumed=origin["date"] if "started" in run.info else None,
         ended=None,
         data_sha256=digest,
+        split_sha256=run.split_digest(),
         **{name: origin[name] for name in ("versions", "commit", "command", "machine", "data")},
     )
     run.write_config(config)
