@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pixelbayes.data import DatasetError, SplitRecord
 from pixelbayes.io import FormatError, read_json, write_json, write_whole
 from pixelbayes.training.metrics import Criterion, columns, criterion_of, read_metrics
 from pixelbayes.workflows.config import (
@@ -30,6 +29,9 @@ from pixelbayes.workflows.config import (
     RunError,
     read_configuration,
 )
+
+if TYPE_CHECKING:
+    from pixelbayes.data import SplitRecord
 
 __all__ = ["DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError"]
 
@@ -157,6 +159,8 @@ class Run:
                 f"{self.path / SPLIT} is missing, or not the file that {INFO} was written with; "
                 "without it nobody knows which images were trained on. Restore it from a copy"
             )
+        from pixelbayes.data import DatasetError, SplitRecord  # with torch, which help does without
+
         try:
             return SplitRecord.from_dict(read_json(self.path / SPLIT, "splits"))
         except FileNotFoundError:
