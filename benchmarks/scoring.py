@@ -162,7 +162,7 @@ def _log_likelihoods(network: PixelCNN, x: Tensor, log_bin: LogBin, chunk: int) 
     classes = torch.arange(network.config.classes)
     rows = []
     for some in x.to(network.output.direction.dtype).split(chunk):
-        mixture = network.describe(some, network.conditioning(classes, images=len(some)))
+        mixture = network.describe(some, network.conditioning(classes, image_count=len(some)))
         repeats = len(mixture.logits) // len(some)
         values = some.repeat_interleave(repeats, dim=0)[:, None]
         of_channels = log_bin(values, mixture._conditional_means(values), mixture.log_scales)

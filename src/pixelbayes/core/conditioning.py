@@ -34,7 +34,7 @@ class BlockConditioning:
     """What one gated block receives from the condition; None leaves the features alone.
 
     Attributes:
-        images: Number of images B that the R conditions meet; None if condition r belongs to
+        image_count: Number of images B that the R conditions meet; None if condition r belongs to
             image r.
         scale: h * (1 + scale) before the block's second non-linearity, (R, F).
         shift: h + shift at the same place, (R, F).
@@ -42,7 +42,7 @@ class BlockConditioning:
         result: Added to the block's output, (R, F).
     """
 
-    images: int | None = None
+    image_count: int | None = None
     scale: Tensor | None = None
     shift: Tensor | None = None
     gates: Tensor | None = None
@@ -51,16 +51,16 @@ class BlockConditioning:
     def on_hidden(self, h: Tensor) -> Tensor:
         """Scales and shifts h."""
         if self.scale is not None:
-            h = _combine(torch.mul, h, 1.0 + self.scale, self.images)
-        return _add(h, self.shift, self.images)
+            h = _combine(torch.mul, h, 1.0 + self.scale, self.image_count)
+        return _add(h, self.shift, self.image_count)
 
     def on_gates(self, gates: Tensor) -> Tensor:
         """Shifts the pre-activations of the gate."""
-        return _add(gates, self.gates, self.images)
+        return _add(gates, self.gates, self.image_count)
 
     def on_result(self, out: Tensor) -> Tensor:
         """Shifts the block's output."""
-        return _add(out, self.result, self.images)
+        return _add(out, self.result, self.image_count)
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Conditioning:
     """Everything the network receives from a batch of conditions.
 
     Attributes:
-        images: As in `BlockConditioning`.
+        image_count: As in `BlockConditioning`.
         input: Extra input channels, the same at each pixel, (R, d).
         blocks: One entry per gated block.
         output: Added before the last projection, (R, F).
         head: One entry per layer of the head.
     """
 
-    images: int | None
+    image_count: int | None
     input: Tensor | None
     blocks: tuple[BlockConditioning, ...]
     output: Tensor | None
@@ -83,22 +83,22 @@ class Conditioning:
 
     def on_output(self, h: Tensor) -> Tensor:
         """Shifts the features before the last projection."""
-        return _add(h, self.output, self.images)
+        return _add(h, self.output, self.image_count)
 
 
-def _add(h: Tensor, value: Tensor | None, images: int | None) -> Tensor:
-    return h if value is None else _combine(torch.add, h, value, images)
+def _add(h: Tensor, value: Tensor | None, image_count: int | None) -> Tensor:
+    return h if value is None else _combine(torch.add, h, value, image_count)
 
 
 def _combine(
-    operation: Callable[[Tensor, Tensor], Tensor], h: Tensor, value: Tensor, images: int | None
+    operation: Callable[[Tensor, Tensor], Tensor], h: Tensor, value: Tensor, image_count: int | None
 ) -> Tensor:
     """Combines features with one vector per condition, at each pixel.
 
-    With `images` = B, h has batch B (no label has touched it yet) or B R, and the result has
+    With `image_count` = B, h has batch B (no label has touched it yet) or B R, and the result has
     batch B R, the labels of an image side by side.
     """
-    if images is None:
+    if image_count is None:
         return operation(h, value[:, :, None, None])
-    per_image = h.view(images, -1, *h.shape[1:])
+    per_image = h.view(image_count, -1, *h.shape[1:])
     return operation(per_image, value[..., None, None]).flatten(0, 1)

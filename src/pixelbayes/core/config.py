@@ -13,8 +13,9 @@ from pixelbayes.core.fusion import FUSIONS, LABEL_CHANNELS
 from pixelbayes.core.views import VIEWS
 from pixelbayes.errors import PixelBayesError
 
-__all__ = ["ATTENTIONS", "DROPOUTS", "STAGES", "PixelCNNConfig"]
+__all__ = ["ATTENTIONS", "DROPOUTS", "STAGES", "STREAMS", "PixelCNNConfig"]
 
+STREAMS = ("u", "ul")  # from above; from above and from the left: section 2.1 of [1]
 STAGES = 3  # resolutions H, H / 2 and H / 4, as in section 2.3 of [1]
 ATTENTIONS = ("none", "lowest", "full")
 DROPOUTS = ("elements", "channels")
@@ -136,7 +137,7 @@ class PixelCNNConfig:
         one_stream = [width for width, blocks in way_in for _ in range(blocks)]
         for width, blocks, more in reversed(list(way_out)):
             one_stream += [width] * (blocks + more)
-        return tuple(width for width in one_stream for _ in "uv")
+        return tuple(width for width in one_stream for _ in STREAMS)
 
     @property
     def gated_blocks(self) -> int:

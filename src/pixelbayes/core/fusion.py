@@ -35,7 +35,7 @@ __all__ = [
     "Entrances",
     "FiLMFusion",
     "Fusion",
-    "GateFusion",
+    "GateBiasFusion",
     "GatedFusion",
     "HeadFusion",
     "JointFusion",
@@ -104,25 +104,27 @@ class Fusion(nn.Module):
         """Added to the pre-activations of the gate of a head layer, (R, 2 F)."""
         return None
 
-    def forward(self, condition: Condition, blocks: int, images: int | None = None) -> Conditioning:
+    def forward(
+        self, condition: Condition, block_count: int, image_count: int | None = None
+    ) -> Conditioning:
         """Calls every hook once.
 
         Args:
             condition: Of R labels.
-            blocks: Number of gated blocks in the network.
-            images: B, if each of B images is to meet each of the R labels.
+            block_count: Gated blocks in the network.
+            image_count: B, if each of B images is to meet each of the R labels.
         """
         per_block = []
-        for block in range(blocks):
+        for block in range(block_count):
             scale, shift = self.on_hidden(condition, block) or (None, None)
             gates, result = self.on_gates(condition, block), self.on_result(condition, block)
-            per_block.append(BlockConditioning(images, scale, shift, gates, result))
+            per_block.append(BlockConditioning(image_count, scale, shift, gates, result))
         head = tuple(
-            BlockConditioning(images, gates=self.on_head(condition, layer))
+            BlockConditioning(image_count, gates=self.on_head(condition, layer))
             for layer in range(self.head_layers)
         )
         return Conditioning(
-            images,
+            image_count,
             self.on_input(condition),
             tuple(per_block),
             self.on_output(condition),
@@ -205,7 +207,7 @@ class PreActivationFusion(_BlockProjections):
         return None, self.project(condition, block)
 
 
-class GateFusion(_BlockProjections):
+class GateBiasFusion(_BlockProjections):
     """The label in both halves of the gate, as in the conditional PixelCNN [2]."""
 
     per_feature = 2
@@ -244,11 +246,11 @@ class HeadFusion(Fusion):
     ) -> None:
         super().__init__()
         self.head_layers = head_layers
-        self.gates = GateFusion(embedding, [features[-1]] * head_layers)
+        self.gates = GateBiasFusion(embedding, [features[-1]] * head_layers)
         self.late = LateFusion(embedding, features)
 
     def on_head(self, condition: Condition, layer: int) -> Tensor:
-        """(R, 2 F), as `GateFusion` has them in a block."""
+        """(R, 2 F), as `GateBiasFusion` has them in a block."""
         return self.gates.on_gates(condition, layer)
 
     def on_output(self, condition: Condition) -> Tensor:
@@ -331,7 +333,7 @@ FUSIONS: dict[str, Callable[[ConditionEmbedding, Entrances], Fusion]] = {
     "joint": lambda embedding, into: JointFusion(embedding, into.features, into.label_channels),
     "film": lambda embedding, into: FiLMFusion(embedding, into.features),
     "gated-preact": lambda embedding, into: PreActivationFusion(embedding, into.features),
-    "gated-gates": lambda embedding, into: GateFusion(embedding, into.features),
+    "gated-gates": lambda embedding, into: GateBiasFusion(embedding, into.features),
 }
 
 

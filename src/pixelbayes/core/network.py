@@ -192,7 +192,7 @@ class PixelCNN(nn.Module):
             ValueError: If the images do not fit the configuration.
         """
         self._check(levels, labels)
-        conditioning = self.conditioning(labels, images=len(levels), view=view)
+        conditioning = self.conditioning(labels, image_count=len(levels), view=view)
         described = self.describe(self._on_axis(levels), conditioning)
         missing = len(levels) * len(labels) // len(described.logits)
         if missing == 1:
@@ -211,13 +211,13 @@ class PixelCNN(nn.Module):
         )
 
     def conditioning(
-        self, labels: Tensor, images: int | None = None, view: int | Tensor = 0
+        self, labels: Tensor, image_count: int | None = None, view: int | Tensor = 0
     ) -> Conditioning:
         """The vectors that the condition adds to the network; they depend on nothing else.
 
         Args:
             labels: int64, (R,).
-            images: B, if each of B images is to meet each of the R labels.
+            image_count: B, if each of B images is to meet each of the R labels.
             view: One for all, or one for each image.
 
         Raises:
@@ -225,10 +225,10 @@ class PixelCNN(nn.Module):
         """
         if isinstance(view, int) and not 0 <= view < self.config.views:
             raise PixelBayesError(f"this model has {self.config.views} view(s), got number {view}")
-        if isinstance(view, Tensor) and images is not None:
+        if isinstance(view, Tensor) and image_count is not None:
             view = view[:, None]
         condition = Condition(labels, view)
-        conditioning: Conditioning = self.fusion(condition, self.config.gated_blocks, images)
+        conditioning: Conditioning = self.fusion(condition, self.config.gated_blocks, image_count)
         return conditioning
 
     def _check(self, levels: Tensor, labels: Tensor) -> None:
@@ -302,7 +302,8 @@ class PixelCNN(nn.Module):
         before: Tensor,
         carry: Carry | None,
     ) -> DiscretizedLogisticMixture:
-        per_block = zip(*[iter(conditioning.blocks)] * 2, strict=True)
+        blocks_of_u, blocks_of_ul = conditioning.blocks[::2], conditioning.blocks[1::2]
+        per_block = zip(blocks_of_u, blocks_of_ul, strict=True)
         short_cuts = [streams]
         for stage, blocks in enumerate(self.encoder):
             if stage > 0:
@@ -344,7 +345,7 @@ class PixelCNN(nn.Module):
             inputs.append(constant[:, :, None, None].expand(-1, -1, *x.shape[2:]))
 
         def entered(layer: WeightNormConv2d) -> Tensor:
-            if conditioning.images is None or len(inputs) == 1:
+            if conditioning.image_count is None or len(inputs) == 1:
                 return layer(*inputs)  # type: ignore[no-any-return]
             # Every image meets every label: the layer is linear, so each is convolved once.
             assert conditioning.input is not None

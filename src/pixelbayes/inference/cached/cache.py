@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelbayes.core.conditioning import BlockConditioning
-from pixelbayes.core.config import STAGES
+from pixelbayes.core.config import STAGES, STREAMS
 from pixelbayes.core.layers import DownShiftedConv2d
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture, to_axis
 from pixelbayes.core.network import PixelCNN
@@ -47,7 +47,7 @@ class RowCache:
         self._image[:, config.channels, 2:] = 1.0
         if conditioning.input is not None:
             self._image[:, config.channels + 1 :, 2:] = conditioning.input[:, :, None, None]
-        self._first = tuple(Stream(like, self.batch, self.width, features) for _ in "uv")
+        self._first = tuple(Stream(like, self.batch, self.width, features) for _ in STREAMS)
         # What a drawn pixel adds to its right neighbour: on the axis x = level step - 1, so the
         # product takes the level and the constant is known before the row starts.
         on_axis = kernels[model.input_left][1, 0, : config.channels]
@@ -65,7 +65,7 @@ class RowCache:
         self._output = kernels[model.output][0, 0]
         self._output_bias = model.output.bias.detach()
         self._late = conditioning.output
-        self._painter = OutputHead(model, self._late, self.batch)
+        self._output_head = OutputHead(model, self._late, self.batch)
         self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
         self._noise: Tensor | None = None
 
@@ -252,14 +252,14 @@ class RowCache:
 
     def put(self, row: int, col: int, drawn: Tensor) -> None:
         """Adds a pixel: uint8, (B, C, 1, 1)."""
-        self._painter.levels[col].copy_(drawn[:, :, 0, 0])
+        self._output_head.levels[col].copy_(drawn[:, :, 0, 0])
         self._pass_on(col)
         self._finish_if_last(row, col)
 
     def give(self, row: int, col: int, levels: Tensor) -> None:
         """Takes a known pixel, uint8, (B, C), where `describe` was not called."""
         self._features(col)
-        self._painter.levels[col].copy_(levels)
+        self._output_head.levels[col].copy_(levels)
         self._pass_on(col)
         self._finish_if_last(row, col)
 
@@ -306,13 +306,13 @@ class RowCache:
     def _draw(self, col: int, noise: Tensor) -> None:
         self._features(col)
         features = self._through_head(self._last.at[col][:, None])[:, 0]
-        self._painter.draw(features, noise, col)
+        self._output_head.draw(features, noise, col)
         self._pass_on(col)
 
     def _pass_on(self, col: int) -> None:
         """Adds the pixel of this column to what its right neighbour is computed from."""
         if col + 1 < self.width:
-            level = self._painter.levels[col]
+            level = self._output_head.levels[col]
             self._first[1].raw.at[col + 1].addmm_(level, self._drawn)
             if self._full is not None:
                 self._full.before[:, col + 1] = level * STEP - 1.0
@@ -322,7 +322,7 @@ class RowCache:
             self._finish_row(row)
 
     def _finish_row(self, row: int) -> None:
-        drawn = self._painter.row.permute(0, 2, 1)
+        drawn = self._output_head.row.permute(0, 2, 1)
         self.levels[:, :, row] = drawn.to(torch.uint8)
         self._image[:, : self.model.config.channels, row + 2] = to_axis(drawn, drawn.dtype)
 

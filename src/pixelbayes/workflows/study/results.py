@@ -158,7 +158,7 @@ def _unmeasured(one: Trial, state: TrialState) -> ModelResult:
         epochs=state.epochs,
         best_epoch=best_epoch(curves, state.criterion),
         reason=reason,
-        training_seconds=sum(seconds or 0.0 for seconds in curves["seconds"]),
+        training_seconds=sum(seconds for seconds in curves["seconds"] if seconds is not None),
         curves=dict(curves),
         settings=one.settings(),
         provenance={

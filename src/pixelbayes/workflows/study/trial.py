@@ -191,7 +191,8 @@ class TrainingTrial(Trial):
         info = run.info
         if info.get("status") != "running" or " study " in f" {info.get('command', '')} ":
             return False
-        longest = max((s or 0.0 for s in run.metrics()["seconds"]), default=0.0)
+        known = (seconds for seconds in run.metrics()["seconds"] if seconds is not None)
+        longest = max(known, default=0.0)
         written = max(file.stat().st_mtime for file in self.path.iterdir())
         return time.time() - written < max(QUIET_SECONDS, QUIET_FACTOR * longest)
 
