@@ -2,22 +2,29 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --progress-bar on
 
-.PHONY: setup demo test lint types pytest bench clean
+.PHONY: setup announce-demo demo test lint types pytest bench clean
 
 setup: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "pixelbayes needs Python >= 3.10; choose one with: make PYTHON=python3.11 ..."; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(PIP) install --constraint constraints.txt torch==2.13.0
-	$(PIP) install --constraint constraints.txt --editable '.[report,baselines,decisions,test]'
+	@echo "Installing into .venv, once: some minutes and 1.6 GB of disk; where pip takes"
+	@echo "PyTorch with CUDA, some GB more. Nothing outside of .venv is changed."
+	@$(PYTHON) -m venv .venv
+	@echo "1 of 2: PyTorch"
+	@$(PIP) install --constraint constraints.txt torch==2.13.0
+	@echo "2 of 2: everything else"
+	@$(PIP) install --constraint constraints.txt --editable '.[report,baselines,decisions,test]'
 	@touch $@
 
-demo: setup
-	$(BIN)/pixelbayes demo
+announce-demo:
+	@echo "The demo trains a small model: one to three minutes on two cores, 5 MB in runs/demo."
+
+demo: announce-demo setup
+	@$(BIN)/pixelbayes demo
 
 test: lint types pytest
 

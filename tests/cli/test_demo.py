@@ -67,7 +67,9 @@ def test_the_demo_trains_its_own_configuration_and_shows_the_report(
 ) -> None:
     assert main(["demo"]) == 0
     assert training.config == DEMO
-    assert "accuracy" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "accuracy" in shown
+    assert shown.endswith("\nOpen runs/demo/report.html in a browser.\n")
     assert load(Path("runs/demo")).headline_split == "test"
 
 

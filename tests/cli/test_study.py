@@ -122,7 +122,7 @@ def test_an_interruption_is_status_130_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.yaml"], "cannot read the configuration nowhere.yaml"),
+        (["nowhere.yaml"], "no study 'nowhere.yaml'"),
         (["my-study.yaml", "--only", "lat"], "no model 'lat' in this study; choose from: early"),
         (["my-study.yaml", "--epochs", "0"], "--epochs is a number above 0, got 0"),
         (["my-study.yaml", "--seeds", "a"], "--seeds are whole numbers, 0 or more, got 'a'"),

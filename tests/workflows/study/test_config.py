@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+import pixelbayes
 from pixelbayes.models import ResNetClassifier
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.resnet_settings import PUBLISHED, TUNED
 from pixelbayes.workflows.runs import RunConfig
-from pixelbayes.workflows.study import StudyConfig, output_folder
+from pixelbayes.workflows.study import (
+    StudyConfig,
+    find_study,
+    output_folder,
+    shipped_studies,
+)
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = Path(pixelbayes.__file__).parent / "configs"
 TEXT = """
 title: T
 seeds: [3, 4]
@@ -103,9 +109,31 @@ def test_a_precision_that_does_not_exist_is_refused() -> None:
 
 
 def test_the_folder_is_named_after_the_file_or_is_the_studys_own(tmp_path: Path) -> None:
-    assert output_folder(Path("configs/study-digits.yaml")) == Path("runs/study-digits")
+    assert output_folder(Path("elsewhere/study-digits.yaml")) == Path("runs/study-digits")
     (tmp_path / "study.json").write_text("{}")
     assert output_folder(tmp_path / "study.yaml") == tmp_path
+
+
+def test_a_study_that_comes_with_the_package_is_found_by_its_name() -> None:
+    assert find_study("digits") == CONFIGS / "study-digits.yaml"
+    assert set(shipped_studies().values()) == set(CONFIGS.glob("*.yaml"))
+    assert output_folder(find_study(Path("digits"))) == Path("runs/study-digits")
+
+
+def test_a_file_goes_before_a_shipped_study_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits").write_text("title: mine")
+    assert find_study("digits") == Path("digits")
+
+
+@pytest.mark.parametrize("given", ["digts", "configs/study-digits.yaml"])
+def test_a_study_that_is_nowhere_lists_those_there_are(given: str) -> None:
+    with pytest.raises(
+        RunError, match=r"no study .*come with the package: .*cpen455-small, cpen455, digits"
+    ):
+        find_study(given)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("study-*.yaml")), ids=lambda path: path.stem)

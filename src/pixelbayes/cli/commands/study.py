@@ -22,10 +22,10 @@ __all__ = ["app", "study"]
 Precision = Literal["32", "bf16-mixed", "64"]
 HEADER = ["model", "epochs", "accuracy, validation", "accuracy, test", "FID, course"]
 EXAMPLES = """
-  pixelbayes study configs/study-digits.yaml
-  pixelbayes study configs/study-cpen455.yaml --max-time 8h
-  pixelbayes study configs/study-cpen455.yaml --only gated,late --seeds 0,1,2
-  pixelbayes study configs/study-cpen455.yaml --report-only
+  pixelbayes study digits
+  pixelbayes study cpen455 --max-time 8h
+  pixelbayes study cpen455 --only gated,late --seeds 0,1,2
+  pixelbayes study cpen455 --report-only
 """
 
 
@@ -54,7 +54,8 @@ def study(
     time, so a study can be stopped at any moment and goes on with the same command.
 
     Args:
-        config: YAML file of the study.
+        config: YAML file of the study, or the name of one that comes with the package: digits,
+            cpen455, cpen455-small and others.
         output: The study directory (default: runs/ and the name of the YAML file).
         data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
         only: Model to train and measure; may be repeated, or a list with commas (default: all).
@@ -76,12 +77,13 @@ def study(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.training.config import parse_duration
-    from pixelbayes.workflows.study import StudyConfig, output_folder, report_study
+    from pixelbayes.workflows.study import StudyConfig, find_study, output_folder, report_study
 
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs is a number above 0, got {epochs}")
     seconds = None if max_time is None else parse_duration(max_time)
-    resolved = StudyConfig.read(config).overridden(
+    file = find_study(config)
+    resolved = StudyConfig.read(file).overridden(
         seeds=None if seeds is None else [_seed(text) for text in listed(seeds) or []],
         data_dir=data_dir,
         epochs=epochs,
@@ -89,7 +91,7 @@ def study(
         accelerator=accelerator_of(device, accelerator),
     )
     resolved.chosen(listed(only))  # a wrong name is told before anything is loaded
-    folder = output_folder(config) if output is None else output
+    folder = output_folder(file) if output is None else output
     if report_only:
         return _show(report_study(resolved, folder), json)
     network = _feature_network(resolved, fid_weights)

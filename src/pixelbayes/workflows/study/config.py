@@ -41,7 +41,17 @@ from pixelbayes.workflows.config import (
     require_seed,
 )
 
-__all__ = ["EnsembleConfig", "FIDConfig", "ModelConfig", "StudyConfig", "output_folder"]
+__all__ = [
+    "EnsembleConfig",
+    "FIDConfig",
+    "ModelConfig",
+    "StudyConfig",
+    "find_study",
+    "output_folder",
+    "shipped_studies",
+]
+
+SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 
 RESERVED = ("tables", "figures", "features")
 """Folders of the study directory that hold something else than a model."""
@@ -269,6 +279,34 @@ class StudyConfig:
                 data = replace(data, data_dir=str(data_dir))
             models[name] = replace(model, training=training, data=data)
         return replace(self, models=models, seeds=self.seeds if seeds is None else tuple(seeds))
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Name and file of each study that comes with the package, such as "digits"."""
+    return {path.stem.removeprefix("study-"): path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def find_study(config: str | Path) -> Path:
+    """The configuration file of a study.
+
+    Args:
+        config: A file, or the name of a study that comes with the package.  A file is meant where
+            there is one of that name.
+
+    Raises:
+        RunError: If it is neither, with the studies that there are.
+    """
+    file, shipped = Path(config), shipped_studies()
+    if file.is_file():
+        return file
+    name = file.stem.removeprefix("study-")
+    if str(config) in shipped:
+        return shipped[str(config)]
+    hint = f"did you mean {name}? " if name in shipped else ""
+    raise RunError(
+        f"no study {str(config)!r}: {hint}give a YAML file, or one of the studies that come with "
+        f"the package: {', '.join(shipped)}"
+    )
 
 
 def output_folder(config: Path) -> Path:
