@@ -9,13 +9,14 @@
       early: {network: {fusion: early}}
       gated-long: {network: {fusion: gated}, training: {epochs: 300}}
       resnet18: {model: resnet18, optim: {lr: 0.001}}
+      shipped: {checkpoint: cpen455-gated}    # a trained model, measured as it is
       both: {ensemble: [early, resnet18]}
     published: cpen455
     samples_per_class: 25
     fid: {dims: [64, 192, 2048], reference_size: [64, 64]}
 
-A model is a configuration of its run, a `RunConfig`, or an `EnsembleConfig`, which names other
-models of the study.
+A model is a configuration of its run, a `RunConfig`; or a `CheckpointConfig`, which names a trained
+model; or an `EnsembleConfig`, which names other models of the study.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from pixelbayes.workflows.config import (
 )
 
 __all__ = [
+    "CheckpointConfig",
     "EnsembleConfig",
     "FIDConfig",
     "ModelConfig",
@@ -108,7 +110,25 @@ class EnsembleConfig(Configuration):
             raise RunError(f"an ensemble has two members or more, got {list(self.ensemble)}")
 
 
-ModelConfig = RunConfig | EnsembleConfig
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(Configuration):
+    """A model that was trained elsewhere and is measured as it is, with every seed of the study.
+
+    Raises:
+        RunError: On construction, if no model is named.
+    """
+
+    checkpoint: str
+    """A run, a checkpoint folder, or the name of a shipped model."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """What it is measured on."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.checkpoint, str) or not self.checkpoint:
+            raise RunError(f"checkpoint names a trained model, got {self.checkpoint!r}")
+
+
+ModelConfig = RunConfig | CheckpointConfig | EnsembleConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,16 +167,18 @@ class StudyConfig:
             _check_name(name)
             if isinstance(model, EnsembleConfig):
                 self._check_members(name, model.ensemble)
-            else:
+            elif isinstance(model, RunConfig):
                 _check_run(name, model)
 
     def _check_members(self, name: str, members: tuple[str, ...]) -> None:
-        runs = [other for other, config in self.models.items() if isinstance(config, RunConfig)]
-        strangers = [member for member in members if member not in runs]
+        single = [
+            other for other, config in self.models.items() if not isinstance(config, EnsembleConfig)
+        ]
+        strangers = [member for member in members if member not in single]
         if strangers:
             raise RunError(
-                f"models.{name}: an ensemble is made of models of the study that are trained: "
-                f"{', '.join(runs)}; got {strangers[0]!r}"
+                f"models.{name}: an ensemble is made of models of the study that are no ensembles: "
+                f"{', '.join(single)}; got {strangers[0]!r}"
             )
 
     @classmethod
@@ -269,14 +291,17 @@ class StudyConfig:
             if isinstance(model, EnsembleConfig):
                 models[name] = model
                 continue
+            data = model.data
+            if data_dir is not None:
+                data = replace(data, data_dir=str(data_dir))
+            if isinstance(model, CheckpointConfig):
+                models[name] = replace(model, data=data)
+                continue
             cap = model.training.epochs if epochs is None else min(epochs, model.training.epochs)
             try:
                 training = replace(model.training, epochs=cap, **settings)  # type: ignore[arg-type]
             except PixelBayesError as error:
                 raise RunError(str(error)) from error
-            data = model.data
-            if data_dir is not None:
-                data = replace(data, data_dir=str(data_dir))
             models[name] = replace(model, training=training, data=data)
         return replace(self, models=models, seeds=self.seeds if seeds is None else tuple(seeds))
 
@@ -337,6 +362,9 @@ def _model(base: Mapping[str, Any], changes: Any, origin: str) -> ModelConfig:
         raise RunError(f"{origin} has no seed of its own; list the seeds under the key seeds")
     if "ensemble" in changes:
         return EnsembleConfig.from_plain(changes, origin)
+    if "checkpoint" in changes:
+        data = {**base.get("data", {}), **changes.get("data", {})}
+        return CheckpointConfig.from_plain({**changes, "data": data}, origin)
     if "baseline" in changes:  # what a kind of model was called before 0.1
         changes["model"] = changes.pop("baseline")
     other_kind = changes.get("model", base.get("model")) != base.get("model")

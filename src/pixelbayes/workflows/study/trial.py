@@ -12,17 +12,23 @@ from typing import Any
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain
-from pixelbayes.models import Ensemble, load_model
-from pixelbayes.models.storage import BEST, DESCRIPTION
+from pixelbayes.models import Ensemble, Model, load_model
+from pixelbayes.models.hub import find_model, load
+from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder
 from pixelbayes.training.metrics import Criterion, columns, criterion_of
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.study.cache import weights_digest
-from pixelbayes.workflows.study.config import EnsembleConfig, ModelConfig, StudyConfig
+from pixelbayes.workflows.study.config import (
+    CheckpointConfig,
+    EnsembleConfig,
+    ModelConfig,
+    StudyConfig,
+)
 from pixelbayes.workflows.train import require_same_settings, require_unfinished, train
 
-__all__ = ["EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
+__all__ = ["CheckpointTrial", "EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
 
 BEFORE_RUN_JSON = ("config.yaml", "config.yaml.partial", "run.json.partial", "tensorboard")
 """What is in a run directory before run.json is."""
@@ -236,21 +242,23 @@ class TrainingTrial(Trial):
 
 
 @dataclass(frozen=True)
-class EnsembleTrial(Trial):
-    """An ensemble of other models of the study, put together from their best checkpoints."""
+class _UntrainedTrial(Trial):
+    """A model that the study takes from checkpoints that are there."""
 
-    members: tuple[Path, ...]
-    """Run directories."""
-    names: tuple[str, ...]
+    @abstractmethod
+    def _weights(self) -> list[str | None]:
+        """Digests of the weights that it is made of; None for what is not there yet."""
 
-    kind = Ensemble.kind
+    @abstractmethod
+    def _model(self) -> Model:
+        """The model.
 
-    def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
-        return {"ensemble": list(self.names)}
+        Raises:
+            RunError: If it cannot be made yet.
+        """
 
     def check(self) -> None:
-        """Its members are checked by themselves."""
+        """See `Trial.check`; what it is made of is checked by itself."""
 
     def find(self) -> TrialState | None:
         """See `Trial.find`; one that was made of other weights is to be made again."""
@@ -268,23 +276,72 @@ class EnsembleTrial(Trial):
         )
 
     def make(self, *, seconds: float | None, progress: bool) -> None:
-        """Puts the members' best checkpoints together."""
-        missing = [str(path) for path in self.members if not (path / BEST / DESCRIPTION).is_file()]
-        if missing:
-            raise RunError(f"members are not trained yet: {', '.join(missing)}")
-        ensemble = Ensemble([load_model(path / BEST) for path in self.members])
+        """Writes the model into the study, with what it is made of."""
+        model = self._model()
         origin = {
             **provenance(),
-            **ensemble.metadata.provenance,
+            **model.metadata.provenance,
             "weights": self._weights(),
             "status": "finished",
             "ended": now(),
         }
-        ensemble.with_metadata(replace(ensemble.metadata, provenance=origin)).save(self.path / BEST)
+        model.with_metadata(replace(model.metadata, provenance=origin)).save(self.path / BEST)
+
+
+@dataclass(frozen=True)
+class EnsembleTrial(_UntrainedTrial):
+    """An ensemble of other models of the study, put together from their best checkpoints."""
+
+    members: tuple[Path, ...]
+    """Run directories."""
+    names: tuple[str, ...]
+
+    kind = Ensemble.kind
+
+    def settings(self) -> dict[str, Any]:
+        """See `Trial.settings`."""
+        return {"ensemble": list(self.names)}
+
+    def _model(self) -> Ensemble:
+        missing = [str(path) for path in self.members if not (path / BEST / DESCRIPTION).is_file()]
+        if missing:
+            raise RunError(f"members are not trained yet: {', '.join(missing)}")
+        return Ensemble([load_model(path / BEST) for path in self.members])
 
     def _weights(self) -> list[str | None]:
         folders = [path / BEST for path in self.members]
         return [weights_digest(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+
+
+@dataclass(frozen=True)
+class CheckpointTrial(_UntrainedTrial):
+    """A model that was trained elsewhere, measured as it is."""
+
+    config: CheckpointConfig
+
+    @property
+    def kind(self) -> str:
+        """See `Trial.kind`."""
+        return self._model().kind
+
+    @property
+    def fusion(self) -> str | None:
+        """See `Trial.fusion`."""
+        return self._model().describe().get("fusion")
+
+    def settings(self) -> dict[str, Any]:
+        """See `Trial.settings`."""
+        return without_place(self.config)
+
+    def check(self) -> None:
+        """Looks for the model."""
+        find_model(self.config.checkpoint)
+
+    def _model(self) -> Model:
+        return load(self.config.checkpoint)
+
+    def _weights(self) -> list[str | None]:
+        return [weights_digest(checkpoint_folder(find_model(self.config.checkpoint)))]
 
 
 def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
@@ -305,10 +362,12 @@ def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
         members = tuple(place(member) for member in config.ensemble)
         data = study.data_of(name)
         return EnsembleTrial(name, seed, place(name), data, members, config.ensemble)
+    if isinstance(config, CheckpointConfig):
+        return CheckpointTrial(name, seed, place(name), config.data, config)
     return TrainingTrial(name, seed, place(name), config.data, config)
 
 
-def without_place(config: RunConfig) -> dict[str, Any]:
-    """A run's configuration in plain values, without the folder of its data."""
+def without_place(config: RunConfig | CheckpointConfig) -> dict[str, Any]:
+    """A configuration in plain values, without the folder of its data."""
     content: dict[str, Any] = plain(replace(config, data=replace(config.data, data_dir=None)))
     return content

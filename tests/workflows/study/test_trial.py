@@ -1,0 +1,97 @@
+"""Models that a study takes as they are, beside those that it trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pixelbayes.models import load_model
+from pixelbayes.workflows.config import RunError
+from pixelbayes.workflows.study import StudyConfig
+from pixelbayes.workflows.study.config import CheckpointConfig
+
+TRAINED = """
+title: Trained once, measured twice
+base:
+  data: {data: digits, limit: 20}
+  network: {features: 4, mixtures: 1, embedding: 2, dropout: 0.0}
+  training: {epochs: 1, batch_size: 10, accuracy_images: 0, init_images: 10}
+models:
+  gated: {network: {fusion: gated}}
+samples_per_class: 2
+"""
+
+
+def with_checkpoint(path: Path) -> StudyConfig:
+    """The same study, the gated model taken from a checkpoint, and an ensemble of it and late."""
+    models = f"""models:
+  taken: {{checkpoint: {path}}}
+  late: {{network: {{fusion: late}}}}
+  both: {{ensemble: [taken, late]}}
+"""
+    return StudyConfig.from_yaml(f"{TRAINED.partition('models:')[0]}{models}samples_per_class: 2\n")
+
+
+def test_a_trained_model_is_measured_as_it_is(run_study, tmp_path: Path) -> None:
+    trained = run_study(StudyConfig.from_yaml(TRAINED)).results[0]
+    run = tmp_path / "elsewhere"
+    (tmp_path / "study" / "gated" / "seed-0").rename(run)
+    results = {r.name: r for r in run_study(with_checkpoint(run)).results}
+
+    taken = results["taken"]
+    assert taken.splits == trained.splits
+    assert (taken.kind, taken.fusion) == (trained.kind, trained.fusion) == ("pixelcnn", "gated")
+    assert (taken.epochs, taken.training_seconds) == (0, 0.0)
+    assert taken.finished
+    assert results["both"].kind == "ensemble"
+    members = load_model(tmp_path / "study" / "both" / "seed-0" / "best")
+    assert members.describe()["parameters"] == taken.parameters + results["late"].parameters
+
+
+def test_other_weights_at_the_same_place_are_measured_again(run_study, tmp_path: Path) -> None:
+    run_study(StudyConfig.from_yaml(TRAINED))
+    run = tmp_path / "elsewhere"
+    (tmp_path / "study" / "gated" / "seed-0").rename(run)
+    config = with_checkpoint(run)
+    (first,) = run_study(config, only=["taken"]).results
+    (again,) = run_study(config, only=["taken"]).results
+    assert again == first
+
+    load_model(run / "best").with_temperature(3.0).save(run / "best")  # the same weights
+    (same,) = run_study(config, only=["taken"]).results
+    assert same.splits == first.splits
+
+    changed = load_model(run / "best")
+    changed.network.output.bias.data += 0.1
+    changed.save(run / "best")
+    (other,) = run_study(config, only=["taken"]).results
+    assert other.splits != first.splits
+
+
+def test_a_checkpoint_is_measured_on_the_data_of_the_study_or_its_own() -> None:
+    text = TRAINED.replace(
+        "gated: {network: {fusion: gated}}", "taken: {checkpoint: cpen455-gated}"
+    )
+    taken = StudyConfig.from_yaml(text).models["taken"]
+    assert isinstance(taken, CheckpointConfig)
+    assert (taken.data.data, taken.data.limit) == ("digits", 20)
+    own = text.replace("cpen455-gated}", "cpen455-gated, data: {limit: 30}}")
+    assert StudyConfig.from_yaml(own).data_of("taken").limit == 30
+    moved = StudyConfig.from_yaml(own).overridden(data_dir="elsewhere")
+    assert moved.data_of("taken").data_dir == "elsewhere"
+    assert StudyConfig.from_yaml(moved.to_yaml()) == moved
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_trained(run_study) -> None:
+    text = TRAINED + "  # none\n"
+    config = StudyConfig.from_yaml(text.replace("models:", "models:\n  lost: {checkpoint: lost}"))
+    with pytest.raises(ValueError, match="no model 'lost': shipped are"):
+        run_study(config)
+
+
+@pytest.mark.parametrize("wrong", ["{checkpoint: 3}", "{checkpoint: ''}", "{checkpoint: x, y: 1}"])
+def test_what_names_no_checkpoint_is_refused(wrong: str) -> None:
+    text = TRAINED.replace("gated: {network: {fusion: gated}}", f"taken: {wrong}")
+    with pytest.raises(RunError, match=r"checkpoint names a trained model|y"):
+        StudyConfig.from_yaml(text)
