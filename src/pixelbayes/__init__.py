@@ -1,9 +1,13 @@
 """Class-conditional PixelCNN++: classify, generate, score and complete images.
 
+>>> import numpy as np
 >>> import pixelbayes
->>> model = pixelbayes.load("cpen455-gated")  # doctest: +SKIP
->>> model.classifier().predict(levels)  # doctest: +SKIP
->>> model.sample(["koala", "pizza"], seed=7)  # doctest: +SKIP
+>>> model = pixelbayes.load()
+>>> photo = np.zeros((64, 64, 3), np.uint8)  # or a path, a Pillow image, a list, a loader ...
+>>> answer = model.predict(photo)[0]
+>>> answer.label in model.classes, len(answer.probabilities)
+(True, 4)
+>>> model.sample("koala", count=4)  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
     from pixelbayes.inference import BayesClassifier
-    from pixelbayes.models import PixelBayes
+    from pixelbayes.models import Model, PixelBayes, Prediction
     from pixelbayes.models.hub import load
 
 __version__ = "0.1.0.dev0"
@@ -20,9 +24,11 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "BayesClassifier",
     "DiscretizedLogisticMixture",
+    "Model",
     "PixelBayes",
     "PixelCNN",
     "PixelCNNConfig",
+    "Prediction",
     "bits_per_dim",
     "load",
 ]
@@ -30,9 +36,11 @@ __all__ = [
 HOMES = {
     "BayesClassifier": "pixelbayes.inference",
     "DiscretizedLogisticMixture": "pixelbayes.core",
+    "Model": "pixelbayes.models",
     "PixelBayes": "pixelbayes.models",
     "PixelCNN": "pixelbayes.core",
     "PixelCNNConfig": "pixelbayes.core",
+    "Prediction": "pixelbayes.models",
     "bits_per_dim": "pixelbayes.core",
     "load": "pixelbayes.models.hub",
 }

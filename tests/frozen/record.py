@@ -136,7 +136,7 @@ def checkpoint_likelihoods(folder: Path) -> dict[str, Any]:
         "classes": list(model.classes),
         "temperature": model.temperature,
         "log_likelihoods": model.classifier().log_likelihoods(levels).tolist(),
-        "log_prob": model.log_prob(levels).tolist(),
+        "log_prob": model.score_samples(levels).tolist(),
     }
 
 
@@ -159,7 +159,8 @@ def likelihoods() -> Any:
 
 
 def small_levels(folder: Path) -> list[Any]:
-    return pixelbayes.load(folder).sample([0, 1], seed=7).tolist()
+    model = pixelbayes.load(folder)
+    return model.sample([0, 1], generator=7, output_type="levels").tolist()
 
 
 def levels() -> Any:
@@ -170,8 +171,10 @@ def shipped_levels() -> Any:
     """Two classes, the lower quarter of the images: what the shipped model draws in float32."""
     model = pixelbayes.load(SHIPPED)
     given = random_levels((2, 3, 32, 32), seed=4)
-    drawn = model.complete(["koala", "pizza"], given, 24, seed=7)
-    return {"sample": model.sample(["koala"], seed=7).tolist(), "completion": drawn.tolist()}
+    mask = (torch.arange(32) >= 24)[:, None].expand(32, 32)
+    drawn = model.complete(given, ["koala", "pizza"], mask=mask, generator=7, output_type="levels")
+    sample = model.sample("koala", generator=7, output_type="levels")
+    return {"sample": sample.tolist(), "completion": drawn.tolist()}
 
 
 # The command line

@@ -159,7 +159,9 @@ class ToyDensity(TrainedNetwork[Frequencies]):
     def can_sample(self) -> bool:
         return True
 
-    def draw(self, labels: Tensor, generator: torch.Generator, on_row: Any = None) -> Tensor:
+    def draw(
+        self, labels: Tensor, generator: torch.Generator, on_row: Any = None, **_: float
+    ) -> Tensor:
         bins = F.softmax(self.network.logits[labels], dim=2).flatten(0, 1)
         drawn = torch.multinomial(bins.detach(), 1, generator=generator)[:, 0] * 16
         return drawn.to(torch.uint8).view(len(labels), self.channels, *self.image_size)
@@ -243,7 +245,8 @@ def test_class_probabilities_sum_to_one(model: Model, digits: ImageDataset) -> N
     assert posterior.shape == (len(levels), 10)
     assert posterior.dtype == torch.float64
     torch.testing.assert_close(posterior.exp().sum(dim=1), torch.ones(len(levels)).double())
-    assert torch.equal(model.predict(levels), posterior.argmax(dim=1))
+    indices = [answer.index for answer in model.predict(levels)]
+    assert indices == posterior.argmax(dim=1).tolist()
 
 
 def test_log_likelihoods_do_not_depend_on_the_images_beside(
@@ -320,16 +323,17 @@ def test_evaluation_predictions_and_card_know_no_kind(
     test = report.splits["test"]
     assert report.temperature is not None
     calibrated = model.with_temperature(report.temperature)
-    right = calibrated.predict(digits.split("test").levels) == digits.split("test").labels
+    predicted = calibrated.predict_proba(digits.split("test").levels).argmax(dim=1)
+    right = predicted == digits.split("test").labels
     assert test.accuracy.value == pytest.approx(100 * right.double().mean().item())
     assert ("bits_per_dim" not in test.measures) == (model.dims is None)
     assert bool(report.samples) == model.can_sample
 
     photos = sorted(photo_folder(2).iterdir())
     predictions = list(predict(model, photos))
-    assert [prediction.path for prediction in predictions] == photos
+    assert [prediction.source for prediction in predictions] == [str(photo) for photo in photos]
     for prediction in predictions:
-        assert torch.tensor(prediction.log_posterior).exp().sum() == pytest.approx(1.0)
+        assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
         assert (prediction.bits_per_dim is None) == (model.dims is None)
 
     run = Run.create(tmp_path / "run", RunConfig(data=DataConfig(limit=20)))

@@ -25,7 +25,7 @@ def test_a_saved_model_loads_bit_for_bit(model, random_levels, tmp_path):
     model.save(tmp_path / "best")
     levels = random_levels(2, model.network.config)
     for path in (tmp_path / "best", tmp_path):  # a checkpoint, or the run that holds it
-        assert pixelbayes.load(path).log_prob(levels).equal(model.log_prob(levels))
+        assert pixelbayes.load(path).score_samples(levels).equal(model.score_samples(levels))
 
 
 def test_loading_from_nowhere_says_so(tmp_path):
@@ -47,13 +47,4 @@ def test_an_unknown_class_is_answered_with_the_known_ones(model, name):
 def test_marginal_likelihood_sums_over_classes(model, random_levels):
     levels = random_levels(2, model.network.config)
     joint = model.classifier().log_likelihoods(levels).double() + model.log_prior
-    torch.testing.assert_close(model.log_prob(levels), joint.logsumexp(dim=1))
-
-
-def test_sampling_by_name_and_by_index_agree(model):
-    assert model.sample(["koala"], seed=3).equal(model.sample(torch.tensor([1]), seed=3))
-
-
-def test_completion_keeps_the_given_rows(model, random_levels):
-    levels = random_levels(1, model.network.config)
-    assert model.complete(["koala"], levels, 5)[:, :, :5].equal(levels[:, :, :5])
+    torch.testing.assert_close(model.score_samples(levels), joint.logsumexp(dim=1))

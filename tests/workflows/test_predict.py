@@ -29,11 +29,11 @@ def test_a_prediction_is_bayes_rule_with_the_calibrated_temperature(
 
     rows = list(predict(tiny_model, paths))
 
-    assert [row.path for row in rows] == list(paths)
-    got = torch.tensor([row.log_posterior for row in rows], dtype=torch.float64)
+    assert [row.source for row in rows] == [str(path) for path in paths]
+    got = torch.tensor([list(row.log_probabilities.values()) for row in rows], dtype=torch.float64)
     torch.testing.assert_close(got, expected)
     assert [row.index for row in rows] == expected.argmax(dim=1).tolist()
-    assert [row.name for row in rows] == [tiny_model.classes[row.index] for row in rows]
+    assert [row.label for row in rows] == [tiny_model.classes[row.index] for row in rows]
 
 
 def test_bits_per_dim_are_those_of_the_marginal(
@@ -44,7 +44,7 @@ def test_bits_per_dim_are_those_of_the_marginal(
 
     rows = list(predict(tiny_model, paths))
 
-    expected = bits_per_dim(tiny_model.log_prob(levels), 192).tolist()
+    expected = bits_per_dim(tiny_model.score_samples(levels), 192).tolist()
     assert [row.bits_per_dim for row in rows] == pytest.approx(expected)
 
 
@@ -54,8 +54,9 @@ def test_a_temperature_changes_the_posterior_and_no_likelihood(
     paths = find_inputs([photo_folder(1)]).images
     (calibrated,) = predict(tiny_model, paths)
     (raw,) = predict(tiny_model, paths, temperature=1.0)
-    assert raw.log_likelihood == calibrated.log_likelihood
-    assert min(raw.log_posterior) < min(calibrated.log_posterior)
+    assert raw.log_likelihoods == calibrated.log_likelihoods
+    lowest = [min(row.log_probabilities.values()) for row in (raw, calibrated)]
+    assert lowest[0] < lowest[1]
 
 
 def test_the_size_of_a_chunk_changes_no_prediction(
@@ -63,9 +64,9 @@ def test_the_size_of_a_chunk_changes_no_prediction(
 ) -> None:
     paths = find_inputs([photo_folder(5)]).images
     whole, chunked = (list(predict(tiny_model, paths, chunk=n)) for n in (5, 2))
-    assert [row.path for row in whole] == [row.path for row in chunked]
+    assert [row.source for row in whole] == [row.source for row in chunked]
     for one, other in zip(whole, chunked, strict=True):
-        assert one.log_posterior == pytest.approx(other.log_posterior)
+        assert one.log_probabilities == pytest.approx(other.log_probabilities)
 
 
 def test_unreadable_files_are_listed_before_any_prediction(
@@ -91,9 +92,9 @@ def test_skipped_files_leave_the_other_rows_with_their_own_paths(
     )
 
     assert [file.path.name for file in bad] == ["00b.png"]
-    assert [row.path for row in rows] == [row.path for row in good]
+    assert [row.source for row in rows] == [row.source for row in good]
     for row, alone in zip(rows, good, strict=True):
-        assert row.log_likelihood == pytest.approx(alone.log_likelihood)
+        assert row.log_likelihoods == pytest.approx(alone.log_likelihoods)
 
 
 def test_a_file_that_vanishes_after_the_check_is_an_error(

@@ -73,6 +73,7 @@ def sample_naive(
     *,
     generator: torch.Generator,
     on_row: RowCallback | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Draws one image per label: one full forward pass per pixel.
 
@@ -81,6 +82,7 @@ def sample_naive(
         labels: int64, (B,), on the model's device.
         generator: Source of all randomness, on any device.
         on_row: See `RowCallback`.
+        temperature: See `complete_naive`.
 
     Returns:
         Levels, uint8, (B, C, H, W).
@@ -90,7 +92,15 @@ def sample_naive(
         len(labels), config.channels, *config.image_size, dtype=torch.uint8, device=labels.device
     )
     nothing = first_rows(model, 0)
-    return complete_naive(model, labels, blank, nothing, generator=generator, on_row=on_row)
+    return complete_naive(
+        model,
+        labels,
+        blank,
+        nothing,
+        generator=generator,
+        on_row=on_row,
+        temperature=temperature,
+    )
 
 
 @isolated
@@ -102,6 +112,7 @@ def complete_naive(
     *,
     generator: torch.Generator,
     on_row: RowCallback | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Keeps the known pixels of each image and draws the others, given what precedes them.
 
@@ -116,6 +127,8 @@ def complete_naive(
         known: bool, (H, W), true where a pixel is given; see `first_rows`.
         generator: Source of all randomness, on any device.
         on_row: See `RowCallback`; not called for rows that are known.
+        temperature: Multiplies all noise, and so the scale of every logistic and the log-odds of
+            mixture components by its inverse; 1 draws from p(x | y).
 
     Returns:
         Levels, uint8, (B, C, H, W).
@@ -127,6 +140,7 @@ def complete_naive(
     check_given(model, labels, levels, known)
     height, width = model.config.image_size
     noise = standard_noise(draw_noise(model, len(labels), generator), model.config.mixtures)
+    noise = noise * temperature
     levels = levels * known.to(levels.device)
     for row, col in raster_order(height, width):
         if not known[row, col]:

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pixelbayes.models.base import MODELS, Metadata, Model, TrainedNetwork, load_model
     from pixelbayes.models.ensemble import Ensemble
     from pixelbayes.models.pixelcnn import PixelBayes
+    from pixelbayes.models.prediction import Prediction
     from pixelbayes.models.resnet import ResNetClassifier
     from pixelbayes.models.storage import CheckpointError
 
@@ -17,6 +18,7 @@ __all__ = [
     "Metadata",
     "Model",
     "PixelBayes",
+    "Prediction",
     "ResNetClassifier",
     "TrainedNetwork",
     "load_model",
@@ -31,7 +33,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for kind, module in KINDS.items():
         globals()[kind] = getattr(import_module(f"{__name__}.{module}"), kind)
-    for module in ("base", "storage"):
+    for module in ("base", "prediction", "storage"):
         found = import_module(f"{__name__}.{module}")
         globals().update({part: getattr(found, part) for part in __all__ if hasattr(found, part)})
     value: object = globals()[name]

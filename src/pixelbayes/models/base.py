@@ -1,9 +1,9 @@
 """What every model has in common, whatever network is inside.
 
-A `Model` gives a table of log-likelihoods: log p(x | y) of images under classes, up to a term that
-all classes share.  Bayes' rule, calibration, evaluation, prediction and comparison need no more,
-so they know this protocol and no kind of model.  A `TrainedNetwork` is a model that is one network
-and can be trained; some models can draw images.
+A `Model` gives a table of log-likelihoods (`pixelbayes.models.likelihoods`), has verbs for its
+user (`pixelbayes.models.verbs`) and can be stored.  Evaluation, prediction and comparison know
+this protocol and no kind of model.  A `TrainedNetwork` is a model that is one network and can be
+trained.
 
 Shapes: N images, K classes, C channels, H x W pixels.
 Units:  nats per image.
@@ -11,8 +11,8 @@ Units:  nats per image.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,10 +20,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pixelbayes.data import Resize
+from pixelbayes.core.device import present_device
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.inference.classification import class_posterior
-from pixelbayes.inference.sampling import RowCallback
 from pixelbayes.models.storage import (
     CheckpointError,
     Metadata,
@@ -32,6 +30,7 @@ from pixelbayes.models.storage import (
     read,
     write,
 )
+from pixelbayes.models.verbs import Verbs
 
 __all__ = ["MODELS", "Metadata", "Model", "TrainedNetwork", "load_model", "register"]
 
@@ -65,8 +64,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     return MODELS[stored.kind].from_stored(stored).to(device)
 
 
-class Model(ABC):
-    """A model of images of known classes.
+class Model(Verbs):
+    """A model of images of known classes: what it gives, what a user does with it, how it is kept.
 
     Attributes:
         kind: Its name in `pixelbayes.models.MODELS`, in run.json and in model.json.
@@ -74,96 +73,13 @@ class Model(ABC):
         metadata: Class names, resizing, prior, temperature, provenance.
     """
 
-    kind: ClassVar[str]
-    noun: ClassVar[str]
-
-    metadata: Metadata
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their indices."""
-        return self.metadata.classes
-
-    @property
-    def log_prior(self) -> Tensor:
-        """log p(y), (K,), nats, float64."""
-        return torch.tensor(self.metadata.log_prior, dtype=torch.float64)
-
-    @property
-    def temperature(self) -> float:
-        """Fitted on validation data; 1 where it was not."""
-        return self.metadata.temperature
-
-    @property
-    def resize(self) -> Resize:
-        """How an image file is brought to the model's size."""
-        return Resize(**self.metadata.resize)
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Rows and columns, H and W."""
-        return self.resize.size
-
-    @property
-    def dims(self) -> int | None:
-        """Numbers in an image, C H W, where log-likelihoods are those of images; else None.
-
-        A discriminative model knows log p(x | y) only up to a term that all classes share, so it
-        has no code length.
-        """
-        return None
-
-    @property
-    @abstractmethod
-    def channels(self) -> int:
-        """C: 3 (red, green, blue) or 1 (grey)."""
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Where the weights are."""
-
-    @property
-    @abstractmethod
-    def parameters(self) -> int:
-        """Number of weights."""
-
-    @property
-    def uses_labels(self) -> bool:
-        """Whether the class changes anything; without, accuracy is chance."""
-        return True
-
-    @property
-    def title(self) -> str:
-        """The model in a few words, for headings."""
-        return self.noun
-
-    @property
-    def summary(self) -> str:
-        """What it gives, to be followed by "of ... images"."""
-        return f"{self.title[:1].upper()}{self.title[1:]}: p(class | image)"
-
-    @abstractmethod
-    def log_likelihoods(
-        self, levels: Tensor, *, progress: Callable[[int], None] | None = None
-    ) -> Tensor:
-        """log p(x | y) up to a term that all classes share; exact where `dims` is a number.
-
-        Args:
-            levels: uint8, (N, C, H, W), on any device.
-            progress: Called with the number of images done so far.
-
-        Returns:
-            (N, K), float64 on the CPU, nats per image.
-        """
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """The architecture in plain values."""
-
     @abstractmethod
     def to(self: Self, device: str | torch.device) -> Self:
-        """The same model on another device."""
+        """The same model on another device.
+
+        Raises:
+            PixelBayesError: If this machine has no such device.
+        """
 
     @abstractmethod
     def with_metadata(self: Self, metadata: Metadata) -> Self:
@@ -201,6 +117,12 @@ class Model(ABC):
         """Writes `model.safetensors` and `model.json`, replacing an earlier checkpoint there."""
         write(Path(folder), self.to_stored())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles what a checkpoint keeps, so a model of a GPU opens on any machine."""
+        stored = self.to_stored()
+        weights = {name: weight.detach().cpu() for name, weight in stored.weights.items()}
+        return type(self).from_stored, (replace(stored, weights=weights),)
+
     def with_temperature(self: Self, temperature: float) -> Self:
         """The same model under another temperature.
 
@@ -208,72 +130,6 @@ class Model(ABC):
             PixelBayesError: If it is not positive.
         """
         return self.with_metadata(replace(self.metadata, temperature=temperature))
-
-    def predict_log_proba(self, levels: Tensor) -> Tensor:
-        """log p(y | x) by Bayes' rule at the temperature, (N, K), float64."""
-        return class_posterior(self.log_likelihoods(levels), self.log_prior, self.temperature)
-
-    def predict(self, levels: Tensor) -> Tensor:
-        """The most probable class of each image, int64, (N,)."""
-        return self.predict_log_proba(levels).argmax(dim=1)
-
-    def class_index(self, name: str | int) -> int:
-        """Index of a class given by name, or by index in digits.
-
-        Raises:
-            PixelBayesError: If there is no such class; the message lists them.
-        """
-        if isinstance(name, str) and name in self.classes:
-            return self.classes.index(name)
-        if str(name).isdecimal() and int(name) < len(self.classes):
-            return int(name)
-        raise PixelBayesError(
-            f"no class {name!r}; choose one of: {', '.join(self.classes)}, or an index below "
-            f"{len(self.classes)}"
-        )
-
-    @property
-    def can_sample(self) -> bool:
-        """Whether images can be drawn from it."""
-        return False
-
-    def draw(
-        self, labels: Tensor, generator: torch.Generator, on_row: RowCallback | None = None
-    ) -> Tensor:
-        """Draws one image for each label.
-
-        Args:
-            labels: int64, (N,).
-            generator: On the CPU; the images depend on its state, not on how many are drawn at a
-                time.
-            on_row: Called after each drawn row.
-
-        Returns:
-            Levels, uint8, (N, C, H, W), on the CPU.
-
-        Raises:
-            PixelBayesError: If this kind of model cannot; see `can_sample`.
-        """
-        raise PixelBayesError(f"a {self.noun} gives no p(image | class) to draw images from")
-
-    def images_at_a_time(self) -> int:
-        """Images to draw in one call, such that they fit the memory."""
-        return 1
-
-    def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
-        """-log p(x | y) of each image under its class where `dims` is a number, else -log p(y | x).
-
-        Args:
-            levels: uint8, (N, C, H, W).
-            labels: int64, (N,).
-
-        Returns:
-            (N,), float64.
-        """
-        table = self.log_likelihoods(levels)
-        if self.dims is None:
-            table = torch.log_softmax(table + self.log_prior, dim=1)
-        return -table.gather(1, labels[:, None].cpu())[:, 0]
 
 
 class TrainedNetwork(Model, Generic[Network]):
@@ -358,10 +214,15 @@ class TrainedNetwork(Model, Generic[Network]):
         """The configuration of the network and its number of weights."""
         return {**self.to_stored().config, "parameters": self.parameters}
 
-    def to(self: Any, device: str | torch.device) -> Any:
+    def to(self: Self, device: str | torch.device) -> Self:
         """The same model, its network moved to a device."""
-        return type(self)(self.network.to(device), self.metadata)
+        there = present_device(device)
+        here: Any = self  # which has a network, as `Self` does not say
+        moved: Self = type(here)(here.network.to(there), self.metadata)
+        return moved
 
-    def with_metadata(self: Any, metadata: Metadata) -> Any:
+    def with_metadata(self: Self, metadata: Metadata) -> Self:
         """The same network with other metadata."""
-        return type(self)(self.network, metadata)
+        here: Any = self
+        other: Self = type(here)(here.network, metadata)
+        return other

@@ -1,8 +1,7 @@
-"""A trained `PixelCNN` and its four verbs: classify, sample, score, complete."""
+"""A trained `PixelCNN`: p(image | class), from which images are classified, scored and drawn."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,13 +11,12 @@ from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.core.initialisation import initialise_from_data
-from pixelbayes.core.labels import label_indices
 from pixelbayes.core.precision import isolated
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import complete_cached, sample_cached
-from pixelbayes.inference.classification import BayesClassifier
+from pixelbayes.inference.classification import BayesClassifier, class_posterior
 from pixelbayes.inference.memory import feature_budget
-from pixelbayes.inference.sampling import RowCallback, first_rows
+from pixelbayes.inference.sampling import RowCallback
 from pixelbayes.inference.views import log_prob_over_views
 from pixelbayes.models.base import Model, TrainedNetwork, register
 from pixelbayes.models.settings import NetworkConfig
@@ -166,10 +164,6 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         """log p(x | y), exact; see `Model.log_likelihoods`."""
         return self.classifier().log_likelihoods(levels, progress=progress)
 
-    def log_prob(self, levels: Tensor) -> Tensor:
-        """log p(x) = log-sum over classes of p(x | y) p(y), (N,), nats, float64."""
-        return torch.logsumexp(self.log_likelihoods(levels) + self.log_prior, dim=1)
-
     @isolated
     def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
         """-log p(x | y) in one pass over all the images; see `Model.nats`."""
@@ -177,11 +171,54 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         return -log_prob_over_views(self.network, there, labels.to(self.device)).cpu()
 
     def draw(
-        self, labels: Tensor, generator: torch.Generator, on_row: RowCallback | None = None
+        self,
+        labels: Tensor,
+        generator: torch.Generator,
+        on_row: RowCallback | None = None,
+        *,
+        temperature: float = 1.0,
     ) -> Tensor:
         """See `Model.draw`."""
-        there = labels.to(self.device)
-        return sample_cached(self.network, there, generator=generator, on_row=on_row).cpu()
+        return sample_cached(
+            self.network,
+            labels.to(self.device),
+            generator=generator,
+            on_row=on_row,
+            temperature=temperature,
+        ).cpu()
+
+    def draw_given(
+        self,
+        labels: Tensor,
+        levels: Tensor,
+        known: Tensor,
+        generator: torch.Generator,
+        on_row: RowCallback | None = None,
+        *,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """See `Model.draw_given`."""
+        return complete_cached(
+            self.network,
+            labels.to(self.device),
+            levels.to(self.device),
+            known,
+            generator=generator,
+            on_row=on_row,
+            temperature=temperature,
+        ).cpu()
+
+    def class_of_first_pixels(self, levels: Tensor, known: Tensor) -> Tensor:
+        """See `Model.class_of_first_pixels`; exact, in the view that the image shows."""
+        before = known.flatten().long().cumprod(dim=0).view(known.shape)
+        if not bool(before.any()):
+            raise PixelBayesError(
+                f"the first pixel is to be drawn, so nothing tells the class; give label=, one of: "
+                f"{', '.join(self.classes)}"
+            )
+        maps = self.classifier().log_likelihood_maps(levels)
+        table = (maps * before).sum(dim=(2, 3))
+        return class_posterior(table, self.log_prior, self.temperature).argmax(dim=1)
 
     def images_at_a_time(self) -> int:
         """Images whose cache of rows fits the memory of the device.
@@ -200,65 +237,6 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         noise = height * width * (config.mixtures + config.channels)
         float32, float64 = 4, 8
         return max(1, feature_budget(self.device) // (features * float32 + noise * float64))
-
-    def sample(
-        self,
-        labels: Tensor | Sequence[str | int],
-        *,
-        seed: int = 0,
-        on_row: RowCallback | None = None,
-    ) -> Tensor:
-        """Draws one image per label; the same seed draws the same images.
-
-        Returns:
-            Levels, uint8, (N, C, H, W), on the CPU.
-        """
-        return self.draw(
-            self._labels(labels), torch.Generator().manual_seed(operator.index(seed)), on_row
-        )
-
-    def complete(
-        self,
-        labels: Tensor | Sequence[str | int],
-        levels: Tensor,
-        known: Tensor | int,
-        *,
-        seed: int = 0,
-        on_row: RowCallback | None = None,
-    ) -> Tensor:
-        """Keeps the known pixels of each image and draws the others, given what precedes them.
-
-        Args:
-            labels: One class for each image.
-            levels: uint8, (N, C, H, W).
-            known: How many rows are known, or a mask, bool (H, W).  Known pixels that come after
-                a drawn one did not decide it: `complete_weighted` makes up for that.
-            seed: The same seed draws the same pixels.
-            on_row: Called after each drawn row.
-
-        Returns:
-            Levels, uint8, (N, C, H, W), on the CPU.
-        """
-        generator = torch.Generator().manual_seed(operator.index(seed))
-        mask = first_rows(self.network, known) if isinstance(known, int) else known
-        return complete_cached(
-            self.network,
-            self._labels(labels),
-            levels.to(self.device),
-            mask,
-            generator=generator,
-            on_row=on_row,
-        ).cpu()
-
-    def _labels(self, labels: Tensor | Sequence[str | int]) -> Tensor:
-        if isinstance(labels, str):
-            raise PixelBayesError(
-                f"labels are a list with one class for each image, got the text {labels!r}; "
-                f"write [{labels!r}]"
-            )
-        if not isinstance(labels, Tensor):
-            labels = torch.tensor([self.class_index(label) for label in labels])
-        return label_indices(labels, len(self.classes)).to(self.device)
 
 
 def _multiply_label_channels(weights: dict[str, Tensor], config: PixelCNNConfig) -> None:

@@ -18,18 +18,17 @@ from typing import TextIO
 
 import torch
 
-from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, find_images
 from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.data.files import bad_files_error
 from pixelbayes.data.inputs import Conversions, ImageBatch, image_levels
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.inference import class_posterior
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import SURROGATE
-from pixelbayes.models import Model
+from pixelbayes.models import Model, Prediction
+from pixelbayes.models.prediction import predictions
 
-__all__ = ["UNIFORM", "Inputs", "Prediction", "columns", "find_inputs", "predict", "write_csv"]
+__all__ = ["UNIFORM", "Inputs", "columns", "find_inputs", "predict", "write_csv"]
 
 CHUNK = 256  # images decoded at a time: less than a megabyte at 32 x 32
 DIGITS = 9  # significant digits of a number in the table: more than float32 carries
@@ -45,24 +44,6 @@ class Inputs:
     """Files to classify, in the order given; those of a folder sorted."""
     others: tuple[Path, ...] = ()
     """What was found in folders and is not used: no images, hidden, or made by a system."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says about one image."""
-
-    path: Path
-    index: int
-    """Index of the most probable class."""
-    name: str
-    """Its name."""
-    log_posterior: tuple[float, ...]
-    """log p(y | x) of each class, nats."""
-    log_likelihood: tuple[float, ...]
-    """log p(x | y) of each class, nats per image; the temperature does not touch it."""
-    bits_per_dim: float | None
-    """Code length of the image under p(x), the mixture of all classes by their prior; None where
-    the model is no density."""
 
 
 def find_inputs(paths: Sequence[str | Path]) -> Inputs:
@@ -164,9 +145,10 @@ def write_csv(predictions: Iterable[Prediction], classes: Sequence[str], file: T
     for rows, row in enumerate(predictions, start=1):
         if rows == 1:
             writer.writerow(columns(classes))
-        numbers = (row.bits_per_dim, *row.log_posterior, *row.log_likelihood)
+        by_class = (*row.log_probabilities.values(), *row.log_likelihoods.values())
+        numbers = (row.bits_per_dim, *by_class)
         texts = ["" if number is None else f"{number:.{DIGITS}g}" for number in numbers]
-        writer.writerow([row.path, row.name, row.index, *texts])
+        writer.writerow([row.source, row.label, row.index, *texts])
     if not rows:
         writer.writerow(columns(classes))
     return rows
@@ -221,30 +203,12 @@ def _classify(
                         on_bad(bad[-1])
             if some:
                 log_likelihood = model.log_likelihoods(torch.cat(levels))
-                yield from _predictions(model, some, log_likelihood)
+                yield from predictions(model, log_likelihood, [str(path) for path in some])
             if progress is not None:
                 progress("classifying", min(start + chunk, len(files)), len(files))
     if files and len(bad) == len(files):
         raise DatasetError(
             f"nothing to classify, none of the files can be read: {enumerate_offenders(bad)}"
-        )
-
-
-def _predictions(
-    model: Model, paths: Sequence[Path], log_likelihood: torch.Tensor
-) -> Iterator[Prediction]:
-    log_posterior = class_posterior(log_likelihood, model.log_prior, model.temperature)
-    marginal = torch.logsumexp(log_likelihood + model.log_prior, dim=1)
-    code_length = None if model.dims is None else bits_per_dim(marginal, model.dims)
-    for row, path in enumerate(paths):
-        index = int(log_posterior[row].argmax())
-        yield Prediction(
-            path=path,
-            index=index,
-            name=model.classes[index],
-            log_posterior=tuple(log_posterior[row].tolist()),
-            log_likelihood=tuple(log_likelihood[row].tolist()),
-            bits_per_dim=None if code_length is None else float(code_length[row]),
         )
 
 

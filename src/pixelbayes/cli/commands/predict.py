@@ -19,6 +19,7 @@ from pixelbayes.cli.options import UsageError, command
 
 if TYPE_CHECKING:
     from pixelbayes.data import BadFile
+    from pixelbayes.models import Prediction
 
 __all__ = ["app", "predict"]
 
@@ -65,7 +66,7 @@ def predict(
     """
     from pixelbayes.data.inputs import Conversions
     from pixelbayes.workflows.outputs import Kind, require_free
-    from pixelbayes.workflows.predict import UNIFORM, Prediction, find_inputs, write_csv
+    from pixelbayes.workflows.predict import UNIFORM, find_inputs, write_csv
     from pixelbayes.workflows.predict import predict as classify
 
     named, files = leading_model(model, paths)

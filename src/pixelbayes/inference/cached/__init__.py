@@ -53,6 +53,7 @@ def sample_cached(
     *,
     generator: torch.Generator,
     on_row: RowCallback | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Same levels as `sample_naive`, without recomputing finished rows and columns.
 
@@ -63,7 +64,15 @@ def sample_cached(
         len(labels), config.channels, *config.image_size, dtype=torch.uint8, device=labels.device
     )
     nothing = first_rows(model, 0)
-    return complete_cached(model, labels, blank, nothing, generator=generator, on_row=on_row)
+    return complete_cached(
+        model,
+        labels,
+        blank,
+        nothing,
+        generator=generator,
+        on_row=on_row,
+        temperature=temperature,
+    )
 
 
 @isolated
@@ -75,6 +84,7 @@ def complete_cached(
     *,
     generator: torch.Generator,
     on_row: RowCallback | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Same levels as `complete_naive`; a row that is known costs one vectorised pass.
 
@@ -98,7 +108,8 @@ def complete_cached(
             if all(given):
                 cache.give_row(row, some[:, :, row])
                 continue
-            by_column = standard_noise(noise[:, row], components).to(cache.dtype).transpose(0, 1)
+            standard = standard_noise(noise[:, row], components) * temperature
+            by_column = standard.to(cache.dtype).transpose(0, 1)
             if not any(given):
                 cache.draw_row(row, by_column.contiguous())
                 continue
