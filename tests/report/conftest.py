@@ -13,8 +13,17 @@ from pixelbayes.evaluation import (
     mean_estimate,
     per_class_accuracy,
     reliability_curve,
+    risk_coverage,
 )
-from pixelbayes.report import Report, SplitResult, WrongImage, png_base64, share
+from pixelbayes.evaluation.histogram import histogram
+from pixelbayes.report import (
+    CompletedImage,
+    Report,
+    SplitResult,
+    WrongImage,
+    png_base64,
+    share,
+)
 from pixelbayes.report.render import report_html
 
 
@@ -45,6 +54,8 @@ def make_split(name: str, classes: int, n: int, seed: int) -> SplitResult:
         confusion=confusion.tolist(),
         per_class=per_class_accuracy(confusion),
         reliability={key: reliability_curve(p, labels) for key, p in posteriors.items()},
+        risk_coverage=risk_coverage(calibrated.max(dim=1).values, predicted == labels),
+        code_lengths=histogram(3 + 0.2 * torch.randn(n, generator=generator), 0.1),
         most_confidently_wrong=[
             WrongImage(
                 name=f"{name}/{k:07d}.png",
@@ -53,6 +64,8 @@ def make_split(name: str, classes: int, n: int, seed: int) -> SplitResult:
                 confidence=float(raw[k].max().exp()),
                 image=make_png(seed=k),
                 probabilities=calibrated[k].exp().tolist(),
+                evidence=make_png(seed=1000 + k, channels=3),
+                bits_per_dim=2.5 + 0.01 * k,
             )
             for k in wrong
         ],
@@ -90,6 +103,14 @@ def make_report(classes: int = 4, n: int = 120) -> Report:
             for k, name in enumerate(names)
         },
         real_images={name: [make_png(seed=7 * k)] for k, name in enumerate(names)},
+        nearest_images={
+            name: [make_png(seed=50 * k + i, channels=3) for i in range(10)]
+            for k, name in enumerate(names)
+        },
+        completions=[
+            CompletedImage(true=k, known_rows=4, image=make_png(k), completions=[make_png(300 + k)])
+            for k in range(classes)
+        ],
         model={"fusion": "film", "features": 32, "image_size": [8, 8], "optimistic": True},
         data={"source": "digits", "resize": {"size": [8, 8], "filter": "bilinear"}},
         training={"lr": 1e-3, "epochs": epochs, "ema": None},

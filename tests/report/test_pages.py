@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pixelbayes.report import Report, ReportError
+from pixelbayes.report.figures import FEWEST_IN_BIN
 from pixelbayes.report.render import report_html
 
 VOID = {"meta", "img", "br"}
@@ -52,7 +53,7 @@ def test_the_page_needs_nothing_from_outside(rendered: str) -> None:
     sources = [attributes["src"] or "" for attributes in Page(rendered).all("img")]
     assert sources
     assert all(source.startswith("data:image/") for source in sources)
-    assert not Page(rendered).all("script")
+    assert Page(rendered).all("script") == [{}], "one, with its text in the page"
     assert not Page(rendered).all("link")
     assert not re.search(r"url\((?!#)", rendered), "but for clip paths of its own figures"
     assert "@import" not in rendered
@@ -95,7 +96,7 @@ def test_names_from_the_report_are_escaped(report: Report) -> None:
 
     page = Page(report_html(poisoned))
 
-    assert not page.all("script")
+    assert page.all("script") == [{}], "that of the gallery"
     assert evil in page.words
 
 
@@ -119,6 +120,57 @@ def test_the_most_confidently_wrong_images_are_shown_with_both_classes(
         assert wrong.name in words
         assert f"{report.classes[wrong.predicted]}, in truth {report.classes[wrong.true]}" in words
         assert f"{100 * max(wrong.probabilities):.1f} %" in words
+
+
+def test_errors_stand_there_without_a_script_and_carry_what_it_sorts_by(
+    report: Report, rendered: str
+) -> None:
+    page = Page(rendered)
+    items = [a for a in page.all("li") if "data-classes" in a]
+    wrong = [w for split in report.splits.values() for w in split.most_confidently_wrong]
+    assert sorted(a["data-classes"] or "" for a in items) == sorted(
+        f"{w.true} {w.predicted}" for w in wrong
+    )
+    assert {float(a["data-bits"] or 0) for a in items} == {w.bits_per_dim for w in wrong}
+    assert not [a for a in items if "hidden" in a]
+    assert all("hidden" in a for a in page.all("form")), "of no use without the script"
+    assert len(page.all("form")) == len(report.splits)
+
+
+def test_evidence_stands_beside_an_error_and_says_between_which_classes(
+    report: Report, rendered: str
+) -> None:
+    alternatives = {a["alt"] for a in Page(rendered).all("img")}
+    for wrong in report.headline.most_confidently_wrong:
+        assert wrong.evidence in rendered
+        answer, truth = report.classes[wrong.predicted], report.classes[wrong.true]
+        assert f"where it speaks for {answer} and where for {truth}" in alternatives
+
+
+def test_completions_and_the_training_images_nearest_to_samples_are_shown(
+    report: Report, rendered: str
+) -> None:
+    shown = [png for of_class in report.nearest_images.values() for png in of_class]
+    assert shown
+    for one in report.completions:
+        shown += [one.image, *one.completions]
+    assert all(png in rendered for png in shown)
+    assert "It finishes pictures" in Page(rendered).words
+
+
+def test_the_share_of_errors_among_the_surer_half_is_told_in_words(
+    report: Report, rendered: str
+) -> None:
+    curve = report.headline.risk_coverage
+    assert curve is not None
+    half = curve.risk[curve.coverage.index(0.5)]
+    assert f"of the surer half of them, {100 * half:.1f} %" in Page(rendered).words
+
+
+def test_images_in_bins_without_a_point_are_counted(report: Report, rendered: str) -> None:
+    curve = report.headline.reliability["raw"]
+    few = sum(n for n in curve.count if n < FEWEST_IN_BIN)
+    assert f"{few} of {report.headline.n} images (raw)" in Page(rendered).words
 
 
 def test_the_page_follows_dark_mode_and_fits_a_telephone(rendered: str) -> None:

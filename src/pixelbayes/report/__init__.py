@@ -7,6 +7,7 @@ from pixelbayes.report.published import published_study
 from pixelbayes.report.render import save, write_study
 from pixelbayes.report.results import (
     Comparison,
+    CompletedImage,
     EpochScore,
     ModelResult,
     Reason,
@@ -26,6 +27,7 @@ from pixelbayes.report.tables import results_rows, settings_rows
 
 __all__ = [
     "Comparison",
+    "CompletedImage",
     "EpochScore",
     "ModelResult",
     "Reason",

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.accuracy import accuracy
+from pixelbayes.evaluation.accuracy import RiskCoverage, accuracy
 from pixelbayes.evaluation.calibration import ReliabilityCurve
+from pixelbayes.evaluation.histogram import Histogram
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,7 @@ __all__ = [
     "VERMILION",
     "Plot",
     "blank_figure",
+    "code_length_figure",
     "epoch_axis",
     "epoch_line",
     "evidence_figure",
@@ -47,6 +49,7 @@ __all__ = [
     "png",
     "points",
     "reliability_figure",
+    "risk_figure",
     "style",
     "svg",
     "theme_css",
@@ -214,6 +217,54 @@ def reliability_figure(curves: Mapping[str, ReliabilityCurve]) -> str:
         axes.grid(visible=True)
         axes.legend(frameon=False, loc="upper left")
         below.set(xlabel="confidence, %", ylabel="images, %", ylim=(0, 100), yticks=[0, 50, 100])
+        return svg(figure)
+
+
+def risk_figure(curves: Mapping[str, RiskCoverage]) -> str:
+    """Draws how often answers are wrong where only the surest of the images are answered.
+
+    Args:
+        curves: By split, not empty.
+
+    Returns:
+        SVG.
+    """
+    with style():
+        figure = blank_figure(*PANEL)
+        axes = figure.add_subplot()
+        for (name, curve), colour in zip(curves.items(), PALETTE, strict=False):
+            x, y = [100 * c for c in curve.coverage], [100 * r for r in curve.risk]
+            axes.plot(x, y, color=colour, label=name)
+        top = max(max(curve.risk, default=0.0) for curve in curves.values())
+        axes.set(xlim=(0, 101), ylim=(0, max(108 * top, 1)))
+        axes.set(xlabel="images answered, surest first, %", ylabel="wrong among them, %")
+        axes.grid(visible=True)
+        axes.legend(frameon=False, loc="upper left")
+        return svg(figure)
+
+
+def code_length_figure(histograms: Mapping[str, Histogram]) -> str:
+    """Draws how the code lengths of the splits are distributed, one line each.
+
+    Args:
+        histograms: By split, not empty.
+
+    Returns:
+        SVG.
+    """
+    with style():
+        figure = blank_figure(*PANEL)
+        axes = figure.add_subplot()
+        for (name, found), colour in zip(histograms.items(), PALETTE, strict=False):
+            edges = [found.start + found.width * i for i in range(len(found.count) + 1)]
+            total = sum(found.count)
+            shares = [100 * n / total for n in found.count]
+            axes.stairs(shares, edges, color=colour, lw=1.6, label=f"{name}, n = {total}")
+            axes.stairs(shares, edges, color=colour, fill=True, alpha=0.12)
+        axes.margins(y=0.25)  # room for the legend
+        axes.set(xlabel="bits / dim", ylabel="images, %")
+        axes.grid(visible=True)
+        axes.legend(frameon=False)
         return svg(figure)
 
 

@@ -1,7 +1,8 @@
 """Pages, texts and tables from reports and studies: the only door of Jinja2.
 
-A page needs no other file and no network: images and figures are in it, the style too, there is
-no script.  It follows the reader's light or dark setting and fits a telephone.  What comes from
+A page needs no other file and no network: images, figures and style are in it.  Its one script
+sorts and filters the gallery of errors, which is all there without it.  It follows the reader's
+light or dark setting and fits a telephone.  What comes from
 a report is escaped by the environment of its kind of text: a class may be called "<b>".
 """
 
@@ -19,6 +20,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.io import to_json as json_text
 from pixelbayes.io import write_whole
 from pixelbayes.report import figures, study_figures
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 SMALLEST_SIDE = 48  # CSS pixels; below that nobody recognises an image
+HALF = 0.5
 FEW_CLASSES = 20  # more of them get no matrix, and their samples are folded
 NO_MATPLOTLIB = (
     "The figures are missing because matplotlib is not installed. "
@@ -167,6 +170,9 @@ def _likeliest(
     return sorted(zip(classes, wrong.probabilities, strict=True), key=lambda x: -x[1])[:number]
 
 
+SCRIPT = Markup(  # noqa: S704  a file of ours
+    (Path(__file__).parent / "templates" / "gallery.js").read_text(encoding="utf-8")
+)
 HTML, MARKDOWN, TEX = _environment(), _environment(escape_markdown), _environment(escape_latex)
 
 
@@ -197,6 +203,9 @@ def report_html(report: Report) -> str:
             for wrong in split.most_confidently_wrong
         },
         reliability={name: _reliability(report, name) for name in report.splits},
+        selective=_selective(report),
+        code_lengths=_code_lengths(report),
+        script=SCRIPT,
         curves=curves,
         header=header,
         rows=rows,
@@ -253,6 +262,7 @@ def _drawn(draw: Callable[[], Drawn]) -> Drawn | None:
 
 def _reliability(report: Report, split: str) -> figures.Plot | None:
     found = report.splits[split]
+    few = _outside_of_bins(found.reliability)
     gaps = [
         f"{name.partition('/')[2]} {column_of(name).text(x)}"
         for name, x in found.measures.items()
@@ -262,6 +272,11 @@ def _reliability(report: Report, split: str) -> figures.Plot | None:
         "Points on the broken line would be honest: of the images that get 80 %, 80 % are right. "
         "Bars are 95 % intervals; below, how many images have which confidence."
     )
+    if few:
+        caption += (
+            f" Bins of fewer than {figures.FEWEST_IN_BIN} images have no point, because their "
+            f"accuracy says nothing: {few}."
+        )
     if gaps:
         caption += f" Mean distance (ECE): {', '.join(gaps)}."
     alt = f"Accuracy against confidence on {split}. ECE: {', '.join(gaps) or 'unknown'}."
@@ -270,6 +285,55 @@ def _reliability(report: Report, split: str) -> figures.Plot | None:
             "reliability", alt, caption, figures.reliability_figure(found.reliability)
         )
     )
+
+
+def _outside_of_bins(curves: Mapping[str, ReliabilityCurve]) -> str:
+    """How many images of each posterior lie in bins that are not drawn."""
+    left = {
+        name: sum(n for n in curve.count if n < figures.FEWEST_IN_BIN)
+        for name, curve in curves.items()
+    }
+    return ", ".join(
+        f"{n} of {sum(curves[name].count)} images ({name})" for name, n in left.items() if n
+    )
+
+
+def _selective(report: Report) -> figures.Plot | None:
+    """How errors fall where the least sure images are left to a human."""
+    curves = {
+        name: split.risk_coverage
+        for name, split in sorted(report.splits.items(), key=lambda x: x[0] != "test")
+        if split.risk_coverage is not None
+    }
+    curve = report.headline.risk_coverage
+    if curve is None:
+        return None
+    half = next(i for i, share in enumerate(curve.coverage) if share >= HALF)
+    words = (
+        f"Of all {report.headline.n:,} images of {report.headline_split}, "
+        f"{100 * curve.risk[-1]:.1f} % get a wrong answer; of the surer half of them, "
+        f"{100 * curve.risk[half]:.1f} %."
+    )
+    caption = f"{words} What is left out can be asked of a human."
+    return _drawn(lambda: figures.Plot("risk", words, caption, figures.risk_figure(curves)))
+
+
+def _code_lengths(report: Report) -> figures.Plot | None:
+    """How many bits the images of each split need."""
+    found = {
+        name: split.code_lengths
+        for name, split in report.splits.items()
+        if split.code_lengths is not None
+    }
+    if not found:
+        return None
+    alt = f"Distribution of bits/dim under p(x), of {', '.join(found)}."
+    caption = (
+        "Bits for one colour value of an image, whatever its class. Splits of one origin lie on "
+        "each other; a training split far to the left of the others would have been memorised. "
+        "Smooth images of anything have short codes: this is no alarm for strangers by itself."
+    )
+    return _drawn(lambda: figures.Plot("bits", alt, caption, figures.code_length_figure(found)))
 
 
 def _summary(report: Report) -> str:

@@ -28,14 +28,16 @@ from PIL import Image
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.accuracy import McNemar
+from pixelbayes.evaluation.accuracy import McNemar, RiskCoverage
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.fid import FIDScore
+from pixelbayes.evaluation.histogram import Histogram
 from pixelbayes.io import FormatError, Reading, plain, read_json, structure, write_json
 
 __all__ = [
     "Comparison",
+    "CompletedImage",
     "EpochScore",
     "ModelResult",
     "Reason",
@@ -86,6 +88,24 @@ class WrongImage:
     """The image as PNG in base64 (`png_base64`)."""
     probabilities: list[float] = field(default_factory=list)
     """Of each class; empty in reports of version 0.1."""
+    evidence: str = ""
+    """Where the image speaks for the answer (blue) and for the truth (orange), PNG in base64."""
+    bits_per_dim: float | None = None
+    """Code length under p(x): how unusual the model finds the image, whatever its class."""
+
+
+@dataclass(frozen=True)
+class CompletedImage:
+    """An image of which the model saw the upper rows only, and what it drew below them."""
+
+    true: int
+    """Index of its class, which the model was told."""
+    known_rows: int
+    """Rows that were given."""
+    image: str
+    """The whole image as PNG in base64."""
+    completions: list[str]
+    """Independent draws, PNG in base64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +125,10 @@ class SplitResult:
     """Accuracy of each class."""
     most_confidently_wrong: list[WrongImage] = field(default_factory=list)
     """Most confident first."""
+    risk_coverage: RiskCoverage | None = None
+    """Errors among the images of which the model is surest, in steps of one percent of them."""
+    code_lengths: Histogram | None = None
+    """Of the images under p(x), bits/dim."""
 
     @property
     def accuracy(self) -> Estimate:
@@ -129,6 +153,10 @@ class Report:
     """Class name to generated images, PNG in base64."""
     real_images: dict[str, list[str]] = field(default_factory=dict)
     """Class name to training images, to show beside the generated ones."""
+    nearest_images: dict[str, list[str]] = field(default_factory=dict)
+    """Class name to the training image that is nearest to each of `samples`."""
+    completions: list[CompletedImage] = field(default_factory=list)
+    """Of images that the model was not trained on."""
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)

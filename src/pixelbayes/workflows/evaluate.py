@@ -24,9 +24,9 @@ from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import Reading, plain
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.storage import DESCRIPTION
-from pixelbayes.report import Report, png_base64, save
+from pixelbayes.report import Report, save
 from pixelbayes.workflows.config import DataConfig
-from pixelbayes.workflows.generate import generate
+from pixelbayes.workflows.illustrations import illustrate
 from pixelbayes.workflows.provenance import provenance as measure_provenance
 from pixelbayes.workflows.runs import INFO as RUN_JSON
 from pixelbayes.workflows.runs import Run
@@ -111,6 +111,9 @@ def evaluate(
     temperature = temperature_of(scored.get("validation"), model.log_prior)
     results = {name: split_result(model, name, scored[name], temperature) for name in labelled}
     headline = "test" if "test" in results else labelled[0]
+    pictures = illustrate(
+        model, dataset, headline, per_class=samples_per_class, seed=seed, progress=progress
+    )
     return Report(
         title=title or f"{model.title} on {dataset.source}",
         classes=list(model.classes),
@@ -118,8 +121,10 @@ def evaluate(
         headline_split=headline,
         splits=results,
         curves={name: list(column) for name, column in (curves or {}).items()},
-        samples=_samples(model, samples_per_class, seed, progress),
-        real_images=_real_images(dataset, samples_per_class),
+        samples=pictures.samples,
+        real_images=pictures.real,
+        nearest_images=pictures.nearest,
+        completions=pictures.completions,
         model=plain(model.describe()),
         data=describe(dataset),
         training=dict(training or {}),
@@ -384,26 +389,3 @@ def _check_fit(model: Model, dataset: ImageDataset) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])}, ... {names[-1]}"
-
-
-def _samples(
-    model: Model, per_class: int, seed: int, progress: Progress | None
-) -> dict[str, list[str]]:
-    if per_class == 0 or not model.can_sample:
-        return {}
-    drawn = generate(model, count=per_class, seed=seed, progress=progress)
-    pictures: dict[str, list[str]] = {name: [] for name in model.classes}
-    for levels, label in zip(drawn.levels, drawn.labels.tolist(), strict=True):
-        pictures[model.classes[label]].append(png_base64(levels))
-    return pictures
-
-
-def _real_images(dataset: ImageDataset, per_class: int) -> dict[str, list[str]]:
-    """The first training images of each class, to show beside generated ones."""
-    if per_class == 0 or "train" not in dataset.splits:
-        return {}
-    images = dataset.split("train")
-    return {
-        name: [png_base64(image) for image in images.levels[images.labels == label][:per_class]]
-        for label, name in enumerate(dataset.classes)
-    }

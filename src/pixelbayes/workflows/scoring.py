@@ -26,10 +26,14 @@ from pixelbayes.evaluation import (
     mean_estimate,
     per_class_accuracy,
     reliability_curve,
+    risk_coverage,
 )
+from pixelbayes.evaluation.accuracy import RiskCoverage
+from pixelbayes.evaluation.histogram import histogram
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model
 from pixelbayes.report import SplitResult, WrongImage, png_base64, share
+from pixelbayes.workflows.illustrations import evidence_pictures
 
 __all__ = [
     "SMALLEST_SPLIT",
@@ -43,7 +47,9 @@ __all__ = [
     "temperature_of",
 ]
 
-WRONG_IMAGES = 10  # as many as fit one row of the web page
+WRONG_IMAGES = 24  # enough to filter and sort, few enough to look at
+CODE_LENGTH_BIN = 0.1  # bits/dim
+RISK_STEPS = 100  # a percent of the images each
 SMALLEST_SPLIT = 2  # a standard error needs two images
 
 Progress = Callable[[str, int, int], None]
@@ -155,6 +161,8 @@ def split_result(
     predicted = answer.argmax(dim=1)
     confusion = confusion_matrix(predicted, labels, len(model.classes))
     of_truth = log_likelihood.gather(1, labels[:, None])[:, 0]
+    marginal = torch.logsumexp(log_likelihood + model.log_prior, dim=1)
+    code_lengths = None if model.dims is None else bits_per_dim(marginal, model.dims)
     return SplitResult(
         split=name,
         n=len(labels),
@@ -164,14 +172,28 @@ def split_result(
         reliability={
             key: reliability_curve(posterior, labels) for key, posterior in posteriors.items()
         },
-        most_confidently_wrong=_most_confidently_wrong(images, answer),
+        most_confidently_wrong=_most_confidently_wrong(model, images, answer, code_lengths),
+        risk_coverage=_risk_by_percent(answer, predicted == labels),
+        code_lengths=None if code_lengths is None else histogram(code_lengths, CODE_LENGTH_BIN),
     )
 
 
-def _most_confidently_wrong(images: LabelledImages, log_posterior: Tensor) -> list[WrongImage]:
+def _risk_by_percent(answer: Tensor, correct: Tensor) -> RiskCoverage:
+    """The risk-coverage curve at whole percents of the images, or at each of fewer images."""
+    whole = risk_coverage(answer.max(dim=1).values, correct)
+    n = len(correct)
+    steps = sorted({-(-n * k // RISK_STEPS) for k in range(1, RISK_STEPS + 1)})
+    return RiskCoverage([whole.coverage[i - 1] for i in steps], [whole.risk[i - 1] for i in steps])
+
+
+def _most_confidently_wrong(
+    model: Model, images: LabelledImages, log_posterior: Tensor, code_lengths: Tensor | None
+) -> list[WrongImage]:
     confidence, predicted = log_posterior.max(dim=1)
     wrong = (predicted != images.labels).nonzero()[:, 0]
-    order = wrong[confidence[wrong].argsort(descending=True, stable=True)]
+    order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:WRONG_IMAGES]
+    answers, truths = predicted[order].tolist(), images.labels[order].tolist()
+    pictures = evidence_pictures(model, images.levels[order], answers, truths)
     return [
         WrongImage(
             name=images.names[i],
@@ -180,8 +202,10 @@ def _most_confidently_wrong(images: LabelledImages, log_posterior: Tensor) -> li
             confidence=float(confidence[i].exp()),
             image=png_base64(images.levels[i]),
             probabilities=log_posterior[i].exp().tolist(),
+            evidence=pictures[place] if pictures else "",
+            bits_per_dim=None if code_lengths is None else float(code_lengths[i]),
         )
-        for i in order[:WRONG_IMAGES].tolist()
+        for place, i in enumerate(order.tolist())
     ]
 
 
