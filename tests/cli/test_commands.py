@@ -86,7 +86,7 @@ def test_predict_skips_bad_files_and_reports_them(
     names = [Path(row["path"]).name for row in rows(output.read_text())]
     assert names == ["00.png", "good.jpg", "ink.jpg", "tiny.png"]
     assert "left out, cannot be read (2):" in err
-    assert "not classified, no image or hidden (1):" in err
+    assert "not used, no image or hidden (1):" in err
     assert "notes.txt" in err
     assert "4 images classified" in err
 
@@ -126,7 +126,7 @@ def test_a_file_name_that_is_no_text_comes_back_byte_for_byte(
         (["predict", "{model}", "{photos}", "--temperature", "0"], "the temperature is positive"),
         (["sample", "{model}", "--class", "kola"], "no class 'kola'; choose one of: koala, pizza"),
         (["sample", "{model}", "--output", "{photos}"], "is not empty; choose another --output"),
-        (["sample", "{model}", "--rows", "2"], "--rows says how much of --complete FILE is kept"),
+        (["sample", "{model}", "--rows", "2"], "--rows belongs to 'pixelbayes complete IMAGE'"),
         (["info", "{tmp}/nowhere"], "is neither a run directory or checkpoint folder nor a data"),
         (["info", "digitz"], "did you mean digits?"),
     ],
@@ -195,12 +195,35 @@ def test_verbose_says_which_model_runs_where(
     assert [line.partition(":")[0] for line in lines[1:]] == [UNLIKE]
 
 
-def test_sample_completes_a_file(model_dir: str, photo_folder: MakeFolder, tmp_path: Path) -> None:
-    source = photo_folder(1) / "00.png"
-    out = tmp_path / "out"
-    arguments = ["sample", model_dir, "--complete", str(source), "--rows", "3", "--count", "1"]
-    assert main([*arguments, "--output", str(out)]) == 0
-    assert json.loads((out / "samples.json").read_text())["pixels_kept"] == 3 * 8
+def test_complete_draws_what_is_not_kept_and_so_does_its_old_form_with_a_notice(
+    model_dir: str, photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    source = str(photo_folder(1) / "00.png")
+    new, old = tmp_path / "new", tmp_path / "old"
+    options = ["--rows", "3", "--count", "1", "--seed", "5"]
+    assert main(["complete", model_dir, source, *options, "--output", str(new)]) == 0
+    assert capsys.readouterr().err == "1 of 1 images resized (12 x 10 -> 8 x 8)\n"
+    assert main(["sample", model_dir, "--complete", source, *options, "--output", str(old)]) == 0
+    assert "sample --complete FILE is now called complete FILE" in capsys.readouterr().err
+    assert json.loads((new / "samples.json").read_text())["pixels_kept"] == 3 * 8
+    for file in new.iterdir():
+        assert file.read_bytes() == (old / file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no images: give files, folders or CSV tables"),
+        (["{photos}/00.png", "{photos}/01.png"], "complete takes one image, got"),
+        (["nowhere.png"], "nowhere.png does not exist; pass a model"),
+    ],
+)
+def test_complete_takes_one_image(
+    arguments: list[str], message: str, photo_folder: MakeFolder, capsys: Capture
+) -> None:
+    photos = photo_folder(2)
+    assert main(["complete", *(word.format(photos=photos) for word in arguments)]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_info_describes_a_model_as_json(model_dir: str, capsys: Capture) -> None:
@@ -228,7 +251,7 @@ def test_predict_of_bad_files_only_is_a_mistake_and_writes_no_table(
     assert main([*arguments, "--output", str(tmp_path / "t.csv")]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("nothing to classify, none of the files can be read") == 2
+    assert err.count("none of the files can be read") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "model"]
 
 

@@ -97,6 +97,8 @@ def test_without_a_shipped_model_the_error_says_what_to_name(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "none")
+    monkeypatch.chdir(tmp_path)
+    Path("photo.jpg").touch()
     assert main(command) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -95,7 +95,9 @@ def test_an_option_has_one_name_in_every_command(
     ("verb", "words"),
     [
         ("predict", ["nats per image", "code length"]),
-        ("sample", ["nats per image", "in pixels"]),
+        ("sample", ["nats per image", "whatever the batch size"]),
+        ("complete", ["nats per image", "in pixels"]),
+        ("score", ["in nats", "bits per dimension"]),
         ("evaluate", ["95 %", "bits per dimension"]),
         ("train", ["HH:MM:SS", "in pixels", "[0, 1)", "Rows and columns"]),
     ],

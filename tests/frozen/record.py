@@ -44,7 +44,9 @@ RESULTS = ROOT / "docs" / "results"
 SHIPPED = "cpen455-gated"
 
 FUSIONS = ("none", "early", "gated", "late", "joint", "film", "gated-preact", "gated-gates")
-COMMANDS = ("demo", "train", "study", "evaluate", "predict", "sample", "info")
+COMMANDS = (
+    "demo", "train", "study", "evaluate", "predict", "score", "sample", "complete", "info",
+)  # fmt: skip
 SCRIPTS = ("classification_evaluation", "generation_evaluation", "resnet_18_val")
 CHECKPOINTS = sorted(path for path in HERE.glob("checkpoints-*/*") if path.is_dir())
 

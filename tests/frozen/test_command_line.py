@@ -31,6 +31,18 @@ OLD_NAMES = {
         "--output",
         "{folder}/s",
     ],
+    **{
+        ("sample", option): [
+            *("sample", str(RUN), "--class", "3", "--count", "1", "--output", "{folder}/s"),
+            *("--complete", "{folder}/image.png", *more),
+        ]
+        for option, more in {
+            "--complete": [],
+            "--rows": ["--rows", "5"],
+            "--mask": ["--mask", "{folder}/mask.png"],
+            "--candidates": ["--candidates", "2"],
+        }.items()
+    },
 }
 """Options that `--help` may leave out, with a command line that uses them and succeeds.
 
@@ -81,15 +93,18 @@ def test_an_old_name_is_accepted(command, name, tmp_path):
     arguments = [text.format(folder=tmp_path) for text in OLD_NAMES[command, name]]
     assert arguments[0] == command
     assert name in arguments
-    if command == "predict":
-        write_image(tmp_path / "image.png")
+    if command in ("predict", "sample"):
+        write_images(tmp_path)
     call(*arguments)
 
 
-def write_image(path: Path) -> None:
+def write_images(folder: Path) -> None:
     from PIL import Image
 
-    Image.new("L", (8, 8)).save(path)
+    Image.new("L", (8, 8)).save(folder / "image.png")
+    mask = Image.new("L", (8, 8))
+    mask.paste(255, (0, 4, 8, 8))
+    mask.save(folder / "mask.png")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import torch
@@ -14,10 +16,19 @@ import torch
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images, write_png
 from pixelbayes.data.inputs import Conversions
-from pixelbayes.models import PixelBayes
-from pixelbayes.workflows.predict import find_inputs, predict, write_csv
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.models import PixelBayes, Prediction
+from pixelbayes.workflows.inputs import find_inputs
+from pixelbayes.workflows.predict import Questions, predict, record_of
+from pixelbayes.workflows.records import Format, RecordWriter
 
 MakeFolder = Callable[[int], Path]
+
+
+def write_csv(predictions: Iterator[Prediction], file: TextIO) -> int:
+    writer = RecordWriter(file, Format.CSV)
+    writer.write(record_of(row, 20.0, Questions()) for row in predictions)
+    return writer.rows
 
 
 def test_a_prediction_is_bayes_rule_with_the_calibrated_temperature(
@@ -108,39 +119,6 @@ def test_a_file_that_vanishes_after_the_check_is_an_error(
         next(rows)
 
 
-def test_other_files_of_a_folder_are_told_apart_from_images(photo_folder: MakeFolder) -> None:
-    folder = photo_folder(1)
-    (folder / "notes.txt").write_text("hello")
-    inputs = find_inputs([folder])
-    assert [path.name for path in inputs.images] == ["00.png"]
-    assert [path.name for path in inputs.others] == ["notes.txt"]
-
-
-@pytest.mark.parametrize(
-    "table", ["label,path\nx,photos/01.png\ny,photos/00.png\n", "photos/01.png,x\nphotos/00.png\n"]
-)
-def test_a_table_gives_paths_in_its_order(
-    tmp_path: Path, photo_folder: MakeFolder, table: str
-) -> None:
-    folder = photo_folder(2)
-    (tmp_path / "list.csv").write_text(table)
-    assert find_inputs([tmp_path / "list.csv"]).images == (folder / "01.png", folder / "00.png")
-
-
-@pytest.mark.parametrize(
-    ("content", "match"),
-    [
-        (b"", "no images in"),
-        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
-        (b"label,path\nx\n", "rows without a path: 1"),
-    ],
-)
-def test_a_table_that_is_none_is_refused(tmp_path: Path, content: bytes, match: str) -> None:
-    (tmp_path / "list.csv").write_bytes(content)
-    with pytest.raises(DatasetError, match=match):
-        find_inputs([tmp_path / "list.csv"])
-
-
 def test_names_with_commas_quotes_and_newlines_survive_the_table(
     tiny_model: PixelBayes, photo_folder: MakeFolder
 ) -> None:
@@ -148,7 +126,7 @@ def test_names_with_commas_quotes_and_newlines_survive_the_table(
     path = (folder / "00.png").rename(folder / 'a,"b"\n.png')
     file = io.StringIO(newline="")
 
-    count = write_csv(predict(tiny_model, [path]), tiny_model.classes, file)
+    count = write_csv(predict(tiny_model, [path]), file)
 
     file.seek(0)
     (row,) = csv.DictReader(file)
@@ -166,8 +144,8 @@ def test_where_no_file_can_be_read_nothing_is_written_and_they_are_named(
         (tmp_path / name).write_bytes(b"no image")
     file = io.StringIO(newline="")
     rows = predict(tiny_model, find_inputs([tmp_path]).images, skip_bad=True)
-    with pytest.raises(DatasetError, match=r"nothing to classify, none of .*a\.png.*b\.png"):
-        write_csv(rows, tiny_model.classes, file)
+    with pytest.raises(DatasetError, match=r"none of the files can be read.*a\.png.*b\.png"):
+        write_csv(rows, file)
     assert file.getvalue() == ""
 
 
@@ -177,7 +155,7 @@ def test_changes_of_colour_and_size_are_told_of_each_image(
     write_png(torch.zeros(1, 8, 8, dtype=torch.uint8), tmp_path / "grey.png")
     write_png(torch.zeros(3, 9, 8, dtype=torch.uint8), tmp_path / "tall.png")
     told: list[Conversions] = []
-    list(predict(tiny_model, find_inputs([tmp_path]).images, on_read=told.append))
+    list(predict(tiny_model, find_inputs([tmp_path]).images, on_read=told.append, chunk=1))
     assert [(one.to_colour, dict(one.resized)) for one in told] == [
         (1, {}),
         (0, {"9 x 8 -> 8 x 8": 1}),
@@ -198,7 +176,7 @@ def test_a_table_of_predictions_is_read_again_whatever_the_names(
     table = tmp_path / "deep" / "t.csv"
     table.parent.mkdir()
     with table.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        write_csv(predict(tiny_model, [image]), tiny_model.classes, file)
+        write_csv(predict(tiny_model, [image]), file)
     assert find_inputs([table]).images == (image,)
     assert os.fsencode(image.name) == name
 
@@ -214,5 +192,39 @@ def test_paths_of_a_table_of_predictions_are_those_that_were_given(
     images = find_inputs(["photos"]).images
     Path("deep").mkdir()
     with Path("deep/t.csv").open("w", newline="") as file:
-        write_csv(predict(tiny_model, images), tiny_model.classes, file)
+        write_csv(predict(tiny_model, images), file)
     assert find_inputs(["deep/t.csv"]).images == images
+
+
+def prediction(*probabilities: float) -> Prediction:
+    log_probabilities = {
+        name: math.log(value) for name, value in zip("abc", probabilities, strict=True)
+    }
+    return Prediction("x.png", log_probabilities, dict.fromkeys("abc", -1.0), bits_per_dim=9.0)
+
+
+def test_a_record_has_the_confidence_and_the_temperature_it_is_at() -> None:
+    record = record_of(prediction(0.2, 0.5, 0.3), 7.5, Questions())
+    assert record["confidence"] == pytest.approx(0.5)
+    assert (record["class"], record["index"], record["temperature"]) == ("b", 1, 7.5)
+    assert record["unlike_training"] is True
+
+
+def test_the_most_probable_classes_are_listed_from_the_first() -> None:
+    record = record_of(prediction(0.2, 0.5, 0.3), 1.0, Questions(top_k=2))
+    assert [entry["class"] for entry in record["top"]] == ["b", "c"]
+    assert [entry["confidence"] for entry in record["top"]] == pytest.approx([0.5, 0.3])
+
+
+def test_a_model_that_is_not_sure_enough_gives_no_class() -> None:
+    sure, unsure = prediction(0.1, 0.8, 0.1), prediction(0.3, 0.4, 0.3)
+    questions = Questions(abstain_below=0.5)
+    classes = [record_of(one, 1.0, questions)["class"] for one in (sure, unsure)]
+    assert classes == ["b", None]
+    assert record_of(unsure, 1.0, questions)["confidence"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"abstain_below": 1.5}])
+def test_questions_without_an_answer_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(PixelBayesError, match="got"):
+        Questions(**wrong)  # type: ignore[arg-type]

@@ -28,8 +28,10 @@ COMMANDS = {
     "train": "Train a model on your images or on a known data set.",
     "study": "Train, measure and compare several models; write tables and figures.",
     "evaluate": "Measure a trained model: accuracy, code length, calibration.",
-    "predict": "Classify image files; write a CSV table.",
-    "sample": "Generate images of chosen classes, or complete a given image.",
+    "predict": "Classify image files: a table for people, CSV or JSON.",
+    "score": "Say how likely image files are, in nats and bits per dimension.",
+    "sample": "Generate images of chosen classes.",
+    "complete": "Complete an image of which a part is known.",
     "info": "Describe a model, a run or a data set.",
 }
 """The commands, each with a module of that name in `pixelbayes.cli.commands`."""
@@ -96,6 +98,8 @@ def _run(arguments: list[str]) -> int:
     if not arguments:
         app.help_print([], console=app.error_console)
         return USAGE
+    # cyclopts takes a lone hyphen, standard input or output, for an option
+    arguments = ["./-" if word == "-" else word for word in arguments]
     try:
         command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
     except CycloptsError as error:

@@ -159,7 +159,7 @@ def _of_parameter(parameter: inspect.Parameter, text: str) -> inspect.Parameter:
     """The parameter with its help, and its default where the help says it in words."""
     shown: str | Literal[False] = _shown(parameter.default)
     if said := re.search(r"\s*\(default: (.*)\)\.?$", text):
-        text, shown = f"{text[: said.start()]}.", said[1]
+        text, shown = f"{text[: said.start()].rstrip('.')}.", said[1]
     extra = Parameter(help=text, show_default=shown, negative=(), alias=SHORT.get(parameter.name))
     return parameter.replace(annotation=Annotated[parameter.annotation, extra])
 

@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pixelbayes.io import to_json
 
-__all__ = ["Progress", "error", "note", "plain_warnings", "show_json", "show_table", "show_text"]
+if TYPE_CHECKING:
+    import rich.progress
 
-REDRAW_SECONDS = 0.1
+__all__ = [
+    "LiveTable",
+    "Progress",
+    "error",
+    "note",
+    "plain_warnings",
+    "show_json",
+    "show_table",
+    "show_text",
+]
+
+NARROWEST = 12  # cells of a first column that is cut
+GAP = "  "
 
 
 def show_text(text: str) -> None:
@@ -60,6 +72,74 @@ def show_table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> Non
         show_text("  ".join(cells).rstrip())
 
 
+class LiveTable:
+    """A table on stdout whose rows are shown as they come, so that its widths are stated before.
+
+    On a terminal texts of the first column are cut at their beginning where they do not fit.
+
+    Args:
+        header: Title of each column.
+        widths: Cells that the longest text of each column takes; the last one needs none.
+        numbers: Columns that are aligned right.
+    """
+
+    def __init__(
+        self, header: Sequence[str], widths: Sequence[int], numbers: Sequence[int] = ()
+    ) -> None:
+        from rich.cells import cell_len
+        from rich.console import Console
+
+        self.header = header
+        self.numbers = numbers
+        self.widths = [
+            max(width, cell_len(title)) for width, title in zip(widths, header, strict=True)
+        ]
+        self.console = Console(file=sys.stdout, highlight=False) if sys.stdout.isatty() else None
+        if self.console is not None:
+            others = sum(self.widths[1:]) + len(GAP) * (len(header) - 1)
+            room = max(NARROWEST, cell_len(header[0]), self.console.width - others)
+            self.widths[0] = min(self.widths[0], room)
+        self._begun = False
+
+    def show(self, rows: Iterable[Sequence[str]]) -> None:
+        """Shows rows, and the header before the first of them."""
+        from rich.text import Text
+
+        for row in rows:
+            if not self._begun:
+                self._begun = True
+                self.show([self.header])
+            line = self._line([writable(cell, sys.stdout) for cell in row])
+            if self.console is None:
+                sys.stdout.write(line + "\n")
+            else:
+                style = "bold" if row is self.header else ""
+                self.console.print(Text(line, style), soft_wrap=True)
+        sys.stdout.flush()
+
+    def _line(self, row: Sequence[str]) -> str:
+        from rich.cells import cell_len
+
+        cells = []
+        first = row[0] if self.console is None else _cut(row[0], self.widths[0])
+        for number, (text, width) in enumerate(zip([first, *row[1:]], self.widths, strict=True)):
+            space = " " * (width - cell_len(text))
+            cells.append(space + text if number in self.numbers else text + space)
+        return GAP.join(cells).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    """The end of a text that is too long, and no line break, which would end a row."""
+    from rich.cells import cell_len
+
+    text = " ".join(text.splitlines())
+    if cell_len(text) <= width:
+        return text
+    while cell_len(text) >= width:
+        text = text[1:]
+    return f"\N{HORIZONTAL ELLIPSIS}{text}"
+
+
 def note(text: str) -> None:
     """Writes a line to stderr."""
     sys.stderr.write(writable(text, sys.stderr) + "\n")
@@ -89,31 +169,75 @@ def plain_warnings() -> Iterator[None]:
 
 
 class Progress:
-    """One line on stderr that says what is being done; nothing where stderr is no terminal.
+    """A bar on stderr: what is being done, how far, how fast, how long still.
 
-    An instance is the `progress` callback of the workflows.
+    Nothing where stderr is no terminal.  An instance is the `progress` callback of the workflows.
     """
 
     def __init__(self) -> None:
-        self._drawn = 0.0
-        self._width = 0
+        self._bars: rich.progress.Progress | None = None
+        self._what = ""
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
-            self._width = 0
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Shows what is being done and how far it is."""
-        now = time.monotonic()
-        if not sys.stderr.isatty() or (done < total and now - self._drawn < REDRAW_SECONDS):
+        if not sys.stderr.isatty():
             return
-        self._drawn = now
-        line = f"{what} {done}/{total}"
-        sys.stderr.write("\r" + line.ljust(self._width))
-        sys.stderr.flush()
-        self._width = max(self._width, len(line))
+        if self._bars is None:
+            self._bars = _bars()
+            self._bars.start()
+        if what != self._what:
+            for task in self._bars.task_ids:
+                self._bars.remove_task(task)
+            self._bars.add_task(what, total=total)
+            self._what = what
+        self._bars.update(self._bars.task_ids[0], completed=done, total=total)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Takes the bar away while something else is written to the terminal."""
+        if self._bars is not None:
+            self._bars.stop()
+        yield
+        if self._bars is not None:
+            self._bars.start()
+
+
+def _bars() -> rich.progress.Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.{0 if speed >= 10 else 1}f}/s")
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+        console=Console(file=sys.stderr),
+        transient=True,
+        expand=True,
+        refresh_per_second=4,
+        redirect_stdout=False,  # results are none of the bar's business
+    )

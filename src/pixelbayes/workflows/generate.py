@@ -119,9 +119,13 @@ def _given(
     if source is None:
         for flag, given in (("--rows", rows), ("--mask", mask)):
             if given is not None:
-                raise PixelBayesError(f"{flag} says how much of --complete FILE is kept; give both")
+                raise PixelBayesError(
+                    f"{flag} belongs to 'pixelbayes complete IMAGE'; sample draws all"
+                )
         if candidates > 1:
-            raise PixelBayesError("--candidates chooses between completions; give --complete FILE")
+            raise PixelBayesError(
+                "--candidates chooses between completions; see 'pixelbayes complete'"
+            )
         return None
     if not isinstance(model, PixelBayes):
         raise PixelBayesError(f"a {model.noun} cannot complete images; a PixelCNN can")

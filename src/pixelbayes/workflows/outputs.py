@@ -11,6 +11,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,10 @@ __all__ = [
 INDEX, GRID = "samples.json", "grid.png"
 PREDICTED = ["path", "class", "index", "bits_per_dim"]
 """First columns of a table of predictions."""
+SCORED = ["path", "log_likelihood", "bits_per_dim"]
+"""First columns of a table of scores."""
+FIRST_RECORD = r'\[?\s*\{"path": "(?:[^"\\]|\\.)*", '
+"""How a table in JSON or JSON Lines begins."""
 DIAGRAM = '<title id="title">Architecture of a class-conditional PixelCNN++</title>'
 LOOKED_AT = 4096  # characters of a file that are looked at
 MODEL_FILES = {"README.md", "model.json", "model.safetensors"}
@@ -51,6 +56,7 @@ class Kind(Enum):
     """What is written."""
 
     PREDICTIONS = "a table of predictions"
+    SCORES = "a table of scores"
     COURSE_PREDICTIONS = "a table of predicted labels"
     DIAGRAM = "a diagram"
     SAMPLES = "a folder of samples"
@@ -174,7 +180,9 @@ def _foreign(path: Path, kind: Kind) -> str | None:
         others = sorted({file.name for file in path.iterdir()} - MODEL_FILES)
         return f"holds {others[0]}, which is no part of a model" if others else None
     if kind is Kind.PREDICTIONS:
-        ours = _is_table_of_predictions(path)
+        ours = _is_table_of(PREDICTED, path)
+    elif kind is Kind.SCORES:
+        ours = _is_table_of(SCORED, path)
     elif kind is Kind.COURSE_PREDICTIONS:
         ours = _is_course_table(path)
     else:
@@ -187,9 +195,11 @@ def _first_characters(file: Path) -> str:
         return opened.read(LOOKED_AT)
 
 
-def _is_table_of_predictions(file: Path) -> bool:
-    header = next(csv.reader(_first_characters(file).splitlines()[:1]), [])
-    return header[: len(PREDICTED)] == PREDICTED
+def _is_table_of(columns: list[str], file: Path) -> bool:
+    text = _first_characters(file)
+    header = next(csv.reader(text.splitlines()[:1]), [])
+    as_json = re.match(f'{FIRST_RECORD}"{columns[1]}": ', text)
+    return header[: len(columns)] == columns or as_json is not None
 
 
 def _is_course_table(file: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelbayes.cli import terminal
@@ -12,16 +14,21 @@ from pixelbayes.cli.options import UsageError
 if TYPE_CHECKING:
     from pixelbayes.models import Model
 
-__all__ = ["leading_model", "load_model"]
+__all__ = ["leading_model", "load_model", "require_images"]
+
+NAMED = 3  # models that a message offers
 
 
-def load_model(model: str | None, device: Device, *, verbose: bool = False) -> Model:
+def load_model(
+    model: str | None, device: Device, *, verbose: bool = False, tell: bool = True
+) -> Model:
     """Loads the model that was named; the shipped one, with a note on stderr, if none was.
 
     Args:
         model: Run directory, checkpoint folder or name of a shipped model.
         device: Where it is to run.
         verbose: Whether to note which one it is and where it runs.
+        tell: Whether to note anything.
 
     Raises:
         UsageError: If none was named and none is shipped.
@@ -37,9 +44,12 @@ def load_model(model: str | None, device: Device, *, verbose: bool = False) -> M
                 f"the default model, {DEFAULT}, is not in this installation ({there}); name one "
                 "with --model MODEL: 'pixelbayes demo' and 'pixelbayes train' make runs"
             )
-        terminal.note(f"model: {DEFAULT}, as shipped ('pixelbayes info {DEFAULT}'; or use --model)")
+        if tell:
+            terminal.note(
+                f"model: {DEFAULT}, as shipped ('pixelbayes info {DEFAULT}'; or use --model)"
+            )
     named, running_on = DEFAULT if model is None else model, resolve(device)
-    if verbose:
+    if verbose and tell:
         terminal.note(f"model: {find_model(named)}, on {running_on}")
     return load(named, running_on)
 
@@ -59,3 +69,47 @@ def leading_model(model: str | None, rest: Sequence[str]) -> tuple[str | None, l
     if model is None and rest and is_model(rest[0]):
         return rest[0], list(rest[1:])
     return model, list(rest)
+
+
+def require_images(given: Sequence[str], model: str | None, verb: str) -> None:
+    """Makes sure that the arguments after a model may be images.
+
+    Where no model was named the first may have been meant for one; the shipped model is no answer
+    to a mistyped name.
+
+    Args:
+        given: Arguments of the command after the model.
+        model: The one that was named; None: none was.
+        verb: The command.
+
+    Raises:
+        UsageError: If there are none, or the first one is no image and seems to mean a model.
+    """
+    from pixelbayes.models.hub import is_model, shipped
+
+    if not given:
+        after = "" if model is None else f" after the model {model}"
+        raise UsageError(
+            f"no images: give files, folders or CSV tables{after}; see pixelbayes {verb} --help"
+        )
+    first = Path(given[0])
+    if model is not None or first == Path("-"):
+        return
+    if not first.exists():
+        beside = first.parent.iterdir() if first.parent.is_dir() else ()
+        models = [*shipped(), *(str(path) for path in beside if is_model(path))]
+        close = difflib.get_close_matches(given[0], models, n=NAMED)
+        meant = f"; did you mean the model {' or '.join(close)}?" if close else ""
+        raise UsageError(
+            f"{given[0]} does not exist; pass a model (a run directory, a checkpoint folder or "
+            f"{', '.join(shipped()) or 'none is shipped'}), or images: files, folders or CSV "
+            f"tables (relative paths start at {Path.cwd()}){meant}"
+        )
+    if first.is_dir():
+        runs = sorted(str(path) for path in first.iterdir() if path.is_dir() and is_model(path))
+        if runs:
+            more = ", ..." if len(runs) > NAMED else ""
+            raise UsageError(
+                f"{first} holds models and not images; name one of them: "
+                f"{', '.join(runs[:NAMED])}{more}"
+            )

@@ -2,61 +2,83 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
-from pixelbayes.cli.commands.model import leading_model, load_model
-from pixelbayes.cli.options import UsageError, command
+from pixelbayes.cli.commands.model import leading_model, load_model, require_images
+from pixelbayes.cli.commands.rows import (
+    STDOUT,
+    Destination,
+    Formats,
+    found_inputs,
+    tell_left_out,
+)
+from pixelbayes.cli.options import command
 
 if TYPE_CHECKING:
-    from pixelbayes.data import BadFile
-    from pixelbayes.models import Prediction
+    from pixelbayes.models import Model, Prediction
+    from pixelbayes.workflows.predict import Questions
 
 __all__ = ["app", "predict"]
 
-SHOWN = 10  # files that are named when many are left out
-STDOUT = Path("-")
+SHOWN_CLASSES = 2  # of each image, in a table for people
+LISTED_CLASSES = 5  # in JSON, as image classifiers do
+UNLIKE, NOT_SURE = "unlike the training data", "(not sure)"
 EXAMPLES = """
   pixelbayes predict photo.jpg
   pixelbayes predict runs/demo photos/ more.png --output predictions.csv
+  pixelbayes predict photos/ --output predictions.csv --resume
+  find . -name "*.jpg" | pixelbayes predict - --format jsonl
+  torchrun --nproc-per-node 2 -m pixelbayes predict photos/ -o predictions.csv
 """
 
 
 def predict(
     *paths: str,
     model: str | None = None,
+    top_k: int | None = None,
+    abstain_below: float | None = None,
+    format_: Formats | None = None,
+    json: bool = False,
     output: Path = STDOUT,
     overwrite: bool = False,
+    resume: bool = False,
     temperature: float | None = None,
     skip_bad_files: bool = False,
     device: Device = "auto",
     quiet: bool = False,
     verbose: bool = False,
 ) -> int:
-    """Classifies image files and writes one CSV row for each.
+    """Says for each image file which class it belongs to, and how sure that is.
 
-    The columns are path, class, index, bits_per_dim (code length under p(x)), and for each class
-    log_posterior[NAME], log p(class | image), and log_likelihood[NAME], log p(image | class),
-    both in nats per image.  Files are decoded before anything is written: if some cannot be
-    read, they are listed and there is no table.
+    On a terminal it is a table; in a pipe or a file CSV, with the columns path, class, index,
+    bits_per_dim (code length under p(x)), confidence, temperature, unlike_training, and for each
+    class log_posterior[NAME], log p(class | image), and log_likelihood[NAME], log p(image | class),
+    both in nats per image.  Percentages are probabilities at the temperature.
+
+    Files are decoded before anything is written: if some cannot be read, they are listed and there
+    is no table.  Rows are written while they are computed, to FILE.partial until all are there.
 
     Args:
-        paths: Image files, folders, and CSV files with a column path (or paths in the first
-            column).  Without --model, the first may be the model: a run directory, a
+        paths: Image files, folders, and CSV tables of paths; - is standard input, an image or a
+            list of paths.  Without --model, the first may be the model: a run directory, a
             checkpoint folder or the name of a shipped model.
         model: Run directory, checkpoint folder or name of a shipped model (default:
             cpen455-gated, which is shipped).
-        output: CSV file to write; - is stdout.
+        top_k: Classes to name of each image, the most probable first (default: 2 in a table, 5 in
+            JSON, 1 in CSV).
+        abstain_below: Give no class where the probability of the best one is less than this.
+        format_: How rows are written (default: table on a terminal, else by the suffix of --output,
+            else csv).
+        json: The same as --format json.
+        output: File to write; - is stdout.
         overwrite: Replace an earlier table of predictions; other files are never replaced.
+        resume: Go on with the file of a call that was stopped; its rows are not computed again.
         temperature: Divides log-likelihoods in Bayes' rule, above 0; 1 leaves them as they are
             (default: the one that evaluate fitted, else 1).
         skip_bad_files: Leave out files that cannot be read, and name them on stderr.
@@ -64,93 +86,100 @@ def predict(
         quiet: Show no progress.
         verbose: Say what is used, and where an error came from.
     """
-    from pixelbayes.data.inputs import Conversions
-    from pixelbayes.workflows.outputs import Kind, require_free
-    from pixelbayes.workflows.predict import UNIFORM, find_inputs, write_csv
-    from pixelbayes.workflows.predict import predict as classify
+    from pixelbayes.workflows.outputs import Kind
+    from pixelbayes.workflows.predict import UNIFORM, Questions, answering, record_of
+    from pixelbayes.workflows.processes import OtherProcessError, joined_processes
+    from pixelbayes.workflows.records import Format
+    from pixelbayes.workflows.stream import ImageFiles
 
-    named, files = leading_model(model, paths)
-    if not files:
-        after = "" if named is None else f" after the model {named}"
-        raise UsageError(
-            f"no images: give files, folders or CSV tables{after}; see pixelbayes predict --help"
-        )
-    loaded = load_model(named, device, verbose=verbose)
-    inputs = find_inputs(files)
-    if output != STDOUT:
-        read = [*map(Path, files), *inputs.images]
-        require_free(output, Kind.PREDICTIONS, overwrite=overwrite, inputs=read)
-    bad: list[BadFile] = []
-    conversions = Conversions()
-    unlike = 0
+    destination: Destination[Prediction] = Destination.of(
+        output, format_, json=json, kind=Kind.PREDICTIONS, overwrite=overwrite, resume=resume
+    )
+    if top_k is None and destination.format in (Format.JSON, Format.JSONL):
+        top_k = LISTED_CLASSES
+    questions = Questions(top_k, abstain_below)
+    named, given = leading_model(model, paths)
+    require_images(given, named, "predict")
+    with joined_processes() as processes:
+        try:
+            loaded = load_model(named, device, verbose=verbose, tell=processes.is_first)
+            inputs = found_inputs(given, processes)
+            read = [*map(Path, given), *inputs.images]
+            processes.gathered(
+                lambda: destination.require_free(read) if processes.is_first else None
+            )
+            if temperature is not None:
+                loaded = loaded.with_temperature(temperature)
+            files = ImageFiles(
+                loaded, inputs.images, skip_bad_files, inputs.content, processes=processes
+            )
+            unlike = 0
 
-    def on_read(done: Conversions) -> None:
-        nonlocal conversions
-        conversions += replace(done, resized={})  # which is told of every model, and of each photo
+            def seen(row: Prediction) -> None:
+                nonlocal unlike
+                unlike += row.bits_per_dim is not None and row.bits_per_dim > UNIFORM
 
-    def counted(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-        nonlocal unlike
-        for row in predictions:
-            unlike += row.bits_per_dim is not None and row.bits_per_dim > UNIFORM
-            yield row
-
-    sharing_terminal = output == STDOUT and sys.stdout.isatty()
-    with terminal.Progress() as progress:
-        predictions = classify(
-            loaded,
-            inputs.images,
-            temperature=temperature,
-            skip_bad=skip_bad_files,
-            on_bad=bad.append,
-            on_read=on_read,
-            progress=None if quiet or sharing_terminal else progress,
-        )
-        with _table(output) as file:
-            rows = write_csv(counted(predictions), loaded.classes, file)
-    _tell("not classified, no image or hidden", inputs.others)
-    _tell("left out, cannot be read", bad)
-    for sentence in conversions.sentences():
-        terminal.note(sentence)
+            answered = destination.answer(
+                files,
+                "classifying",
+                answering(loaded),
+                record=lambda row: record_of(row, loaded.temperature, questions),
+                people=_table(loaded, inputs.images, questions),
+                seen=seen,
+                quiet=quiet,
+            )
+        except OtherProcessError:
+            return 0  # the first process tells why, and fails
+    if not processes.is_first:
+        return 0
+    tell_left_out(inputs, answered)
     if unlike:
         terminal.note(
-            f"unlike anything the model knows: {unlike} of {rows} images need more than "
+            f"unlike anything the model knows: {unlike} of {answered.rows} images need more than "
             f"{UNIFORM:g} bits/dim, worse than uniform"
         )
+    if destination.format is None:
+        _tell_temperature(loaded)
     if output != STDOUT:
-        terminal.note(f"{rows} images classified; written: {output}")
+        terminal.note(f"{answered.rows} images classified; written: {output}")
     return 0
 
 
-@contextmanager
-def _table(output: Path) -> Iterator[TextIO]:
-    """Opens the output; a file appears whole or not at all."""
-    if output == STDOUT:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
-        yield sys.stdout
-        return
-    if output.exists() and not output.is_file():  # a pipe or a device cannot be replaced
-        with output.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
-        return
-    from pixelbayes.io import replacing
+def _table(
+    model: Model, images: Sequence[Path], questions: Questions
+) -> Callable[[Sequence[Prediction]], None]:
+    """Shows predictions to people: the likeliest classes in percent, and what is doubtful."""
+    from pixelbayes.models.prediction import best_classes
+    from pixelbayes.workflows.predict import is_unlike
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        replacing(output) as partial,
-        # surrogateescape: a file name need not be UTF-8, and is written as it is
-        partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        yield file
+    shown = min(questions.top_k or SHOWN_CLASSES, len(model.classes))
+    width = max(map(len, [*model.classes, NOT_SURE]))
+    titles = ["class", "second", "third"] + [f"{number}th" for number in range(4, shown + 1)]
+    header, widths = ["file"], [max(len(str(path)) for path in images)]
+    for title in titles[:shown]:
+        header += [title, "%"]
+        widths += [width, len("100.0")]
+    table = terminal.LiveTable(
+        [*header, ""], [*widths, 0], [2 + 2 * number for number in range(shown)]
+    )
+
+    def row(prediction: Prediction) -> list[str]:
+        cells = [prediction.source]
+        for best in best_classes(prediction, shown):
+            cells += [best["label"], f"{100 * best['score']:.1f}"]
+        if questions.abstains(prediction):
+            cells[1] = NOT_SURE
+        return [*cells, UNLIKE if is_unlike(prediction) else ""]
+
+    return lambda predictions: table.show(map(row, predictions))
 
 
-def _tell(what: str, files: Sequence[object]) -> None:
-    if files:
-        terminal.note(f"{what} ({len(files)}):")
-        for file in files[:SHOWN]:
-            terminal.note(f"  {file}")
-        if len(files) > SHOWN:
-            terminal.note(f"  ... and {len(files) - SHOWN} more")
+def _tell_temperature(model: Model) -> None:
+    fitted = "not calibrated: 'pixelbayes evaluate RUN' fits one"
+    terminal.note(
+        f"percent: p(class | image) at temperature {model.temperature:.4g}"
+        + (f", {fitted}" if model.temperature == 1 else "")
+    )
 
 
 def app() -> App:

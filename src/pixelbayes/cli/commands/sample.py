@@ -1,25 +1,27 @@
-"""`pixelbayes sample`."""
+"""`pixelbayes sample`, and what `pixelbayes complete` has in common with it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import load_model
 from pixelbayes.cli.options import command, listed
 
-__all__ = ["app", "sample"]
+if TYPE_CHECKING:
+    from pixelbayes.models import Model
+
+__all__ = ["app", "draw", "sample"]
 
 DEFAULT_OUTPUT = Path("samples")
 EXAMPLES = """
   pixelbayes sample --class koala
   pixelbayes sample runs/demo --class 3,7 --count 8
-  pixelbayes sample runs/demo --complete digit.png --rows 4
-  pixelbayes sample --complete a.jpg --mask hole.png --candidates 32
+  pixelbayes sample runs/demo --output digits --seed 7
 """
 
 
@@ -31,17 +33,17 @@ def sample(
     seed: int = 0,
     output: Path | None = None,
     overwrite: bool = False,
-    complete: Path | None = None,
-    rows: int | None = None,
-    mask: Path | None = None,
-    candidates: int = 1,
+    complete: Annotated[Path | None, Parameter(show=False)] = None,
+    rows: Annotated[int | None, Parameter(show=False)] = None,
+    mask: Annotated[Path | None, Parameter(show=False)] = None,
+    candidates: Annotated[int, Parameter(show=False)] = 1,
     batch_size: int | Literal["auto"] = "auto",
     device: Device = "auto",
     json: bool = False,
     quiet: bool = False,
     verbose: bool = False,
 ) -> int:
-    """Generates images, or completes an image file from what is known of it.
+    """Generates images of chosen classes.
 
     Writes NAME-0001.png and so on, which hold exactly the generated levels, grid.png with a row
     for each class, and samples.json with the log-likelihood of each image (nats per image).
@@ -57,49 +59,75 @@ def sample(
             samples is not empty, samples-2 is taken, and so on. (default: samples)
         overwrite: Replace the samples that the output folder holds; no other file is replaced, and
             nothing is written into a run.
-        complete: Image file of which a part is kept and the rest is drawn.
-        rows: First rows to keep of the completed image, in pixels at the model's size (default:
-            half of them).
-        mask: Image file, white where pixels are drawn and black where they are kept, instead of
-            --rows. A drawn pixel knows what stands above it and left of it; for what stands
-            below, see --candidates.
-        candidates: Completions drawn for each image that is kept, chosen by how likely they make
-            the known pixels that come after drawn ones.
+        complete: The old form of `pixelbayes complete FILE`.
+        rows: As in `pixelbayes complete`.
+        mask: As in `pixelbayes complete`.
+        candidates: As in `pixelbayes complete`.
         batch_size: Images drawn at a time; auto fits their features into 256 MiB.
         device: Where the model runs; auto takes a GPU if there is one.
         json: Print what was written as JSON.
         quiet: Show no progress.
         verbose: Say what is used, and where an error came from.
     """
+    if complete is not None:
+        terminal.note("pixelbayes: sample --complete FILE is now called complete FILE")
+    loaded = load_model(model, device, verbose=verbose)
+    draw(
+        loaded,
+        DEFAULT_OUTPUT,
+        output=output,
+        overwrite=overwrite,
+        json=json,
+        quiet=quiet,
+        classes=listed(class_),
+        count=count,
+        seed=seed,
+        batch_size=None if batch_size == "auto" else batch_size,
+        source=complete,
+        rows=rows,
+        mask=mask,
+        candidates=candidates,
+    )
+    return 0
+
+
+def draw(
+    model: Model,
+    default: Path,
+    *,
+    output: Path | None,
+    overwrite: bool,
+    json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Draws images, writes them and says where.
+
+    Args:
+        model: The trained model.
+        default: Folder to write to where there is no `output`, or the first free one after it.
+        output: Folder to write to.
+        overwrite: Whether samples that are there are replaced.
+        json: Whether to print JSON.
+        quiet: Whether to show no progress.
+        settings: As for `pixelbayes.workflows.generate.generate`.
+    """
     from pixelbayes.workflows.generate import generate
     from pixelbayes.workflows.outputs import GRID, INDEX, Kind, free_folder, require_free
     from pixelbayes.workflows.samples import save_samples
 
-    loaded = load_model(model, device, verbose=verbose)
     if output is None:
-        output = DEFAULT_OUTPUT if overwrite else free_folder(DEFAULT_OUTPUT)
-    inputs = [file for file in (complete, mask) if file is not None]
+        output = default if overwrite else free_folder(default)
+    inputs = [file for file in (settings.get("source"), settings.get("mask")) if file is not None]
     require_free(output, Kind.SAMPLES, overwrite=overwrite, inputs=inputs)
     with terminal.Progress() as progress:
-        samples = generate(
-            loaded,
-            listed(class_),
-            count=count,
-            seed=seed,
-            batch_size=None if batch_size == "auto" else batch_size,
-            source=complete,
-            rows=rows,
-            mask=mask,
-            candidates=candidates,
-            progress=None if quiet else progress,
-        )
-    paths = save_samples(samples, loaded, output, overwrite=overwrite, inputs=inputs)
+        samples = generate(model, **settings, progress=None if quiet else progress)
+    paths = save_samples(samples, model, output, overwrite=overwrite, inputs=inputs)
     if json:
         written = {"grid": str(output / GRID), "index": str(output / INDEX)}
         terminal.show_json({"images": [str(path) for path in paths], **written})
-        return 0
+        return
     terminal.show_text(f"written: {len(paths)} images, grid.png and samples.json in {output}")
-    return 0
 
 
 def app() -> App:

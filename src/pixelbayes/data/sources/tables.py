@@ -22,7 +22,7 @@ from pixelbayes.data.sources.entries import (
 )
 from pixelbayes.data.sources.folders import SPLIT_NAMES
 
-__all__ = ["CsvSource", "Row", "entries_of", "read_rows", "read_table"]
+__all__ = ["PATH_NAMES", "CsvSource", "Row", "entries_of", "located", "read_rows", "read_table"]
 
 # What a header may call each column, in lower case; the first of each is the usual one.
 PATH_NAMES = (
@@ -169,7 +169,7 @@ def entries_of(rows: Sequence[Row], folder: Path, labels: Sequence[int]) -> File
     return FileEntries(
         tuple(row.path for row in rows),
         labels_tensor(labels),
-        tuple(_located(row.written or row.path, folder) for row in rows),
+        tuple(located(row.written or row.path, folder) for row in rows),
     )
 
 
@@ -250,11 +250,11 @@ def _counts_lines(lines: Sequence[Sequence[str]]) -> bool:
 
 
 def _name(written: str, folder: Path) -> str:
-    path = _located(written, folder)
+    path = located(written, folder)
     return canonical_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
-def _located(written: str, folder: Path) -> Path:
+def located(written: str, folder: Path) -> Path:
     """The file that a path in a table means, however a system writes slashes and accents."""
     slashes = written.replace(BACKSLASH, "/")
     spellings = [written, slashes, *(unicodedata.normalize(f, slashes) for f in ("NFC", "NFD"))]
