@@ -57,13 +57,13 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             self: stream.ImageFiles,
             paths: Sequence[Path],
             answer: stream.Answer[object],
-            told: Callable[[int], None],
+            on_done: Callable[[int], None],
             start: int,
         ) -> stream.Part[object]:
             if start == chunk * CHUNK:
                 monkeypatch.setattr(stream.ImageFiles, "_part", work)
                 raise KeyboardInterrupt
-            return work(self, paths, answer, told, start)
+            return work(self, paths, answer, on_done, start)
 
         monkeypatch.setattr(stream.ImageFiles, "_part", part)
 

@@ -106,9 +106,9 @@ def answering(
     """The function that classifies a chunk of files."""
 
     def answer(
-        paths: Sequence[Path], levels: Tensor, told: Callable[[int], None]
+        paths: Sequence[Path], levels: Tensor, on_done: Callable[[int], None]
     ) -> list[Prediction]:
-        table = model.log_likelihoods(levels, progress=told)
+        table = model.log_likelihoods(levels, progress=on_done)
         return predictions(model, table, [str(path) for path in paths])
 
     return answer
@@ -124,9 +124,7 @@ def is_unlike(prediction: Prediction) -> bool | None:
     return prediction.unlike_training is True or prediction.bits_per_dim > UNIFORM
 
 
-def record_of(
-    prediction: Prediction, temperature: float, questions: Questions
-) -> dict[str, Any]:
+def record_of(prediction: Prediction, temperature: float, questions: Questions) -> dict[str, Any]:
     """A prediction as a row of a table: see `pixelbayes.workflows.records`.
 
     >>> one = Prediction("a.png", {"cat": -2.3, "dog": -0.1}, {"cat": -9.0, "dog": -7.0}, 3.5)

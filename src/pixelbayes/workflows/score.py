@@ -74,8 +74,10 @@ def scoring(
     dims = model.dims
     assert dims is not None, "see chosen_classes"
 
-    def answer(paths: Sequence[Path], levels: Tensor, told: Callable[[int], None]) -> list[Score]:
-        table = model.log_likelihoods(levels, progress=told)
+    def answer(
+        paths: Sequence[Path], levels: Tensor, on_done: Callable[[int], None]
+    ) -> list[Score]:
+        table = model.log_likelihoods(levels, progress=on_done)
         mixture = torch.logsumexp(table + model.log_prior, dim=1)
         of_mixture, of_classes = bits_per_dim(mixture, dims), bits_per_dim(table, dims)
         return [

@@ -32,7 +32,7 @@ CHUNK, CHUNK_ELSEWHERE = 32, 512  # images on a CPU, on a GPU: seconds of work, 
 Row = TypeVar("Row")
 Progress = Callable[[str, int, int], None]
 Answer = Callable[[Sequence[Path], Tensor, Callable[[int], None]], Sequence[Row]]
-"""Rows of some files from their levels (n, C, H, W), told how many are done."""
+"""Rows of some files from their levels (n, C, H, W); it is called with how many are done."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,11 @@ class ImageFiles:
         def work(number: int) -> Part[Row]:
             start = number * self.chunk_size
 
-            def told(done: int) -> None:
+            def on_done(done: int) -> None:
                 if progress is not None:
                     progress(what, start + done, total)
 
-            return self._part(self.paths[start : start + self.chunk_size], answer, told, start)
+            return self._part(self.paths[start : start + self.chunk_size], answer, on_done, start)
 
         with freed_memory_kept():
             for part in self.processes.in_turns(work, self.chunks, first=first):
@@ -149,7 +149,7 @@ class ImageFiles:
             )
 
     def _part(
-        self, paths: Sequence[Path], answer: Answer[Row], told: Callable[[int], None], start: int
+        self, paths: Sequence[Path], answer: Answer[Row], on_done: Callable[[int], None], start: int
     ) -> Part[Row]:
         levels, kept, bad, conversions = [], [], [], Conversions()
         for path in paths:
@@ -163,7 +163,7 @@ class ImageFiles:
             levels.append(read.levels)
             kept.append(path)
             conversions += read.conversions
-        rows = answer(kept, torch.cat(levels), told) if kept else ()
+        rows = answer(kept, torch.cat(levels), on_done) if kept else ()
         return Part(tuple(rows), tuple(bad), conversions, start + len(paths))
 
     def _read(self, path: Path) -> ImageBatch:
