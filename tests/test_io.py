@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import (
@@ -24,6 +23,7 @@ from pixelbayes.io import (
     structure,
     to_json,
     write_json,
+    write_together,
     write_whole,
 )
 
@@ -320,17 +320,24 @@ def test_what_goes_wrong_with_another_file_is_not_blamed_on_the_output(tmp_path:
     assert error.value.filename == str(tmp_path / "input")
 
 
+def test_a_full_disk_says_how_much_a_file_needs_of_which_nothing_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="it needs 1,234 bytes; free some space and try again"):
+        write_whole(tmp_path / "x", "a" * 1234)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
-def test_a_full_disk_under_torch_save_names_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.ckpt"
-
-    def full() -> None:
-        with replacing(path) as partial:
-            partial.symlink_to("/dev/full")
-            torch.save({"a": torch.zeros(100_000)}, partial)
-
-    with pytest.raises(OSError, match=r"is the disk full\?|No space") as error:
-        full()
-
-    assert error.value.filename == str(path)
-    assert list(tmp_path.iterdir()) == []
+def test_files_that_belong_together_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
+    write_together({tmp_path / name: "before" for name in "abc"})
+    (tmp_path / "c.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="it needs 5 bytes") as error:
+        write_together({tmp_path / name: "after" for name in "abc"})
+    assert error.value.filename == str(tmp_path / "c")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        "abc", "before"
+    )

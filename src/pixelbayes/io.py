@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -33,18 +33,19 @@ __all__ = [
     "FormatWarning",
     "Reading",
     "naming",
+    "on_disk",
     "plain",
     "read_json",
     "replacing",
     "structure",
     "to_json",
     "write_json",
+    "write_together",
     "write_whole",
 ]
 
 PARTIAL = ".partial"  # ends the name of a file that is being written
 
-TORCH_WRITER = "inline_container"  # in every error of torch.save, which names no file
 SURROGATE = re.compile("[\ud800-\udfff]")  # how Python has a byte of a file name that is no UTF-8
 
 SCALARS: dict[type, tuple[type, ...]] = {
@@ -78,18 +79,25 @@ class Reading(Enum):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """A file beside `path` to write into, which takes its place at the end.
 
-    If anything fails, what was there before stays and the new file is removed.
+    If anything fails, what was there before stays and the new file is removed.  The content is on
+    the disk before it takes the place of anything: a machine that loses its power keeps one of
+    the two.
+
+    Args:
+        path: The file to replace.
+        size: Bytes that will be written, as far as that is known.
 
     Raises:
         OSError: If the file cannot be written; it names `path`, whichever write failed.
     """
     partial = path.with_name(path.name + PARTIAL)
     try:
-        with naming(path, partial):
+        with naming(path, partial, size):
             yield partial
+            on_disk(partial)
             os.replace(partial, path)
     except BaseException:
         with suppress(OSError):  # a disk that is read-only now: the first error is the one to tell
@@ -97,35 +105,40 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def on_disk(file: Path) -> None:
+    """Waits until the content of a file is on the disk, as far as the system knows."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
 @contextmanager
-def naming(path: Path, written: Path) -> Iterator[None]:
-    """Makes errors of writing name the path that a user knows.
+def naming(path: Path, written: Path, size: int = 0) -> Iterator[None]:
+    """Makes errors of writing name the path that a user knows, and what a full disk lacks.
 
     Args:
         path: What the user asked for.
         written: The temporary file or folder that is written in its place.
+        size: Bytes that will be written, as far as that is known.
 
     Raises:
-        OSError: For one that names `written`, a file in it, or, as a full disk's, no file.
+        OSError: For one that names no file, as a full disk's does, or what is written elsewhere.
     """
     try:
         yield
     except OSError as error:
         name = None if error.filename is None else Path(os.fsdecode(error.filename))
-        ours = name is None or name == written or written in name.parents
+        elsewhere = written != path and name is not None
+        ours = name is None or (elsewhere and written in (name, *name.parents))
         if error.errno is None or not ours:
             raise
         reason = error.strerror or os.strerror(error.errno)
         if error.errno == errno.ENOSPC:
-            size = _bytes_in(written)
-            needed = f"; it needs more than {size:,} bytes" if size else ""
+            done = _bytes_in(written)
+            needed = f"; it needs more than {done:,} bytes" if done else ""
+            if size:
+                needed = f"; it needs {size:,} bytes"
             reason += f"{needed}; free some space and try again"
         raise OSError(error.errno, reason, str(path)) from error
-    except RuntimeError as error:
-        if TORCH_WRITER not in str(error):
-            raise
-        reason = "not written whole; is the disk full?"
-        raise OSError(errno.EIO, reason, str(path)) from error
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -133,10 +146,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     A byte of a file name that is no UTF-8 is written as `\udcXX`: any program can read the file.
     """
-    with replacing(path) as partial:
-        if isinstance(content, str):
-            content = content.encode("utf-8", "backslashreplace")
-        partial.write_bytes(content)
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, str | bytes]) -> None:
+    """Writes files that belong together, as `write_whole`; where one fails, none is replaced.
+
+    Raises:
+        OSError: As `replacing`.
+    """
+    with ExitStack() as stack:
+        for path, content in files.items():
+            data = content
+            if isinstance(data, str):
+                data = data.encode("utf-8", "backslashreplace")
+            stack.enter_context(replacing(path, len(data))).write_bytes(data)
 
 
 def to_json(content: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -137,9 +138,28 @@ def test_a_folder_never_mixes_two_networks(tmp_path: Path):
     assert other.seen == 5
 
 
+def test_damaged_features_are_computed_again(tmp_path: Path):
+    expected = Features(TinyNetwork(), folder=tmp_path)(images(5), [4])[4]
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    place = whole.index(expected.numpy().tobytes())
+    changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+    for content in (b"", whole[:100], whole[:-30], changed, b"no array"):
+        file.write_bytes(content)
+        found = Features(TinyNetwork(), folder=tmp_path)(images(5), [4])[4]
+        assert found.equal(expected)
+        assert file.read_bytes() == whole
+
+
+def test_features_on_disk_are_not_kept_in_memory_too(tmp_path: Path):
+    features = Features(TinyNetwork(), folder=tmp_path)
+    kept = weakref.ref(features(images(5), [4])[4])
+    assert kept() is None
+
+
 def test_a_folder_is_left_without_partial_files(tmp_path: Path):
     Features(TinyNetwork(), folder=tmp_path)(images(5), [4, 8])
-    assert sorted(file.name.split("-")[-1] for file in tmp_path.iterdir()) == ["4.npy", "8.npy"]
+    assert sorted(file.name.split("-")[-1] for file in tmp_path.iterdir()) == ["4.npz", "8.npz"]
 
 
 def test_a_batch_of_no_images_is_refused():

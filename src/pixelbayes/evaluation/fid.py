@@ -9,11 +9,11 @@ Shapes: N generated and M reference images, d features.  Features are float32 (N
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.frechet import RESAMPLES, fid_estimate, kid_estimate
+from pixelbayes.io import replacing
 
 __all__ = [
     "PROTOCOLS",
@@ -44,7 +45,8 @@ class Features:
     Args:
         network: Gives the features; its digest is part of what is remembered.
         batch_size: Images per pass.
-        folder: Where features are kept as .npy files; None keeps them in memory only.
+        folder: Where features are kept, and not in memory: .npz files, whose checksums tell a
+            damaged one, which is computed again.  None keeps them in memory.
 
     Raises:
         ValueError: If `batch_size` is less than 1.
@@ -72,41 +74,50 @@ class Features:
         """
         self.network.check_dims(dims)
         image_set = _content_digest(levels)
-        missing = [d for d in dims if not self._recall(image_set, d, len(levels))]
+        recalled = {d: self._recall(image_set, d, len(levels)) for d in dims}
+        found = {d: features for d, features in recalled.items() if features is not None}
+        missing = [d for d in dims if d not in found]
         if missing:
             batches = [
                 self.network.features(batch, missing) for batch in levels.split(self.batch_size)
             ]
             for d in missing:
-                self._remember(image_set, d, torch.cat([batch[d].cpu() for batch in batches]))
-        return {d: self._known[image_set, d] for d in dims}
+                found[d] = torch.cat([batch[d].cpu() for batch in batches])
+                self._remember(image_set, d, found[d])
+        return found
 
-    def _recall(self, image_set: str, dims: int, number: int) -> bool:
-        if (image_set, dims) in self._known:
-            return True
+    def _recall(self, image_set: str, dims: int, number: int) -> Tensor | None:
         file = self._file(image_set, dims)
-        if file is None or not file.is_file():
-            return False
-        features = torch.from_numpy(np.load(file))
-        if features.shape != (number, dims):
-            return False
-        self._known[image_set, dims] = features
-        return True
+        if file is None:
+            return self._known.get((image_set, dims))
+        try:
+            with file.open("rb") as opened, np.load(opened) as arrays:
+                features = torch.from_numpy(arrays["features"])
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            KeyError,
+            BadZipFile,
+        ):  # none yet, or damaged
+            return None
+        return features if features.shape == (number, dims) else None
 
     def _remember(self, image_set: str, dims: int, features: Tensor) -> None:
-        self._known[image_set, dims] = features
         file = self._file(image_set, dims)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            # Renamed when whole: another process, or this one after a stop, never reads a part.
-            part = file.with_name(f"{file.stem}.{os.getpid()}.part.npy")
-            np.save(part, features.numpy())
-            part.replace(file)
+        if file is None:
+            self._known[image_set, dims] = features
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        array = features.numpy()
+        with replacing(file, array.nbytes) as partial, partial.open("wb") as opened:
+            np.savez(opened, features=array)
 
     def _file(self, image_set: str, dims: int) -> Path | None:
         if self.folder is None:
             return None
-        return self.folder / f"{self.network.digest[:16]}-{image_set[:32]}-{dims}.npy"
+        return self.folder / f"{self.network.digest[:16]}-{image_set[:32]}-{dims}.npz"
 
 
 @dataclass(frozen=True)

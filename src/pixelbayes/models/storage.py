@@ -9,7 +9,9 @@ know has its default, and what a later one has added is named in a warning.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +23,18 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.io import FormatError, Reading, plain, read_json, structure, to_json, write_whole
+from pixelbayes.io import (
+    PARTIAL,
+    FormatError,
+    Reading,
+    naming,
+    on_disk,
+    plain,
+    read_json,
+    structure,
+    to_json,
+    write_whole,
+)
 
 __all__ = [
     "BEST",
@@ -41,6 +54,8 @@ __all__ = [
 ]
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+PENDING = DESCRIPTION + PARTIAL
+"""A description that is written, while the weights it is about are being written."""
 BEST = "best"  # where a run directory keeps the checkpoint of its best epoch
 FAMILY = "pixelbayes"
 """The format of a PixelCNN; that of another kind is pixelbayes-KIND."""
@@ -129,8 +144,8 @@ class Stored:
 def write(folder: Path, stored: Stored) -> None:
     """Writes both files into `folder`, replacing an earlier checkpoint there.
 
-    Each file appears whole or not at all; if the process dies between the two, reading reports
-    that they do not belong together.
+    Whenever the process ends, one of the two checkpoints can be read: the new description lies
+    whole beside the old one before the weights are replaced, and `read_description` finds it.
 
     Raises:
         CheckpointError: If a weight is not a number, since such a model answers nothing; or if the
@@ -147,10 +162,19 @@ def write(folder: Path, stored: Stored) -> None:
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         **plain(stored.metadata),
     }
-    text = to_json(description)
+    text = to_json(description).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / WEIGHTS, data)
-    write_whole(folder / DESCRIPTION, text)
+    path, pending = folder / DESCRIPTION, folder / PENDING
+    with naming(path, pending, len(text)):
+        try:
+            pending.write_bytes(text)
+            on_disk(pending)
+            write_whole(folder / WEIGHTS, data)
+        except BaseException:
+            with suppress(OSError):  # the first error is the one to tell
+                pending.unlink(missing_ok=True)
+            raise
+        os.replace(pending, path)
 
 
 def read(folder: Path) -> Stored:
@@ -207,7 +231,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     try:
-        description = read_json(path, "a model of pixelbayes")
+        description = _pending(folder) or read_json(path, "a model of pixelbayes")
     except FileNotFoundError as error:
         raise CheckpointError(
             f"no model in {folder}: expected {DESCRIPTION} and {WEIGHTS} there. Give a "
@@ -215,8 +239,12 @@ def read_description(folder: Path) -> dict[str, Any]:
         ) from error
     except FormatError as error:
         raise CheckpointError(str(error)) from error
-    if not str(description.get("format")).startswith(FAMILY):
-        raise CheckpointError(f"{path} does not describe a model of pixelbayes")
+    mark = description.get("format")
+    if not isinstance(mark, str) or not (mark == FAMILY or mark.startswith(f"{FAMILY}-")):
+        raise CheckpointError(
+            f"{path} has the format {mark!r}, which is no model of pixelbayes: those have "
+            f"{FAMILY!r} or '{FAMILY}-KIND'"
+        )
     version = description.get("version")
     if version not in range(1, VERSION + 1):
         raise CheckpointError(
@@ -224,6 +252,16 @@ def read_description(folder: Path) -> dict[str, Any]:
             "install a newer pixelbayes"
         )
     return description
+
+
+def _pending(folder: Path) -> dict[str, Any] | None:
+    """The description of weights whose writing ended before it got its name, if that was so."""
+    try:
+        description = read_json(folder / PENDING, "a model of pixelbayes")
+        weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except (OSError, FormatError):  # there is none, or not a whole one
+        return None
+    return description if description.get("weights_sha256") == weights else None
 
 
 def kind_of(description: Mapping[str, Any]) -> str:

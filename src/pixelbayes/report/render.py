@@ -22,7 +22,7 @@ from PIL import Image
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.io import to_json as json_text
-from pixelbayes.io import write_whole
+from pixelbayes.io import write_together
 from pixelbayes.report import figures, study_figures
 from pixelbayes.report.published import published_study
 from pixelbayes.report.results import (
@@ -233,7 +233,7 @@ def report_markdown(report: Report) -> str:
 def save(report: Report, folder: Path) -> tuple[Path, Path, Path]:
     """Writes `report.json`, `report.md` and `report.html` into a folder.
 
-    Each file appears whole or not at all: a reader never sees half of one.
+    Each file appears whole or not at all; if one cannot be written, an earlier report stays.
 
     Args:
         report: What to write.
@@ -245,8 +245,7 @@ def save(report: Report, folder: Path) -> tuple[Path, Path, Path]:
     texts = (json_text(to_json(report)), report_markdown(report), report_html(report))
     folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / "report.json", folder / "report.md", folder / "report.html")
-    for path, text in zip(paths, texts, strict=True):
-        write_whole(path, text)
+    write_together(dict(zip(paths, texts, strict=True)))
     return paths
 
 
@@ -476,9 +475,9 @@ def write_study(
         kept = next((result.epoch_samples for result in group if result.epoch_samples), {})
         for epoch, file in _epoch_grids(group):
             files[f"figures/{file}"] = decode_png(kept[epoch])
-    for name, data in files.items():
+    for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, data)
+    write_together({folder / name: data for name, data in files.items()})
     return [folder / name for name in files]
 
 

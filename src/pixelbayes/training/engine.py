@@ -25,6 +25,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from pixelbayes.data import LabelledImages
 from pixelbayes.inference.memory import freed_memory_kept
+from pixelbayes.io import naming
 from pixelbayes.training.callbacks.display import RunDisplay
 from pixelbayes.training.callbacks.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.callbacks.stopping import GracefulStop, signals_restored
@@ -113,7 +114,9 @@ def fit(
     )
     state = folder / RESUME if resume and (folder / RESUME).exists() else None
     rng_restored = torch.random.fork_rng(devices=[])
-    with processes_left(), signals_restored(), quiet_lightning(), rng_restored, display:
+    # TensorBoard's errors name no file.
+    named = naming(folder, folder)
+    with processes_left(), signals_restored(), quiet_lightning(), rng_restored, display, named:
         trainer = make_trainer(training, task.optim, folder, [display, stop, recorder])
         trainer.fit(task, datamodule=data, ckpt_path=state)
     return Outcome(

@@ -17,6 +17,9 @@ class DivergedError(RuntimeError):
         self.step = step
         self.lr = lr
 
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[int, float]]:
+        return type(self), (self.step, self.lr)
+
 
 class RunStopped(Exception):  # noqa: N818 (not an error: it was asked for)
     """Training was asked to stop; its state is saved and can be resumed.
@@ -31,3 +34,6 @@ class RunStopped(Exception):  # noqa: N818 (not an error: it was asked for)
         super().__init__(f"{what} after step {step}; the state is saved, --resume continues it")
         self.reason = reason
         self.step = step
+
+    def __reduce__(self) -> tuple[type[RunStopped], tuple[str, int]]:
+        return type(self), (self.reason, self.step)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.io import replacing
+from pixelbayes.io import write_whole
 
 if TYPE_CHECKING:
     from pixelbayes.models import TrainedNetwork
@@ -105,27 +106,35 @@ def read_metrics(path: Path) -> list[Row]:
     """Reads what `write_metrics` wrote, number for number; no file is an empty table.
 
     Raises:
-        ValueError: If the file is not such a table.
+        ValueError: If the file is not such a table, whole and of epochs 1, 2, 3, ...
     """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            return [
-                {name: _number(name, text) for name, text in row.items()}
-                for row in csv.DictReader(file, strict=True)
-            ]
-        except (TypeError, ValueError, csv.Error) as error:
-            raise PixelBayesError(f"{path} is not a table of numbers: {error}") from error
+    try:
+        text = path.read_text(encoding="utf-8")
+        rows = [
+            {name: _number(name, cell) for name, cell in row.items()}
+            for row in csv.DictReader(text.splitlines(), strict=True)
+        ]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise PixelBayesError(f"{path} is not a table of numbers: {error}") from error
+    epochs = [row.get("epoch") for row in rows]
+    if epochs != list(range(1, len(rows) + 1)) or not text.endswith("\n"):
+        raise PixelBayesError(
+            f"{path} is damaged: its {len(rows)} rows are not those of epochs 1, 2, 3 and so on, "
+            "each whole; restore it from a copy"
+        )
+    return rows
 
 
 def write_metrics(path: Path, rows: Sequence[Row], names: Sequence[str] = COLUMNS) -> None:
     """Writes the columns `names` of the whole table, which appears at once or not at all."""
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _text(name, row.get(name)) for name in names})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _text(name, row.get(name)) for name in names})
+    write_whole(path, text.getvalue())
 
 
 def _text(name: str, value: float | None) -> str:

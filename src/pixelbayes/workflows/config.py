@@ -51,12 +51,18 @@ class Configuration:
         return yaml.safe_dump(plain(self), sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def from_yaml(cls: type[Config], text: str, origin: str = "config.yaml") -> Config:
+    def from_yaml(
+        cls: type[Config],
+        text: str,
+        origin: str = "config.yaml",
+        reading: Reading = Reading.CONFIGURATION,
+    ) -> Config:
         """Reads a configuration; what it does not mention has its default.
 
         Args:
             text: YAML with the names of the fields.
             origin: Where the text is from, for error messages.
+            reading: Whether it is a person's, or was written whole by this program.
 
         Raises:
             RunError: If it is no such YAML, has unknown keys or values that are not accepted.
@@ -65,7 +71,7 @@ class Configuration:
             content = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RunError(f"{origin} is not YAML: {error}") from error
-        return cls.from_plain({} if content is None else content, origin)
+        return cls.from_plain({} if content is None else content, origin, reading)
 
     @classmethod
     def from_plain(

@@ -27,6 +27,7 @@ from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.report import Report, save
 from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.illustrations import illustrate
+from pixelbayes.workflows.outputs import require_writable
 from pixelbayes.workflows.provenance import provenance as measure_provenance
 from pixelbayes.workflows.runs import INFO as RUN_JSON
 from pixelbayes.workflows.runs import Run
@@ -187,6 +188,8 @@ def evaluate_run(
     trained_on = config.data
     source = data or trained_on.data
     own = source == trained_on.data
+    if own or output is not None:
+        require_writable(Path(output or run.path))
     data_dir = data_dir or (trained_on.data_dir if own else None)
     record = run.split() if own else None
     dataset = _load(model, trained_on, source, data_dir, record)
@@ -253,6 +256,8 @@ def evaluate_checkpoint(
         DatasetError: If the data cannot be loaded.
     """
     folder = Path(folder)
+    if output is not None:
+        require_writable(Path(output))
     model = load_model(folder, device)
     settings = model.metadata.provenance.get("config", {})
     recorded = settings.get("data", {})

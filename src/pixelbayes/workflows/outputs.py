@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import itertools
 import json
 import os
@@ -33,6 +34,7 @@ __all__ = [
     "free_folder",
     "listed_in",
     "require_free",
+    "require_writable",
 ]
 
 INDEX, GRID = "samples.json", "grid.png"
@@ -83,7 +85,9 @@ def require_free(
 
     Raises:
         OutputExistsError: If something else is there.
+        OSError: If nothing can be written there: told before hours of work, not after.
     """
+    require_writable(path)
     is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, Kind.MODEL)
     if not path.exists() or (is_folder and path.is_dir() and not any(path.iterdir())):
         return
@@ -107,6 +111,20 @@ def require_free(
         raise OutputExistsError(
             f"{path} {state} and {reason}, so that it is not replaced; choose another {option}"
         )
+
+
+def require_writable(path: Path) -> None:
+    """Makes sure, without writing, that a file or folder of this name could be written.
+
+    Raises:
+        OSError: If the disk is read-only, or its place belongs to somebody else.
+    """
+    place = next(there for there in (path, *path.absolute().parents) if there.exists())
+    place = place if place.is_dir() else place.parent
+    if not os.access(place, os.W_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code), str(path))
 
 
 def free_folder(folder: Path) -> Path:

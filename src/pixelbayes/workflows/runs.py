@@ -10,8 +10,9 @@ runs/NAME/last/          checkpoint of the last epoch
 runs/NAME/epochs/0005/   checkpoints kept on the way, where --checkpoint-every asks for them
 runs/NAME/resume.ckpt    the training's own state, for --resume only
 
-The files are checked against each other: run.json knows the digest of config.yaml and the number of
-rows of metrics.csv, so that half a file is damage and not other settings.
+The files are checked against each other: run.json knows the digests of config.yaml and split.json,
+it and the last checkpoint the number of rows of metrics.csv, so that half a file is damage and not
+other settings.  run.json comes first, and says that the run is new until its training begins.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelbayes.io import FormatError, read_json, write_json, write_whole
+from pixelbayes.io import PARTIAL, FormatError, Reading, read_json, write_json, write_whole
 from pixelbayes.training.metrics import Criterion, columns, criterion_of, read_metrics
 from pixelbayes.workflows.config import (
     DataConfig,
@@ -33,9 +34,16 @@ from pixelbayes.workflows.config import (
 if TYPE_CHECKING:
     from pixelbayes.data import SplitRecord
 
-__all__ = ["DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError"]
+__all__ = ["DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError", "require_free_for_run"]
 
 CONFIG, INFO, METRICS, SPLIT = "config.yaml", "run.json", "metrics.csv", "split.json"
+BEFORE_TRAINING = (
+    *(name + end for name in (INFO, CONFIG, SPLIT) for end in ("", PARTIAL)),
+    "tensorboard",
+)
+"""What a run's directory holds before its first step."""
+NEW = "new"
+"""Status of a run that was made, and whose training has not begun."""
 
 
 class Run:
@@ -52,20 +60,16 @@ class Run:
 
     @classmethod
     def create(cls, path: str | Path, config: RunConfig) -> Run:
-        """Makes the directory of a new run.
+        """Makes the directory of a new run, also where one was killed before its training began.
 
         Raises:
-            RunError: If there is something already.
+            RunError: If there is something else already.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "holds a run" if (path / INFO).exists() else "exists and is not empty"
-            raise RunError(
-                f"{path} {what}; continue it with --resume {path}, or choose another --name or "
-                "--output"
-            )
+        require_free_for_run(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, config)
+        write_json(path / INFO, {"status": NEW})
         run.write_config(config)
         return run
 
@@ -83,6 +87,9 @@ class Run:
         if missing:
             raise RunError(f"no run in {path}: {' and '.join(missing)} missing there")
         text, info = read_configuration(path / CONFIG), _read_info(path)
+        if not info or info.get("status") == NEW:
+            why = "its training has not begun" if info else f"{INFO} is empty, so it is damaged"
+            raise RunError(f"no run in {path}: {why}")
         recorded = info.get("config_sha256")
         if recorded not in (None, _digest(text)):
             raise RunError(
@@ -90,12 +97,16 @@ class Run:
                 "damaged. Restore it; to train with other settings, give it to --config of a new "
                 "run"
             )
-        run = cls(path, RunConfig.from_yaml(text, str(path / CONFIG)))
+        # Without a digest but for one: killed while it was replaced.
+        whole = recorded is None and "config_sha256" in info
+        reading = Reading.CURRENT if whole else Reading.CONFIGURATION
+        run = cls(path, RunConfig.from_yaml(text, str(path / CONFIG), reading))
         rows, epochs = len(run.metrics()["epoch"]), info.get("epochs", 0)
-        if rows < epochs:
+        if rows < max(epochs, run._saved_epoch()):
+            known = f"{INFO} knows of {epochs}" if rows < epochs else "last/ is of a later one"
             raise RunError(
-                f"{path / METRICS} is damaged: it has {rows} rows, but {INFO} knows of {epochs} "
-                "epochs; restore it from a copy"
+                f"{path / METRICS} is damaged: it has {rows} rows, one for each epoch, but "
+                f"{known}; restore it from a copy"
             )
         return run
 
@@ -174,19 +185,63 @@ class Run:
         return _digest(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def write_config(self, config: RunConfig) -> None:
-        """Replaces config.yaml."""
+        """Replaces config.yaml, unless it is that already."""
         self.config = config
-        text = config.to_yaml()
-        begun = (self.path / INFO).exists()
-        if begun:
+        text, path = config.to_yaml(), self.path / CONFIG
+        digest = _digest(text)
+        if path.is_file():
+            if self.info.get("config_sha256") == digest:
+                return
             self.update_info(config_sha256=None)  # until both files are written
-        write_whole(self.path / CONFIG, text)
-        if begun:
-            self.update_info(config_sha256=_digest(text))
+        write_whole(path, text)
+        self.update_info(config_sha256=digest)
 
     def update_info(self, **changes: Any) -> None:
         """Changes entries of run.json, which appears whole or not at all."""
         write_json(self.path / INFO, {**self.info, **changes})
+
+    def _saved_epoch(self) -> int:
+        """Epochs that the last checkpoint has behind it; 0 where there is none.
+
+        Raises:
+            RunError: If it is damaged.
+        """
+        try:
+            description = read_json(self.last / "model.json", "a model")
+        except FileNotFoundError:
+            return 0
+        except FormatError as error:
+            raise RunError(str(error)) from error
+        provenance = description.get("provenance")
+        epoch = provenance.get("epoch") if isinstance(provenance, dict) else None
+        return epoch if isinstance(epoch, int) else 0
+
+
+def require_free_for_run(path: Path) -> None:
+    """Refuses a path that holds more than a run whose training has not begun.
+
+    Raises:
+        RunError: If so, with what to do.
+    """
+    if not path.exists() or (path.is_dir() and not _holds_something(path)):
+        return
+    what = "holds a run" if (path / INFO).exists() else "exists and is not empty"
+    raise RunError(
+        f"{path} {what}; continue it with --resume {path}, or choose another --name or --output"
+    )
+
+
+def _holds_something(folder: Path) -> bool:
+    names = {entry.name for entry in folder.iterdir()}
+    return not names <= ({*BEFORE_TRAINING} if is_new(folder) else {INFO + PARTIAL})
+
+
+def is_new(folder: Path) -> bool:
+    """Whether a directory holds a run whose training has not begun."""
+    try:
+        return read_json(folder / INFO, "a run").get("status") == NEW
+    except (FileNotFoundError, FormatError):
+        return False
 
 
 def _digest(text: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
-from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, require_free_for_run
 
 __all__ = [
     "MAY_CHANGE",
@@ -84,6 +85,8 @@ def train(
         _require_resumable(run)
         require_same_settings(run, config)
         require_unfinished(run, config.training)
+    elif first:
+        require_free_for_run(run_dir)
     dataset = load_data(config.data, crop_margin=config.training.crop_margin)
     digest = data_digest(dataset)
     if resume and run.info.get("data_sha256", digest) != digest:
@@ -112,11 +115,16 @@ def train(
         images=len(dataset.split("train")),
         seed=config.seed,
     )
-    if not resume:
-        run = Run.create(run_dir, config) if first else Run(run_dir, config)
-        if first and dataset.record is not None:
-            run.write_split(dataset.record)
-    with _record_kept(run, config, origin, digest, first=first) as ending:
+    with ExitStack() as stack:
+        if not resume:
+            run = Run(run_dir, config)
+            if first:
+                begun = lambda: task.global_step > 0 or run.resume_state.exists()  # noqa: E731
+                stack.enter_context(_nothing_left(run_dir, unless=begun))
+                Run.create(run_dir, config)
+                if dataset.record is not None:
+                    run.write_split(dataset.record)
+        ending = stack.enter_context(_record_kept(run, config, origin, digest, first=first))
         outcome = fit(
             task,
             dataset.split("train"),
@@ -305,6 +313,29 @@ def _require_device(training: TrainingConfig) -> None:
 
 
 @contextmanager
+def _nothing_left(folder: Path, *, unless: Callable[[], bool]) -> Iterator[None]:
+    """If what is inside fails, the directory of a new run is as it was: not there, or empty.
+
+    Args:
+        folder: The directory.
+        unless: Whether a step has been done by now, which is kept.
+    """
+    made = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if not unless():
+            for name in BEFORE_TRAINING:
+                path = folder / name
+                with suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something else
+                for path in made:
+                    path.rmdir()
+        raise
+
+
+@contextmanager
 def _record_kept(
     run: Run, config: RunConfig, origin: dict[str, Any], digest: str, *, first: bool
 ) -> Iterator[dict[str, Any]]:
@@ -334,18 +365,17 @@ def _record_kept(
     status = "failed"
     try:
         yield ending
-        status = "finished"
-    except RunStopped as stopped:
-        status, ending["reason"] = "stopped", stopped.reason
-        raise
-    except KeyboardInterrupt:
-        status, ending["reason"] = "stopped", "interrupted"
-        raise
     except BaseException as error:
-        ending["reason"] = f"{type(error).__name__}: {error}"
+        if isinstance(error, RunStopped):
+            status, ending["reason"] = "stopped", error.reason
+        elif isinstance(error, KeyboardInterrupt):
+            status, ending["reason"] = "stopped", "interrupted"
+        else:
+            ending["reason"] = f"{type(error).__name__}: {error}"
+        with suppress(OSError, PixelBayesError):  # the first error is the one to tell
+            run.update_info(status=status, ended=now(), **ending, **_progress_of(run))
         raise
-    finally:
-        run.update_info(status=status, ended=now(), **ending, **_progress_of(run))
+    run.update_info(status="finished", ended=now(), **ending, **_progress_of(run))
 
 
 def _progress_of(run: Run) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from pixelbayes.workflows.study.cache import Cache, Deadline, TimeIsUp, levels_digest
 
@@ -31,14 +32,30 @@ def test_another_key_is_another_piece(tmp_path: Path) -> None:
     assert cache.known("x", {"k": 3}) is None
 
 
-def test_a_damaged_piece_is_made_again(tmp_path: Path) -> None:
+def test_a_piece_with_any_byte_lost_or_changed_is_made_again(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.value("v", {}, lambda: [1, 25])
+    cache.tensors("t", {}, lambda: {"a": torch.ones(2)})
+    for file in tmp_path.iterdir():
+        whole = file.read_bytes()
+        for place in range(0, len(whole), 9):
+            for content in (whole[:place], whole[:place] + b"7" + whole[place + 1 :]):
+                if content == whole:
+                    continue
+                file.write_bytes(content)
+                assert cache.value("v", {}, lambda: [1, 25]) == [1, 25], (file.name, place)
+                assert cache.tensors("t", {}, lambda: {"a": torch.ones(2)})["a"].sum() == 2
+
+
+def test_a_piece_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     cache.value("v", {}, lambda: 1)
     cache.tensors("t", {}, lambda: {"a": torch.ones(2)})
     for file in tmp_path.iterdir():
-        file.write_bytes(file.read_bytes()[:0])
-    assert cache.value("v", {}, lambda: 2) == 2
-    assert cache.tensors("t", {}, lambda: {"a": torch.zeros(2)})["a"].sum() == 0
+        tensors = file.suffix == ".safetensors"
+        file.write_bytes(save({"a": torch.zeros(2)}) if tensors else b"42")
+    assert cache.value("v", {}, lambda: 1) == 42
+    assert cache.tensors("t", {}, lambda: {"a": torch.ones(2)})["a"].sum() == 0
 
 
 def test_a_piece_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -123,7 +123,9 @@ def test_test_predictions_are_path_and_label_as_in_the_courses_table(
     assert len(rows) == 20
     assert all(path.startswith("digits/") and 0 <= int(label) < 10 for path, label in rows)
     (answers,) = (run / "measured").glob("answers-*.json")
-    assert [int(row[1]) for row in rows] == json.loads(answers.read_text())["test"]["predicted"]
+    assert [int(row[1]) for row in rows] == json.loads(answers.read_text())["value"]["test"][
+        "predicted"
+    ]
 
 
 def test_a_second_call_does_nothing_again(

@@ -1,12 +1,14 @@
 """What a run leaves on disk after each epoch, in an order that a crash cannot spoil.
 
-metrics.csv and the checkpoints are written first and the resumable state last.  A crash in between
-leaves the state of the epoch before; resuming repeats the epoch, bit for bit, and overwrites
-them with the same content.
+metrics.csv is written first, then the checkpoints, and the resumable state last.  A crash in
+between leaves the state of the epoch before; resuming repeats the epoch, bit for bit, and
+overwrites them with the same content.  So metrics.csv never has fewer rows than a checkpoint or
+the state has epochs, or it was damaged.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from pixelbayes.io import replacing
+from pixelbayes.io import write_whole
 from pixelbayes.models import CheckpointError, Metadata
 from pixelbayes.training.metrics import Criterion, Row, columns, read_metrics, write_metrics
 from pixelbayes.training.task import TrainingTask
@@ -86,10 +88,20 @@ class RunRecorder(Checkpoint):
         self._seconds_before = state_dict["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes up the rows of the epochs that the resumed state has behind it."""
+        """Takes up the rows of the epochs that the resumed state has behind it.
+
+        Raises:
+            CheckpointError: If they are not there, so that this run would lose them for good.
+        """
         self._began = time.monotonic()
         rows = read_metrics(self.folder / METRICS)
-        self._rows = [row for row in rows if (row["epoch"] or 0) <= trainer.current_epoch]
+        self._rows = rows[: trainer.current_epoch]
+        if len(self._rows) < trainer.current_epoch:
+            raise CheckpointError(
+                f"{self.folder / METRICS} is damaged: it has {len(self._rows)} rows, but "
+                f"{self.folder / RESUME} has {trainer.current_epoch} epochs behind it; restore it "
+                "from a copy"
+            )
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Notes when the epoch's training was done."""
@@ -133,9 +145,9 @@ class RunRecorder(Checkpoint):
         epoch = trainer.current_epoch + 1
         if self.checkpoint_every is not None and epoch % self.checkpoint_every == 0:
             names.append(f"{EPOCHS}/{epoch:04}")
+        write_metrics(self.folder / METRICS, self._rows, columns(self.criterion))
         for name in names:
             task.save(self.folder / name, metadata)
-        write_metrics(self.folder / METRICS, self._rows, columns(self.criterion))
         measured = {name: value for name, value in row.items() if value is not None}
         for logger in trainer.loggers:
             logger.log_metrics(measured, step=trainer.global_step)
@@ -151,8 +163,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Writes beside the file and replaces it."""
-        with replacing(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+        # By way of memory: an error of torch's own writer says neither the file nor the cause.
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_whole(Path(path), buffer.getvalue())
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None

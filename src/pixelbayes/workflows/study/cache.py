@@ -2,7 +2,8 @@
 
 A piece is a table of numbers or a JSON value in a file of its own, under a name that holds the
 digest of everything it depends on.  A changed checkpoint or setting therefore asks for another
-file; an interruption loses only the piece that was being made.
+file; an interruption loses only the piece that was being made.  Each file carries the digest of its
+content, so that a damaged one is made again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pixelbayes.io import write_whole
@@ -24,6 +26,7 @@ from pixelbayes.workflows.scoring import Progress
 __all__ = ["Cache", "Deadline", "TimeIsUp", "digest", "levels_digest", "weights_digest"]
 
 DIGITS = 16  # of a digest in a file name
+SHA256 = "sha256"  # names the digest of a piece in its file
 
 
 class TimeIsUp(Exception):  # noqa: N818 (not an error: it was asked for)
@@ -90,15 +93,24 @@ class Cache:
         if known is not None:
             return known
         value = compute()
-        self._write(self._path(name, key, "json"), json.dumps(value).encode())
+        content = {SHA256: digest({"value": value}), "value": value}
+        self._write(self._path(name, key, "json"), json.dumps(content).encode())
         return value
 
     def known(self, name: str, key: Mapping[str, Any]) -> Any | None:
         """The JSON value if it has been made, else None."""
         try:
-            return json.loads(self._path(name, key, "json").read_text(encoding="utf-8"))
+            content = json.loads(self._path(name, key, "json").read_text(encoding="utf-8"))
         except (OSError, ValueError):  # none yet, or damaged: it can be made again
             return None
+        if not (isinstance(content, dict) and {SHA256, "value"} & content.keys()):
+            return content  # as the version before this one wrote it
+        value = content.get("value")
+        return value if digest({"value": value}) == content.get(SHA256) else None
+
+    def is_damaged(self, name: str, key: Mapping[str, Any]) -> bool:
+        """Whether there is a JSON value that cannot be read."""
+        return self._path(name, key, "json").exists() and self.known(name, key) is None
 
     def tensors(
         self, name: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]
@@ -106,11 +118,15 @@ class Cache:
         """Named tensors; the arguments are those of `value`."""
         path = self._path(name, key, "safetensors")
         try:
-            return tensors_of(path.read_bytes(), str(path))
+            kept = tensors_of(path.read_bytes(), str(path))
+            known = kept.pop(SHA256, None)
+            # The version before this one wrote one tensor and no digest.
+            if len(kept) == 1 if known is None else known.equal(_digest_tensor(kept)):
+                return kept
         except (OSError, CheckpointError):  # none yet, or damaged: it can be made again
             pass
         made = {part: tensor.cpu().contiguous() for part, tensor in compute().items()}
-        self._write(path, bytes_of(made))
+        self._write(path, bytes_of({**made, SHA256: _digest_tensor(made)}))
         return made
 
     def _path(self, name: str, key: Mapping[str, Any], suffix: str) -> Path:
@@ -119,6 +135,12 @@ class Cache:
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
+
+
+def _digest_tensor(tensors: Mapping[str, Tensor]) -> Tensor:
+    """SHA-256 of named tensors, as 32 bytes."""
+    text = digest({name: levels_digest(tensor) for name, tensor in tensors.items()})
+    return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)
 
 
 def digest(key: Mapping[str, Any]) -> str:

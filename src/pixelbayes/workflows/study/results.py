@@ -17,6 +17,7 @@ from pixelbayes.workflows.study.cache import digest, weights_digest
 from pixelbayes.workflows.study.comparisons import ANSWERS_KEY, label
 from pixelbayes.workflows.study.config import StudyConfig
 from pixelbayes.workflows.study.directory import StudyDirectory
+from pixelbayes.workflows.study.measure import ANSWERS
 from pixelbayes.workflows.study.trial import Trial, TrialState, trial_of
 
 __all__ = ["RESULT", "Wanted", "collect", "complete_result", "is_up_to_date"]
@@ -56,9 +57,12 @@ def is_up_to_date(run: Path, wanted: Wanted) -> bool:
     Scores made with a feature network stay where now there is none.
     """
     try:
-        made_of = load_result(run / RESULT).provenance.get(WANTED_KEY)
+        known = load_result(run / RESULT).provenance
     except (FileNotFoundError, ReportError):  # none, or of another version: measured again
         return False
+    made_of, answers = known.get(WANTED_KEY), known.get(ANSWERS_KEY)
+    if answers is not None and StudyDirectory.cache(run).is_damaged(ANSWERS, answers):
+        return False  # comparisons need it
     if wanted.features is None and isinstance(made_of, dict):
         wanted = replace(wanted, features=made_of.get("features"))
     return bool(made_of == asdict(wanted))

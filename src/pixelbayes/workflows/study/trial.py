@@ -18,7 +18,7 @@ from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder
 from pixelbayes.training.metrics import Criterion, columns, criterion_of
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
-from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_new
 from pixelbayes.workflows.study.cache import weights_digest
 from pixelbayes.workflows.study.config import (
     CheckpointConfig,
@@ -30,8 +30,6 @@ from pixelbayes.workflows.train import require_same_settings, require_unfinished
 
 __all__ = ["CheckpointTrial", "EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
 
-BEFORE_RUN_JSON = ("config.yaml", "config.yaml.partial", "run.json.partial", "tensorboard")
-"""What is in a run directory before run.json is."""
 QUIET_FACTOR = 3.0  # a live training writes once an epoch; three times that long is silence
 QUIET_SECONDS = 60.0  # before the first epoch is done, and for epochs of seconds
 
@@ -209,13 +207,15 @@ class TrainingTrial(Trial):
             limit = f"{max(seconds, 1.0):.0f}s"
             config = replace(config, training=replace(config.training, max_time=limit))
         if not begun and self.path.exists():
-            shutil.rmtree(self.path)  # only `BEFORE_RUN_JSON` are in it
+            shutil.rmtree(self.path)  # only `BEFORE_TRAINING` are in it
         train(config, self.path, resume=begun, progress=progress)
 
     def _has_begun(self) -> bool:
-        return self.path.exists() and any(
-            entry.name not in BEFORE_RUN_JSON for entry in self.path.iterdir()
-        )
+        if not self.path.exists():
+            return False
+        names = {entry.name for entry in self.path.iterdir()}
+        made_whole = INFO in names and not is_new(self.path)
+        return made_whole or not names <= {*BEFORE_TRAINING}
 
     def _found_config(self) -> RunConfig | None:
         return Run.open(self.path).config if self._has_begun() else None
