@@ -32,6 +32,7 @@ COMMANDS = {
     "score": "Say how likely image files are, in nats and bits per dimension.",
     "sample": "Generate images of chosen classes.",
     "complete": "Complete an image of which a part is known.",
+    "app": "Open a page to classify, create and complete images.",
     "info": "Describe a model, a run or a data set.",
 }
 """The commands, each with a module of that name in `pixelbayes.cli.commands`."""

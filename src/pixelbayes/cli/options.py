@@ -56,6 +56,7 @@ def listed(values: list[str] | None) -> list[str] | None:
 def command(
     function: Callable[..., int],
     *,
+    name: str | None = None,
     usage: str = "[OPTIONS]",
     examples: str = "",
     configuration: type | None = None,
@@ -66,6 +67,7 @@ def command(
     Args:
         function: Its docstring is the help; as `**settings` it takes the fields of the
             configuration that were given.
+        name: Of the command; None: that of the function.
         usage: What follows the command's name.
         examples: Command lines, shown as they are.
         configuration: Dataclass of sections, which are dataclasses too.
@@ -85,10 +87,10 @@ def command(
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     app = App(
-        name=function.__name__,
+        name=name or function.__name__,
         help=_paragraphs((inspect.getdoc(function) or "").partition("\nArgs:")[0]),
         help_epilogue=f"Examples:\n{examples.rstrip()}" if examples else "",
-        usage=f"Usage: pixelbayes {function.__name__} {usage}",
+        usage=f"Usage: pixelbayes {name or function.__name__} {usage}",
         group_parameters=OPTIONS,
     )
     app.default(run)
