@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "Train a model on your images or on a known data set.",
     "study": "Train, measure and compare several models; write tables and figures.",
     "evaluate": "Measure a trained model: accuracy, code length, calibration.",
+    "calibrate": "Fit thresholds for outliers and for sets of classes; store them with a model.",
     "predict": "Classify image files: a table for people, CSV or JSON.",
     "score": "Say how likely image files are, in nats and bits per dimension.",
     "sample": "Generate images of chosen classes.",

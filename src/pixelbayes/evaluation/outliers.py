@@ -44,6 +44,7 @@ from pixelbayes.evaluation.conformal import conformal_rank, rank_coverage
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Z_95, Estimate, wilson_interval
 
 __all__ = [
+    "OUTLIER_SCORES",
     "Detection",
     "OutlierThreshold",
     "average_precision",
@@ -51,6 +52,7 @@ __all__ = [
     "detection",
     "fit_threshold",
     "likelihood_ratio",
+    "outlier_score",
     "png_bits",
     "posterior_entropy",
     "typicality",
@@ -58,6 +60,8 @@ __all__ = [
 
 Numbers = npt.NDArray[np.float64]
 
+OUTLIER_SCORES = ("likelihood", "typicality", "complexity", "entropy")
+"""Scores that one model alone gives; see `outlier_score`."""
 RESAMPLES = 1000
 TRUE_POSITIVE_RATE = 0.95  # by convention [6]
 NOT_QUITE_ONE = 1 - 1e-12
@@ -152,6 +156,40 @@ def posterior_entropy(log_proba: Tensor) -> Tensor:
     """
     entropy: Tensor = torch.special.entr(check_log_proba(log_proba).exp()).sum(dim=1)
     return entropy
+
+
+def outlier_score(
+    name: str, *, log_prob: Tensor, log_proba: Tensor, levels: Tensor, typical: float | None
+) -> Tensor:
+    """One of the scores that one model alone gives, by its name, float64 (N,), larger = stranger.
+
+    Args:
+        name: "likelihood": -log p(x); "typicality"; "complexity": `complexity_corrected`;
+            "entropy": `posterior_entropy`.
+        log_prob: log p(x), nats, (N,).
+        log_proba: log p(y | x), nats, (N, K).
+        levels: The images, uint8 (N, C, H, W).
+        typical: Mean of log p(x) over familiar images, which only "typicality" needs.
+
+    Raises:
+        PixelBayesError: If there is no such score, or `typical` is missing.
+    """
+    if name == "likelihood":
+        return -log_prob.double()
+    if name == "complexity":
+        return complexity_corrected(log_prob, levels)
+    if name == "entropy":
+        return posterior_entropy(log_proba)
+    if name != "typicality":
+        raise PixelBayesError(
+            f"no outlier score {name!r}; choose one of: {', '.join(OUTLIER_SCORES)}"
+        )
+    if typical is None:
+        raise PixelBayesError(
+            "typicality compares with the mean of log p(x) over familiar images, which "
+            "'pixelbayes calibrate' stores with a model; this one has none"
+        )
+    return typicality(log_prob, typical)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What every model has in common, whatever network is inside.
 
 A `Model` gives a table of log-likelihoods (`pixelbayes.models.likelihoods`), has verbs for its
-user (`pixelbayes.models.verbs`) and can be stored.  Evaluation, prediction and comparison know
-this protocol and no kind of model.  A `TrainedNetwork` is a model that is one network and can be
-trained.
+user (`pixelbayes.models.verbs`, `pixelbayes.models.decision_verbs`) and can be stored.
+Evaluation, prediction and comparison know this protocol and no kind of model.  A
+`TrainedNetwork` is a model that is one network and can be trained.
 
 Shapes: N images, K classes, C channels, H x W pixels.
 Units:  nats per image.
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from pixelbayes.core.device import present_device
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.models.decision_verbs import DecisionVerbs
+from pixelbayes.models.decisions import Decisions
 from pixelbayes.models.storage import (
     CheckpointError,
     Metadata,
@@ -30,7 +32,6 @@ from pixelbayes.models.storage import (
     read,
     write,
 )
-from pixelbayes.models.verbs import Verbs
 
 __all__ = ["MODELS", "Metadata", "Model", "TrainedNetwork", "load_model", "register"]
 
@@ -64,7 +65,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     return MODELS[stored.kind].from_stored(stored).to(device)
 
 
-class Model(Verbs):
+class Model(DecisionVerbs):
     """A model of images of known classes: what it gives, what a user does with it, how it is kept.
 
     Attributes:
@@ -124,12 +125,19 @@ class Model(Verbs):
         return type(self).from_stored, (replace(stored, weights=weights),)
 
     def with_temperature(self: Self, temperature: float) -> Self:
-        """The same model under another temperature.
+        """The same model under another temperature, and so without the sets of its own one.
 
         Raises:
             PixelBayesError: If it is not positive.
         """
-        return self.with_metadata(replace(self.metadata, temperature=temperature))
+        decisions = self.decisions and self.decisions.at_temperature(temperature)
+        return self.with_metadata(
+            replace(self.metadata, temperature=temperature, decisions=decisions)
+        )
+
+    def with_decisions(self: Self, decisions: Decisions | None) -> Self:
+        """The same model with other thresholds, or with none."""
+        return self.with_metadata(replace(self.metadata, decisions=decisions))
 
 
 class TrainedNetwork(Model, Generic[Network]):

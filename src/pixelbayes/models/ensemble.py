@@ -75,6 +75,7 @@ class Ensemble(Model):
         self.metadata = metadata or replace(
             first.metadata,
             temperature=1.0,
+            decisions=None,
             provenance={"members": [member.metadata.provenance for member in members]},
         )
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import class_posterior
 from pixelbayes.models.likelihoods import ClassLikelihoods
 
-__all__ = ["ClassScore", "Prediction", "best_classes", "predictions"]
+__all__ = ["ClassScore", "Prediction", "best_classes", "prediction_sets", "predictions"]
 
 
 class ClassScore(TypedDict):
@@ -45,7 +46,7 @@ class Prediction:
     """How strange the image is, larger = stranger (-log p(x), nats); None where the model is no
     density."""
     unlike_training: bool | None = None
-    """Whether that is above the threshold that was calibrated; None where none was."""
+    """Whether log p(x) is further from usual than was calibrated; None where nothing was."""
     prediction_set: tuple[str, ...] | None = None
     """Classes among which the true one is with the probability that was asked for, most probable
     first; None where none was asked for."""
@@ -89,10 +90,39 @@ def best_classes(prediction: Prediction, top_k: int) -> list[ClassScore]:
     return [{"label": name, "score": score} for name, score in ranked[:top_k]]
 
 
+def prediction_sets(
+    model: ClassLikelihoods, log_proba: Tensor, coverage: float, method: str = "lac"
+) -> list[tuple[str, ...]]:
+    """Classes of the conformal set of each image, most probable first; some sets may be empty.
+
+    Args:
+        model: Gives the names and the calibrated thresholds.
+        log_proba: log p(y | x) at its temperature, (N, K).
+        coverage: Probability with which a set is to hold the true class.
+        method: One of `pixelbayes.models.decisions.SET_METHODS`.
+
+    Raises:
+        PixelBayesError: If the model has no such sets.
+    """
+    decisions = model.metadata.decisions
+    if decisions is None:
+        raise PixelBayesError(
+            "sets with a stated coverage need thresholds from labelled images, and this model has "
+            "none: run 'pixelbayes calibrate MODEL' first"
+        )
+    held = decisions.prediction_set(log_proba, coverage, method)
+    order = log_proba.argsort(dim=1, descending=True, stable=True)
+    return [
+        tuple(model.classes[index] for index in by_probability if inside[index])
+        for by_probability, inside in zip(order.tolist(), held.tolist(), strict=True)
+    ]
+
+
 def predictions(
     model: ClassLikelihoods,
     log_likelihoods: Tensor,
     sources: Sequence[str],
+    coverage: float | None = None,
 ) -> list[Prediction]:
     """Turns a table of log-likelihoods into one prediction for each image.
 
@@ -100,10 +130,21 @@ def predictions(
         model: Whose table it is; gives names, prior and temperature.
         log_likelihoods: From `Model.log_likelihoods`, (N, K).
         sources: Path or number of each image.
+        coverage: Probability with which the set of each image is to hold its true class; None:
+            there are no sets.
+
+    Raises:
+        PixelBayesError: If sets are asked for that were not calibrated.
     """
     log_proba = class_posterior(log_likelihoods, model.log_prior, model.temperature)
     marginal = torch.logsumexp(log_likelihoods + model.log_prior, dim=1)
-    dims = model.dims
+    dims, decisions = model.dims, model.metadata.decisions
+    unlike: list[bool | None] = [None] * len(sources)
+    if dims is not None and decisions is not None:
+        unlike = decisions.is_unlike(-marginal).tolist()
+    sets: list[tuple[str, ...] | None] = [None] * len(sources)
+    if coverage is not None:
+        sets = [*prediction_sets(model, log_proba, coverage)]
     rows = zip(log_proba.tolist(), log_likelihoods.tolist(), marginal.tolist(), strict=True)
     return [
         Prediction(
@@ -112,6 +153,8 @@ def predictions(
             log_likelihoods=dict(zip(model.classes, likelihood, strict=True)),
             bits_per_dim=None if dims is None else float(bits_per_dim(marginal[number], dims)),
             outlier_score=None if dims is None else -log_prob,
+            unlike_training=unlike[number],
+            prediction_set=sets[number],
         )
         for number, (posterior, likelihood, log_prob) in enumerate(rows)
     ]

@@ -35,6 +35,7 @@ from pixelbayes.io import (
     to_json,
     write_whole,
 )
+from pixelbayes.models.decisions import Decisions
 
 __all__ = [
     "BEST",
@@ -83,6 +84,7 @@ class Metadata:
         temperature: Divides log-likelihoods before Bayes' rule; fitted on validation data, 1
             where it was not.
         provenance: Data, training settings, seed, versions, commit, results so far.
+        decisions: Thresholds by `pixelbayes calibrate`; None before.
     """
 
     classes: tuple[str, ...]
@@ -90,6 +92,7 @@ class Metadata:
     log_prior: tuple[float, ...]
     temperature: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
+    decisions: Decisions | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -162,6 +165,8 @@ def write(folder: Path, stored: Stored) -> None:
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         **plain(stored.metadata),
     }
+    if stored.metadata.decisions is None:
+        del description["decisions"]
     text = to_json(description).encode()
     folder.mkdir(parents=True, exist_ok=True)
     path, pending = folder / DESCRIPTION, folder / PENDING
@@ -187,6 +192,7 @@ def read(folder: Path) -> Stored:
     description = read_description(folder)
     version, path = description["version"], folder / DESCRIPTION
     known = {name: description[name] for name in _METADATA if name in description}
+    known.setdefault("decisions", None)  # nothing was calibrated
     digest, config = description.get("weights_sha256"), description.get("config")
     if not isinstance(config, dict) or not isinstance(digest, str):
         raise CheckpointError(f"{path} is damaged: config or weights_sha256 is missing")

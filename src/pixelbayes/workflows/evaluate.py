@@ -48,6 +48,7 @@ __all__ = [
     "evaluate_run",
     "is_checkpoint",
     "load_data_for",
+    "record_of_run_around",
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
@@ -270,7 +271,7 @@ def evaluate_checkpoint(
     source = data or trained_on.data
     own = source == trained_on.data
     data_dir = data_dir or (trained_on.data_dir if own else None)
-    record = _record_of_run_around(folder) if own else None
+    record = record_of_run_around(folder) if own else None
     dataset = _load(model, trained_on, source, data_dir, record)
     report = evaluate(
         model,
@@ -294,7 +295,7 @@ def is_checkpoint(folder: str | Path) -> bool:
     return (Path(folder) / DESCRIPTION).is_file()
 
 
-def _record_of_run_around(checkpoint: Path) -> SplitRecord | None:
+def record_of_run_around(checkpoint: Path) -> SplitRecord | None:
     """The splits of the run that a checkpoint lies in, as best/ and epochs/0005/ do."""
     for folder in checkpoint.resolve().parents[:2]:
         if (folder / RUN_JSON).is_file():

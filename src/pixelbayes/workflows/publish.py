@@ -23,6 +23,7 @@ from typing import Any
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain, write_whole
 from pixelbayes.models import Model, load_model
+from pixelbayes.models.decisions import UNLIKE_BY, Decisions
 from pixelbayes.models.hub import MODEL_CARD, PRETRAINED
 from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.report import Report, results_rows
@@ -147,6 +148,7 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
         f"All settings, to be given with `--config`:\n\n```yaml\n{_portable_yaml(run)}```",
         "## Results",
         _results(report),
+        *_decisions(model.decisions),
         "## Limits",
         LIMITS.format(classes=classes, rows=rows, columns=columns),
     ]
@@ -180,6 +182,33 @@ def _results(report: Report) -> str:
             "each for the last fifth."
         )
     return "\n\n".join([*parts, "\n".join(f"* {note}" for note in report.notes)]).rstrip()
+
+
+def _decisions(decisions: Decisions | None) -> list[str]:
+    """What `pixelbayes calibrate` stored, as far as a reader wants to know it."""
+    if decisions is None:
+        return []
+    facts = [
+        f"Fitted by `pixelbayes calibrate` on {decisions.n} images ({decisions.calibrated_on}) and "
+        "stored with the model:"
+    ]
+    if decisions.sets:
+        facts.append(
+            "* thresholds of sets that hold the true class with a stated probability, up to "
+            f"{decisions.largest_coverage:.0%} (`{'`, `'.join(decisions.sets)}`), at temperature "
+            f"{decisions.temperature:.4g};"
+        )
+    facts += [
+        f"* outlier score `{name}`: strange above {rule.threshold:.6g}; "
+        f"{rule.estimate.brief} of images like these are called strange by mistake;"
+        for name, rule in decisions.outliers.items()
+    ]
+    if decisions.outliers:
+        facts.append(
+            f"* `unlike_training` of a prediction goes by `{UNLIKE_BY}`: log p(x) further than its "
+            f"threshold from {decisions.typical_log_prob:.6g} nats, either way."
+        )
+    return ["## Decisions", facts[0], "\n".join(facts[1:])]
 
 
 def _portable(provenance: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:

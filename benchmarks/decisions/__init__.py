@@ -1,0 +1,1 @@
+"""What decisions by exact likelihoods are worth, measured on trained weights."""

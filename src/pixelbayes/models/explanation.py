@@ -1,0 +1,169 @@
+"""Why a model answers as it does, with names and a picture.
+
+Shapes: C channels, H x W pixels.
+Units:  nats, before the temperature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from pixelbayes.data.arrays import picture
+from pixelbayes.inference.evidence import Evidence
+
+__all__ = ["READING", "Explanation"]
+
+READING = (
+    "A pixel counts for how it surprises after everything above and to the left of it, so what is "
+    "typical of a class counts where it is completed: evidence comes late, in the lower rows. "
+    "Nats are the model's own, before the temperature, which divides them where they become "
+    "probabilities."
+)
+"""How to read the numbers and the picture."""
+
+PANEL = 256  # pixels of the longer side of a picture in the figure
+MARGIN, CAPTION, BAR = 16, 56, 12
+INK, QUIET, PAPER, LINE = "#1c2128", "#59636e", "#ffffff", "#0072b2"
+FOR, AGAINST = (0, 114, 178), (213, 94, 0)
+"""Blue and vermilion of Okabe and Ito, which people with any colour vision tell apart."""
+FULL_COLOUR = 0.99  # quantile of the sizes from which on a pixel has the full colour
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which pixels of an image speak for a class and against others.
+
+    Attributes:
+        levels: The image as the model sees it, uint8, (C, H, W).
+        found: The evidence, with classes by index.
+        classes: Name of the class, then that of the one or the several it is compared with.
+        temperature: Of the model; divides log-odds where they become probabilities.
+    """
+
+    levels: Tensor
+    found: Evidence
+    classes: tuple[str, ...]
+    temperature: float
+
+    @property
+    def evidence(self) -> Tensor:
+        """log p(x_i | x_<i, y) - log p(x_i | x_<i, y'), (H, W), float64: its sum is `log_odds`."""
+        return self.found.evidence
+
+    @property
+    def surprise(self) -> Tensor:
+        """-log p(x_i | x_<i, y), (H, W), float64: its sum is the image's code length."""
+        return self.found.surprise
+
+    @property
+    def log_odds(self) -> float:
+        """log p(x | y) - log p(x | y')."""
+        return self.found.log_odds
+
+    @property
+    def against(self) -> str:
+        """The other side in words."""
+        return self.classes[1] if len(self.classes) == 2 else "all others"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.classes[0]} against {self.against}: {self.log_odds:+.1f} nats, half of the "
+            f"evidence on {self.found.half_share:.0%} of the pixels"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything in plain values."""
+        return {
+            "class": self.classes[0],
+            "against": list(self.classes[1:]),
+            "log_odds": self.log_odds,
+            "prior_log_odds": self.found.prior_log_odds,
+            "temperature": self.temperature,
+            "code_length": float(self.surprise.sum()),
+            "half_of_the_evidence": self.found.half_share,
+            "running_log_odds": self.found.running.tolist(),
+            "evidence": self.evidence.tolist(),
+            "surprise": self.surprise.tolist(),
+            "unit": "nats",
+            "reading": READING,
+        }
+
+    def figure(self) -> Image.Image:
+        """The image, its evidence around zero, their sum from the top, and its surprise."""
+        height, width = self.evidence.shape
+        zoom = max(1, PANEL // max(height, width))
+        size = (width * zoom, height * zoom)
+        full = max(float(self.evidence.abs().flatten().quantile(FULL_COLOUR)), 1e-12)
+        most = float(self.surprise.max())
+        panels = [
+            (picture(self.levels.movedim(0, -1).numpy()), "image", self.classes[0]),
+            (
+                Image.fromarray(_signed(self.evidence / full)),
+                f"{self.classes[0]} against {self.against}",
+                f"blue for, orange against; full at {full:.2g} nats",
+            ),
+            (None, f"sum from the top: {self.log_odds:+.1f} nats", "after each row"),
+            (
+                Image.fromarray(_dark(self.surprise / max(most, 1e-12))),
+                "surprise, -log p of each pixel",
+                f"black at {most:.3g} nats, {float(self.surprise.sum()):.0f} in all",
+            ),
+        ]
+        step = max(size[0], PANEL) + MARGIN
+        sheet = Image.new(
+            "RGB", (len(panels) * step + MARGIN, size[1] + CAPTION + 2 * MARGIN), PAPER
+        )
+        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+        for number, (panel, title, below) in enumerate(panels):
+            left, top = MARGIN + number * step, MARGIN + CAPTION // 2
+            draw.text((left, MARGIN // 2), _cut(title, step, font), INK, font)
+            draw.text((left, top + size[1] + 6), _cut(below, step, font), QUIET, font)
+            if panel is None:
+                _curve(draw, (left, top, left + size[0] - 1, top + size[1] - 1), self.found.running)
+            else:
+                enlarged = panel.convert("RGB").resize(size, Image.Resampling.NEAREST)
+                sheet.paste(enlarged, (left, top))
+        return sheet
+
+
+def _signed(strength: Tensor) -> Pixels:
+    """White at 0, blue at 1 and vermilion at -1, (H, W, 3)."""
+    values = strength.clamp(-1, 1)[..., None].numpy()
+    end = np.where(values > 0, np.array(FOR), np.array(AGAINST))
+    coloured: Pixels = np.rint(255 + np.abs(values) * (end - 255)).astype(np.uint8)
+    return coloured
+
+
+def _dark(strength: Tensor) -> Pixels:
+    """White at 0, black at 1, (H, W)."""
+    grey: Pixels = np.rint(255 * (1 - strength.clamp(0, 1).numpy())).astype(np.uint8)
+    return grey
+
+
+def _curve(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], running: Tensor) -> None:
+    """The sum after each row: rows go down, nats go right."""
+    left, top, right, bottom = box
+    values = torch.cat([running.new_zeros(1), running])
+    low, high = float(values.min()), float(values.max())
+    across = (values - low) / max(high - low, 1e-12) * (right - left) + left
+    down = torch.linspace(top, bottom, len(values))
+    zero = float(across[0])
+    draw.rectangle(box, outline="#dfe3e8")
+    draw.line([(zero, top), (zero, bottom)], fill=QUIET)
+    draw.line([*zip(across.tolist(), down.tolist(), strict=True)], fill=LINE, width=2)
+
+
+def _cut(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """As much of the text as the width holds."""
+    while len(text) > 1 and font.getlength(text) > width - 4:
+        text = text[:-2].rstrip("…") + "…"
+    return text

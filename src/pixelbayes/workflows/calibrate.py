@@ -1,0 +1,166 @@
+"""Calibrate: from labelled images to the thresholds of `pixelbayes.models.decisions`.
+
+The images must be like those that the model will see and not those that it was trained on.  The
+validation images serve, although the temperature was fitted on them: that is one number, and
+`benchmarks.decisions` measures what coverage the sets have on images apart from both.
+
+Shapes: N images, K classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pixelbayes.data import ImageDataset
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference import class_posterior
+from pixelbayes.io import Reading
+from pixelbayes.models import Model, load_model
+from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
+from pixelbayes.models.storage import DESCRIPTION, checkpoint_folder
+from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.evaluate import is_checkpoint, load_data_for, record_of_run_around
+from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.scoring import Progress, score_split
+
+__all__ = ["CalibrationError", "calibrate", "calibrate_model", "training_data"]
+
+
+class CalibrationError(PixelBayesError):
+    """A model cannot be calibrated on these images, with the reason and what to do."""
+
+
+def calibrate(
+    model: Model,
+    dataset: ImageDataset,
+    *,
+    split: str = "validation",
+    false_alarm_rate: float = FALSE_ALARM_RATE,
+    progress: Progress | None = None,
+) -> Decisions:
+    """Fits thresholds to the labelled images of one split, at the model's temperature.
+
+    Args:
+        model: The trained model.
+        dataset: Images at the model's size with the model's classes.
+        split: Which of them; not what the model was trained on.
+        false_alarm_rate: Share of familiar images that may be called strange, in (0, 1).
+        progress: See `Progress`.
+
+    Raises:
+        CalibrationError: If the classes are not the model's, or there are no labelled images.
+        PixelBayesError: If there are too few images for the rate.
+        DatasetError: If there is no such split.
+    """
+    if dataset.classes != model.classes:
+        raise CalibrationError(
+            f"thresholds are for the model's classes ({', '.join(model.classes)}), and "
+            f"{dataset.source} has others ({', '.join(dataset.classes)})"
+        )
+    scored = score_split(model, dataset, split, progress)
+    images, table = scored.images.select(scored.labelled), scored.log_likelihood[scored.labelled]
+    if not len(images):
+        raise CalibrationError(
+            f"none of the images of {split} of {dataset.source} has a label; choose another "
+            f"--split of: {', '.join(dataset.splits)}"
+        )
+    return fit_decisions(
+        log_prob=None if model.dims is None else torch.logsumexp(table + model.log_prior, dim=1),
+        log_proba=class_posterior(table, model.log_prior, model.temperature),
+        levels=images.levels,
+        labels=images.labels,
+        temperature=model.temperature,
+        calibrated_on=f"{split} of {dataset.source}",
+        false_alarm_rate=false_alarm_rate,
+    )
+
+
+def calibrate_model(
+    model: str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    split: str = "validation",
+    false_alarm_rate: float = FALSE_ALARM_RATE,
+    output: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> tuple[Decisions, Path]:
+    """Fits thresholds and stores them with the model.
+
+    Args:
+        model: Run directory or checkpoint folder.
+        data: Source of the images; None: the one that the model was trained on.
+        data_dir: Folder of the data; None: as in training.
+        split: As for `calibrate`.
+        false_alarm_rate: As for `calibrate`.
+        output: Folder that the calibrated model is written to; None: where it was read from.
+        device: Where the model runs.
+        progress: See `Progress`.
+
+    Returns:
+        The thresholds, and the folder of the model that has them.
+
+    Raises:
+        CheckpointError: If there is no usable model.
+        CalibrationError: As `calibrate`; or if the images are those of training.
+        DatasetError: If the data cannot be loaded.
+    """
+    folder = Path(model)
+    loaded = load_model(folder, device)
+    dataset, own = training_data(folder, loaded, data, data_dir)
+    if own and split == "train":
+        raise CalibrationError(
+            "a model is surer of the images that it was trained on than of any others, so their "
+            "thresholds hold for no others; choose another --split"
+        )
+    decisions = calibrate(
+        loaded, dataset, split=split, false_alarm_rate=false_alarm_rate, progress=progress
+    )
+    written = output or checkpoint_folder(folder)
+    loaded.with_decisions(decisions).save(written)
+    return decisions, written
+
+
+def training_data(
+    folder: Path, model: Model, data: str | None = None, data_dir: str | Path | None = None
+) -> tuple[ImageDataset, bool]:
+    """The data that a model was trained on, in its own splits, or others; and whether its own.
+
+    Args:
+        folder: Run directory or checkpoint folder of the model.
+        model: What was loaded from there.
+        data: Source of the images; None: the one that the model was trained on.
+        data_dir: Folder of the data; None: as in training.
+
+    Raises:
+        CalibrationError: If the model does not say which data it was trained on, and none is
+            given.
+        DatasetError: If the data cannot be loaded.
+    """
+    if is_checkpoint(folder):
+        recorded = model.metadata.provenance.get("config", {}).get("data", {})
+        if data is None and "data" not in recorded:
+            raise CalibrationError(
+                f"{folder} does not say which data it was trained on; name a source with --data"
+            )
+        origin = f"provenance.config.data in {folder / DESCRIPTION}"
+        trained_on, record = DataConfig.from_plain(recorded, origin, Reading.OLDER), None
+    else:
+        run = Run.open(folder)
+        trained_on, record = run.config.data, run.split()
+    own = data in (None, trained_on.data)
+    if own and record is None:
+        record = record_of_run_around(folder)
+    dataset = load_data_for(
+        model,
+        data or trained_on.data,
+        data_dir=data_dir or (trained_on.data_dir if own else None),
+        seed=trained_on.split_seed,
+        skip_bad=trained_on.skip_bad_files,
+        limit=trained_on.limit,
+        record=record if own else None,
+    )
+    return dataset, own
