@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +20,15 @@ from pixelbayes.cli.main import main
 from pixelbayes.models import PixelBayes
 
 MakeFolder = Callable[[int], Path]
+GREY_RUN = Path(__file__).parents[1] / "frozen" / "run-0.1"
 Capture = pytest.CaptureFixture[str]
 UNLIKE = "unlike anything the model knows"  # which noise is to a model of random weights
+TOLD = ["images resized (12 x 10 -> 8 x 8)", UNLIKE]
+
+
+def told(lines: list[str]) -> list[str]:
+    """What is said of images, without their number."""
+    return [re.sub(r"^\d+ of \d+ ", "", line).partition(":")[0] for line in lines]
 
 
 @pytest.fixture
@@ -51,7 +60,7 @@ def test_predict_writes_csv_to_stdout_and_nothing_else(
     assert main(["predict", model_dir, str(folder)]) == 0
     out, err = capsys.readouterr()
     assert [row["path"] for row in rows(out)] == [str(folder / "00.png"), str(folder / "01.png")]
-    assert [line.partition(":")[0] for line in err.splitlines()] == [UNLIKE]
+    assert told(err.splitlines()) == TOLD
 
 
 def test_predict_names_every_bad_file_and_writes_nothing(
@@ -192,7 +201,7 @@ def test_verbose_says_which_model_runs_where(
     assert main(["predict", model_dir, str(photo_folder(1)), "-v", "--device", "cpu"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"model: {model_dir}, on cpu"
-    assert [line.partition(":")[0] for line in lines[1:]] == [UNLIKE]
+    assert told(lines[1:]) == TOLD
 
 
 def test_complete_draws_what_is_not_kept_and_so_does_its_old_form_with_a_notice(
@@ -287,3 +296,40 @@ def test_every_name_can_be_shown_on_every_terminal(
     shown.flush()
     shown.buffer.seek(start)
     assert json.loads(shown.buffer.read().decode(encoding)) == {"file": name}
+
+
+def test_a_colour_photo_of_another_size_is_not_given_a_digit_without_a_word(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    assert main(["predict", str(GREY_RUN), str(tmp_path / "photo.png")]) == 0
+    assert told(capsys.readouterr().err.splitlines()) == [
+        "images resized (90 x 120 -> 8 x 8)",
+        "colour images made grey",
+        UNLIKE,
+    ]
+
+
+def test_no_advice_is_given_that_the_command_does_not_know(tmp_path: Path, capsys: Capture) -> None:
+    Image.new("L", (5, 5)).save(tmp_path / "tiny.png")
+    for command in ("predict", "score", "complete"):
+        assert main([command, str(GREY_RUN), str(tmp_path / "tiny.png")]) == 2
+        err = capsys.readouterr().err
+        assert "5 x 5 (rows x columns) is smaller than 8 x 8; use a larger original, or a" in err
+        assert "'pixelbayes train --allow-upscaling'" in err
+
+
+@pytest.mark.parametrize("command", ["predict", "score", "complete"])
+def test_a_mistyped_model_is_not_answered_by_the_shipped_one(
+    command: str, photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    photo = str(photo_folder(1) / "00.png")
+    shutil.copytree(GREY_RUN, tmp_path / "runs" / "demo")
+    assert main([command, str(tmp_path / "runs" / "dmeo"), photo]) == 2
+    err = capsys.readouterr().err
+    assert f"did you mean the model {tmp_path / 'runs' / 'demo'}?" in err
+    assert main([command, str(tmp_path / "runs"), photo]) == 2
+    err = capsys.readouterr().err
+    assert f"holds models and not images; name one of them: {tmp_path / 'runs' / 'demo'}" in err
+    assert "as shipped" not in err

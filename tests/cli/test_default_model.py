@@ -18,6 +18,7 @@ from pixelbayes.models import PixelBayes, hub
 MakeFolder = Callable[[int], Path]
 Capture = pytest.CaptureFixture[str]
 CARD = "# cpen455-gated\n\nA card.\n"
+RESIZED = "1 of 1 images resized (12 x 10 -> 8 x 8)"
 UNLIKE = "unlike anything the model knows"  # which noise is to a model of random weights
 
 
@@ -49,7 +50,7 @@ def test_predict_needs_only_an_image(
     out, err = capsys.readouterr()
     assert paths(out) == [photo]
     assert err.startswith("model: cpen455-gated, as shipped (")
-    assert [line.partition(":")[0] for line in err.splitlines()] == ["model", UNLIKE]
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["model", RESIZED, UNLIKE]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,10 @@ def test_predict_with_a_model_named_says_nothing(
     assert main(["predict", *arguments, str(photos)]) == 0
     out, err = capsys.readouterr()
     assert paths(out) == [str(photos / "00.png"), str(photos / "01.png")]
-    assert [line.partition(":")[0] for line in err.splitlines()] == [UNLIKE]
+    assert [line.partition(":")[0] for line in err.splitlines()] == [
+        RESIZED.replace("1 of 1", "2 of 2"),
+        UNLIKE,
+    ]
 
 
 def test_a_model_without_images_is_a_mistake(shelf: Path, run_dir: str, capsys: Capture) -> None:

@@ -6,6 +6,7 @@ progress, so that results can be read by other programs.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import warnings
@@ -79,7 +80,7 @@ class LiveTable:
 
     Args:
         header: Title of each column.
-        widths: Cells that the longest text of each column takes; the last one needs none.
+        widths: Cells that the longest text of each column takes.
         numbers: Columns that are aligned right.
     """
 
@@ -101,27 +102,41 @@ class LiveTable:
             self.widths[0] = min(self.widths[0], room)
         self._begun = False
 
-    def show(self, rows: Iterable[Sequence[str]]) -> None:
-        """Shows rows, and the header before the first of them."""
-        from rich.text import Text
+    def show(self, rows: Iterable[Sequence[str]], remarks: Iterable[str] = ()) -> None:
+        """Shows rows, and the header before the first of them.
 
-        for row in rows:
+        Args:
+            rows: Cells.
+            remarks: What stands after each row, or below it where it does not fit.
+        """
+        from rich.cells import cell_len
+
+        for row, remark in itertools.zip_longest(rows, remarks, fillvalue=""):
             if not self._begun:
                 self._begun = True
-                self.show([self.header])
+                self._write(self._line(self.header), "bold")
             line = self._line([writable(cell, sys.stdout) for cell in row])
-            if self.console is None:
-                sys.stdout.write(line + "\n")
-            else:
-                style = "bold" if row is self.header else ""
-                self.console.print(Text(line, style), soft_wrap=True)
+            if remark and self.console and cell_len(line + GAP + remark) > self.console.width:
+                self._write(line)
+                line = ""
+            self._write(f"{line}{GAP}{remark}" if remark else line)
         sys.stdout.flush()
+
+    def _write(self, line: str, style: str = "") -> None:
+        from rich.text import Text
+
+        if self.console is None:
+            sys.stdout.write(line + "\n")
+        else:
+            self.console.print(Text(line, style), soft_wrap=True)
 
     def _line(self, row: Sequence[str]) -> str:
         from rich.cells import cell_len
 
         cells = []
-        first = row[0] if self.console is None else _cut(row[0], self.widths[0])
+        first = " ".join(row[0].splitlines())  # a line break in a name would end the row
+        if self.console is not None:
+            first = _cut(first, self.widths[0])
         for number, (text, width) in enumerate(zip([first, *row[1:]], self.widths, strict=True)):
             space = " " * (width - cell_len(text))
             cells.append(space + text if number in self.numbers else text + space)
@@ -129,10 +144,9 @@ class LiveTable:
 
 
 def _cut(text: str, width: int) -> str:
-    """The end of a text that is too long, and no line break, which would end a row."""
+    """The end of a text that is too long."""
     from rich.cells import cell_len
 
-    text = " ".join(text.splitlines())
     if cell_len(text) <= width:
         return text
     while cell_len(text) >= width:

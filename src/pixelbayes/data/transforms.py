@@ -101,8 +101,8 @@ class Resize:
         if not self.allow_upscaling and (height < rows or width < columns):
             raise DatasetError(
                 f"{height} x {width} (rows x columns) is smaller than {rows} x {columns}; "
-                "use a larger original, or train with a smaller image size or crop margin, or with "
-                "--allow-upscaling"
+                "use a larger original, or a model that is trained at a smaller size, with a "
+                "smaller crop margin, or with 'pixelbayes train --allow-upscaling'"
             )
 
     def _cropped(self, image: Image.Image) -> Image.Image:

@@ -137,6 +137,8 @@ class ImageFiles:
 
             return self._part(self.paths[start : start + self.chunk_size], answer, on_done, start)
 
+        if progress is not None:
+            progress(what, first * self.chunk_size, total)
         with freed_memory_kept():
             for part in self.processes.in_turns(work, self.chunks, first=first):
                 bad += part.bad

@@ -159,9 +159,7 @@ def _table(
     for title in titles[:shown]:
         header += [title, "%"]
         widths += [width, len("100.0")]
-    table = terminal.LiveTable(
-        [*header, ""], [*widths, 0], [2 + 2 * number for number in range(shown)]
-    )
+    table = terminal.LiveTable(header, widths, [2 + 2 * number for number in range(shown)])
 
     def row(prediction: Prediction) -> list[str]:
         cells = [prediction.source]
@@ -169,9 +167,12 @@ def _table(
             cells += [best["label"], f"{100 * best['score']:.1f}"]
         if questions.abstains(prediction):
             cells[1] = NOT_SURE
-        return [*cells, UNLIKE if is_unlike(prediction) else ""]
+        return cells
 
-    return lambda predictions: table.show(map(row, predictions))
+    def remark(prediction: Prediction) -> str:
+        return UNLIKE if is_unlike(prediction) else ""
+
+    return lambda predictions: table.show(map(row, predictions), map(remark, predictions))
 
 
 def _tell_temperature(model: Model) -> None:

@@ -180,8 +180,7 @@ class Destination(Generic[Row]):
                         elif first:
                             people(new)
                     bad += part.bad
-                    # resizing is told of every model, and of each photo
-                    conversions += replace(part.conversions, resized={})
+                    conversions += part.conversions
         return Answered(rows, tuple(bad), conversions)
 
     def _going_on(

@@ -135,9 +135,9 @@ def score(
 
 def _table(images: Sequence[Path], classes: Sequence[str]) -> Callable[[Sequence[Score]], None]:
     """Shows scores to people: bits per dimension, nats, and bits under each class asked for."""
-    header = ["file", "bits/dim", "log p(x), nats", *classes, ""]
-    widths = [max(len(str(path)) for path in images), 0, 0, *[len("0.000")] * len(classes), 0]
-    table = terminal.LiveTable(header, widths, range(1, len(header) - 1))
+    header = ["file", "bits/dim", "log p(x), nats", *classes]
+    widths = [max(len(str(path)) for path in images), 0, 0, *[len("0.000")] * len(classes)]
+    table = terminal.LiveTable(header, widths, range(1, len(header)))
 
     def row(score: Score) -> list[str]:
         return [
@@ -145,10 +145,12 @@ def _table(images: Sequence[Path], classes: Sequence[str]) -> Callable[[Sequence
             f"{score.bits_per_dim:.3f}",
             f"{score.log_likelihood:.1f}",
             *(f"{bits:.3f}" for _, bits in score.of_classes.values()),
-            UNLIKE if score.unlike_training else "",
         ]
 
-    return lambda scores: table.show(map(row, scores))
+    def remark(score: Score) -> str:
+        return UNLIKE if score.unlike_training else ""
+
+    return lambda scores: table.show(map(row, scores), map(remark, scores))
 
 
 def app() -> App:

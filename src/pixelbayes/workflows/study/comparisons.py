@@ -16,7 +16,7 @@ from pixelbayes.report import Comparison, ModelResult
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.measure import ANSWERS
 
-__all__ = ["compared"]
+__all__ = ["compared", "comparison"]
 
 SPLITS = ("validation", "test")
 ANSWERS_KEY = "answers"
@@ -59,15 +59,18 @@ def _comparisons(
         for split in SPLITS:
             pair = _correct(ours.get(split), theirs.get(split))
             if pair is not None:
-                found.append(
-                    Comparison(
-                        other=name,
-                        split=split,
-                        mcnemar=mcnemar(*pair),
-                        difference=paired_difference(*pair, seed=0),
-                    )
-                )
+                found.append(comparison(name, split, *pair))
     return found
+
+
+def comparison(other: str, split: str, ours: Tensor, theirs: Tensor) -> Comparison:
+    """A model against another one, by which images of a split each got right, bool (N,)."""
+    return Comparison(
+        other=other,
+        split=split,
+        mcnemar=mcnemar(ours, theirs),
+        difference=paired_difference(ours, theirs, seed=0),
+    )
 
 
 def _answers(result: ModelResult, folders: Mapping[str, Path]) -> dict[str, Any]:
