@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
+    from pixelbayes.estimator import PixelBayesClassifier
     from pixelbayes.inference import BayesClassifier
     from pixelbayes.models import Model, PixelBayes, Prediction
     from pixelbayes.models.hub import load
@@ -26,6 +27,7 @@ __all__ = [
     "DiscretizedLogisticMixture",
     "Model",
     "PixelBayes",
+    "PixelBayesClassifier",
     "PixelCNN",
     "PixelCNNConfig",
     "Prediction",
@@ -38,6 +40,7 @@ HOMES = {
     "DiscretizedLogisticMixture": "pixelbayes.core",
     "Model": "pixelbayes.models",
     "PixelBayes": "pixelbayes.models",
+    "PixelBayesClassifier": "pixelbayes.estimator",
     "PixelCNN": "pixelbayes.core",
     "PixelCNNConfig": "pixelbayes.core",
     "Prediction": "pixelbayes.models",

@@ -6,7 +6,9 @@ says which meaning it has: a guess would be scored without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +17,7 @@ from PIL import Image
 
 from pixelbayes.data.errors import DatasetError
 
-__all__ = ["COLOURS", "Array", "picture", "single_images", "whole_levels"]
+__all__ = ["COLOURS", "Array", "ArrayForm", "picture", "single_images", "whole_levels"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -111,6 +113,75 @@ def picture(values: Array) -> Image.Image:
     """An image (H, W) or (H, W, C) in Pillow's form."""
     grey = values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
     return Image.fromarray(np.ascontiguousarray(grey))
+
+
+@dataclass(frozen=True)
+class ArrayForm:
+    """How an array X holds n images of one size, as tables of numbers for an estimator do."""
+
+    shape: tuple[int, int, int]
+    """(H, W, C) of each image."""
+    axes: str
+    """"flat" (n, H W C), "nhw" (n, H, W), "nhwc" or "nchw"."""
+
+    @classmethod
+    def of(cls, shape: Sequence[int], image_shape: Sequence[int] | None = None) -> ArrayForm:
+        """Finds out what an array of this shape holds.
+
+        >>> ArrayForm.of((100, 64)), ArrayForm.of((100, 3, 32, 32)).axes
+        (ArrayForm(shape=(8, 8, 1), axes='flat'), 'nchw')
+
+        Args:
+            shape: Of X: two, three or four axes.
+            image_shape: (H, W) or (H, W, C) of the images of a flat X; None: square, grey or RGB.
+
+        Raises:
+            DatasetError: If these are no images, or may be two kinds of images.
+        """
+        if len(shape) == 3:
+            return cls((shape[1], shape[2], 1), "nhw")
+        if len(shape) == 4:
+            first, last = shape[1] in FIRST_AXIS, shape[3] in FIRST_AXIS
+            if first == last:
+                raise DatasetError(
+                    f"X of shape {tuple(shape)} is (n, H, W, C) or (n, C, H, W) with C = 1 or 3, "
+                    "and here it cannot be told which"
+                )
+            if last:
+                return cls((shape[1], shape[2], shape[3]), "nhwc")
+            return cls((shape[2], shape[3], shape[1]), "nchw")
+        features = shape[1]
+        if image_shape is None:
+            for channels in FIRST_AXIS:
+                side = math.isqrt(features // channels)
+                if side * side * channels == features:
+                    return cls((side, side, channels), "flat")
+            raise DatasetError(
+                f"X has {features} features, which are no square image of 1 or 3 channels; set "
+                "image_shape=(H, W) or (H, W, C)"
+            )
+        height, width, channels = (*image_shape, 1)[:3] if len(image_shape) in (2, 3) else (0, 0, 0)
+        if channels not in FIRST_AXIS or height * width * channels != features:
+            raise DatasetError(
+                f"image_shape is (H, W) or (H, W, C) with C = 1 or 3 and H W C = {features}, the "
+                f"features of X; got {image_shape!r}"
+            )
+        return cls((height, width, channels), "flat")
+
+    def flat(self, values: Array) -> Array:
+        """X as (n, H W C)."""
+        if self.axes == "nchw":
+            values = values.transpose(0, 2, 3, 1)
+        return values.reshape(len(values), -1)
+
+    def unflat(self, values: Array) -> Array:
+        """The inverse of `flat`."""
+        if self.axes == "flat":
+            return values
+        images = values.reshape(len(values), *self.shape)
+        if self.axes == "nchw":
+            return images.transpose(0, 3, 1, 2)
+        return images[..., 0] if self.axes == "nhw" else images
 
 
 def _two_meanings(shape: tuple[int, ...], x: str) -> str:

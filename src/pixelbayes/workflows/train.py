@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from pixelbayes.data import Augmentation, ImageDataset, describe, load_dataset
+from pixelbayes.data import (
+    Augmentation,
+    ImageDataset,
+    LabelledImages,
+    describe,
+    load_dataset,
+)
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import plain
@@ -31,6 +37,7 @@ __all__ = [
     "MAY_CHANGE",
     "build_network",
     "data_digest",
+    "first_network",
     "load_data",
     "require_same_settings",
     "require_unfinished",
@@ -177,16 +184,42 @@ def build_network(config: RunConfig, dataset: ImageDataset, *, resume: bool = Fa
         RunError: If the model to start from is of another shape or kind.
     """
     kind = config.kind
+    network = first_network(
+        config, dataset.split("train"), len(dataset.classes), dataset.image_size
+    )
+    if config.training.init_from is not None and not resume:
+        source = load(config.training.init_from)
+        try:
+            kind.take_over(network, dataset.classes, source)
+        except PixelBayesError as error:
+            raise RunError(f"--init-from {config.training.init_from}: {error}") from error
+    return network
+
+
+def first_network(
+    config: RunConfig, images: LabelledImages, classes: int, image_size: tuple[int, int]
+) -> nn.Module:
+    """The network with its first weights, a function of the seed and the training images.
+
+    Args:
+        config: What was asked for.
+        images: Training images, larger than the model's by the crop margin.
+        classes: K.
+        image_size: Rows and columns that the model sees.
+
+    Raises:
+        PixelBayesError: If a setting has a value that is not accepted.
+    """
+    kind = config.kind
     with torch.random.fork_rng(devices=[]):  # layers and dropout draw from the global generator
         torch.manual_seed(derived_seed("weights", config.seed))
         network: nn.Module = kind.build(
             config.network,
-            classes=len(dataset.classes),
-            channels=dataset.channels,
-            image_size=dataset.image_size,
+            classes=classes,
+            channels=images.levels.shape[1],
+            image_size=image_size,
         )
         if config.training.init_from is None and config.training.initialisation == "data":
-            images = dataset.split("train")
             generator = torch.Generator()
             generator.manual_seed(derived_seed("initialisation", config.seed))
             chosen = torch.randperm(len(images), generator=generator)
@@ -195,12 +228,6 @@ def build_network(config: RunConfig, dataset: ImageDataset, *, resume: bool = Fa
             kind.initialise(
                 network, augmentation.centre(images.levels[chosen]), images.labels[chosen]
             )
-    if config.training.init_from is not None and not resume:
-        source = load(config.training.init_from)
-        try:
-            kind.take_over(network, dataset.classes, source)
-        except PixelBayesError as error:
-            raise RunError(f"--init-from {config.training.init_from}: {error}") from error
     return network
 
 

@@ -1,0 +1,404 @@
+"""`PixelBayesClassifier`: train on arrays and use the result as any estimator of scikit-learn.
+
+X holds images, flat or not; y their classes.  Training is that of `pixelbayes train`, in a folder
+that is gone afterwards, so it needs the extra `training`.
+
+Shapes: n images, H x W pixels, C channels (1: grey, 3: RGB).  Levels are whole numbers 0..255.
+Units:  nats per image.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
+from torch import Tensor
+
+from pixelbayes.data import LabelledImages, Resize, stratified_split
+from pixelbayes.data.arrays import ArrayForm, whole_levels
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.calibration import MIN_IMAGES, decide_temperature
+from pixelbayes.inference.classification import uniform_log_prior
+from pixelbayes.models import Metadata, Model, PixelBayes, load_model
+from pixelbayes.models.hub import load
+from pixelbayes.training import OptimConfig, TrainingConfig
+from pixelbayes.workflows import NetworkConfig, RunConfig
+from pixelbayes.workflows.train import first_network
+
+__all__ = ["PixelBayesClassifier"]
+
+Array = npt.NDArray[Any]
+
+LARGEST_SEED = 2**31 - 1
+ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
+"""What Lightning calls a device."""
+OWN_NETWORK = ("classes", "image_size", "channels")  # of a configuration: what the data decide
+
+
+class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A class-conditional PixelCNN++ that classifies images by Bayes' rule, and draws them.
+
+    The defaults suit small grey images, such as the digits of scikit-learn, on two cores;
+    photographs want more features and epochs, or `init_from`.
+
+    Args:
+        fusion: Where the label enters the network, one of `pixelbayes.core.FUSIONS`.
+        features: Channels of the network.
+        blocks_per_stage: Gated blocks between two changes of resolution.
+        mixtures: Logistic components per pixel.
+        embedding: Size of the label embedding.
+        dropout: Probability of dropping a feature while training.
+        objective: "likelihood", or "hybrid": with the cross-entropy of Bayes' rule added.
+        epochs: Passes over the training images, at most.
+        batch_size: Images per step.
+        learning_rate: Of Adam; it falls to zero along a cosine.
+        validation_fraction: Share of the images that is held out, class by class, to choose the
+            best epoch and to fit the temperature; 0, or fewer than two images of a class: none.
+        n_iter_no_change: Stops after so many epochs without a lower validation loss; None: never.
+        image_shape: (H, W) or (H, W, C) of the images of a flat X; None: square, and grey or RGB
+            by what fits.
+        init_from: A model to start from (name of a shipped model, folder, or a `PixelBayes`); its
+            settings of the network replace those above, its classes may be others.
+        warm_start: `fit` goes on from the weights of the last one.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        random_state: Seed of first weights, order of images and dropout.
+        verbose: Shows progress on stderr.
+
+    Attributes:
+        classes_: The classes, sorted; columns of probabilities follow them.
+        model_: The trained `PixelBayes`, for its further verbs and for `save`.
+        form_: How X held images: (H, W, C) and the order of the axes.
+        n_features_in_: H W C.
+        n_iter_: Epochs done.
+
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> tiny = PixelBayesClassifier(features=4, mixtures=1, epochs=1, random_state=0)
+    >>> tiny.fit(X[:100], y[:100]).predict_proba(X[:2]).shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        *,
+        fusion: str = "gated",
+        features: int = 16,
+        blocks_per_stage: int = 1,
+        mixtures: int = 3,
+        embedding: int = 16,
+        dropout: float = 0.2,
+        objective: str = "likelihood",
+        epochs: int = 16,
+        batch_size: int = 32,
+        learning_rate: float = 0.003,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        init_from: str | os.PathLike[str] | PixelBayes | None = None,
+        warm_start: bool = False,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.fusion = fusion
+        self.features = features
+        self.blocks_per_stage = blocks_per_stage
+        self.mixtures = mixtures
+        self.embedding = embedding
+        self.dropout = dropout
+        self.objective = objective
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.image_shape = image_shape
+        self.init_from = init_from
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, **unsupported: Any) -> PixelBayesClassifier:
+        """Trains on images and their classes.
+
+        Args:
+            X: Whole levels 0..255 of any numeric type: (n, H W C), (n, H, W), (n, H, W, C) or
+                (n, C, H, W).
+            y: (n,), classes of any type that scikit-learn takes.
+            unsupported: Nothing; `sample_weight` is refused with what to do.
+
+        Raises:
+            TypeError: If levels are not whole numbers, or weights are given.
+            ValueError: If X, y or a hyperparameter is not accepted.
+        """
+        if unsupported:
+            raise TypeError(
+                f"fit takes X and y, got {', '.join(unsupported)} as well; images have no weights: "
+                "repeat those that are to count more"
+            )
+        levels, y = self._images(X, y, reset=True)
+        classes, labels = np.unique(y, return_inverse=True)
+        source = self._source(classes)
+        seed = self._seed()
+        self.classes_ = classes
+        images = _labelled(levels, labels)
+        train, validation = self._held_out(images, seed)
+        self._train(train, validation, seed=seed, source=source, epochs=self.epochs)
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> PixelBayesClassifier:
+        """Makes one pass over these images from where training stands.
+
+        The optimiser starts anew with each call, and no image is held out, so the temperature
+        stays as it is.
+
+        Args:
+            X: As for `fit`.
+            y: As for `fit`.
+            classes: All classes there will be; needed in the first call.
+
+        Raises:
+            ValueError: If the first call does not name the classes, or y has others.
+        """
+        first = not hasattr(self, "model_")
+        if first and classes is None:
+            raise PixelBayesError("the first call of partial_fit names all classes=")
+        levels, y = self._images(X, y, reset=first)
+        if first:
+            self.classes_ = np.unique(classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise PixelBayesError(f"classes are {self.classes_}, got {np.unique(classes)}")
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise PixelBayesError(f"y has {unknown}, which are none of {self.classes_}")
+        images = _labelled(levels, np.searchsorted(self.classes_, y))
+        source = self._source(self.classes_) if first else self.model_
+        self._train(images, images, seed=self._seed(), source=source, epochs=1)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The most probable class of each image, (n,)."""
+        best = self.predict_log_proba(X).argmax(axis=1)
+        classes: Array = self.classes_[best]
+        return classes
+
+    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """log p(y | x), (n, K)."""
+        levels = self._levels(X)
+        return self.model_.predict_log_proba(levels).numpy()
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """p(y | x), (n, K)."""
+        return np.exp(self.predict_log_proba(X))
+
+    def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
+        """log p(x) in nats, (n,): how much an image is like those of the training."""
+        levels = self._levels(X)
+        return self.model_.score_samples(levels).numpy()
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        y: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> tuple[Array, Array]:
+        """Draws images.
+
+        Args:
+            n_samples: How many.
+            y: Their class, or the class of each; None: drawn, all alike probable.
+            random_state: Seed of classes and images.
+
+        Returns:
+            X, uint8, in the form that X had in `fit`, and y.
+
+        Raises:
+            ValueError: If there is no such class, or not one for each image.
+        """
+        check_is_fitted(self)
+        random = check_random_state(random_state)
+        if n_samples < 1:
+            raise PixelBayesError(f"n_samples is a number of images above 0, got {n_samples}")
+        if y is None:
+            labels = random.randint(len(self.classes_), size=n_samples)
+        else:
+            given = np.broadcast_to(np.asarray(y), n_samples) if np.ndim(y) == 0 else np.asarray(y)
+            unknown = np.setdiff1d(given, self.classes_)
+            if len(unknown) or given.shape != (n_samples,):
+                raise PixelBayesError(
+                    f"y is one class of {self.classes_}, or one for each of {n_samples} images; "
+                    f"got {y!r}"
+                )
+            labels = np.searchsorted(self.classes_, given)
+        drawn = self.model_.sample(
+            torch.from_numpy(labels), generator=random.randint(LARGEST_SEED), output_type="levels"
+        )
+        flat = drawn.permute(0, 2, 3, 1).flatten(1).numpy()
+        return self.form_.unflat(flat), self.classes_[labels]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.positive_only = True
+        return tags
+
+    def _train(
+        self,
+        train: LabelledImages,
+        validation: LabelledImages,
+        *,
+        seed: int,
+        source: Model | None,
+        epochs: int,
+    ) -> None:
+        """Trains the network, from a source's weights where there is one, and keeps the best."""
+        from pixelbayes.training.engine import fit
+        from pixelbayes.training.task import TrainingTask
+
+        names = tuple(str(name) for name in self.classes_)
+        height, width, _ = self.form_.shape
+        resize = Resize((height, width))
+        config = self._config(epochs, seed, source)
+        network = first_network(config, train, len(names), resize.size)
+        prior = tuple(uniform_log_prior(len(names)).tolist())
+        about = Metadata(classes=names, resize=asdict(resize), log_prior=prior)
+        if source is not None:
+            PixelBayes.take_over(network, names, source)  # type: ignore[arg-type]
+        start = PixelBayes(network, about)  # type: ignore[arg-type]
+        task = TrainingTask(start, config.optim, config.training, images=len(train), seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = fit(task, train, validation, folder=Path(folder), progress=bool(self.verbose))
+            model = load_model(folder)
+        assert isinstance(model, PixelBayes)
+        if source is not None and source.classes == names:
+            model = model.with_temperature(source.temperature)
+        if validation is not train:
+            model = _calibrated(model, validation)
+        on_gpu = self.device != "cpu" and torch.cuda.is_available()
+        self.model_ = model.to("cuda") if on_gpu else model
+        self.n_iter_ = outcome.epochs
+
+    def _config(self, epochs: int, seed: int, source: Model | None) -> RunConfig:
+        """What is trained, as `pixelbayes train` would be told."""
+        if self.device not in ACCELERATORS:
+            raise PixelBayesError(f"device is {', '.join(ACCELERATORS)}; got {self.device!r}")
+        network = NetworkConfig(
+            fusion=self.fusion,
+            features=self.features,
+            blocks_per_stage=self.blocks_per_stage,
+            mixtures=self.mixtures,
+            embedding=self.embedding,
+            dropout=self.dropout,
+        )
+        if isinstance(source, PixelBayes):
+            theirs = asdict(source.network.config)
+            ours = {name: value for name, value in theirs.items() if name not in OWN_NETWORK}
+            network = NetworkConfig(**{**ours, "dropout": self.dropout})
+        return RunConfig(
+            network=network,
+            optim=OptimConfig(
+                lr=self.learning_rate, schedule="constant" if epochs == 1 else "cosine"
+            ),
+            training=TrainingConfig(
+                batch_size=self.batch_size,
+                epochs=epochs,
+                patience=self.n_iter_no_change,
+                accelerator=ACCELERATORS[self.device],
+                accuracy_images=0,
+                accuracy_every=epochs,
+                objective=self.objective,
+            ),
+            seed=seed,
+        )
+
+    def _source(self, classes: Array) -> Model | None:
+        """The model to start from."""
+        if self.warm_start and hasattr(self, "model_"):
+            if not np.array_equal(classes, self.classes_):
+                raise PixelBayesError(
+                    f"warm_start goes on with the classes {self.classes_}, got {classes}; set "
+                    "init_from=estimator.model_ to start from it with others"
+                )
+            return self.model_
+        if self.init_from is None or isinstance(self.init_from, Model):
+            return self.init_from
+        path = self.init_from
+        return load(path if isinstance(path, str) else Path(path))
+
+    def _held_out(self, images: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages]:
+        """Training and validation images, the same ones where none can be held out."""
+        share = self.validation_fraction
+        if not 0 <= share < 1:
+            raise PixelBayesError(f"validation_fraction is at least 0 and below 1, got {share}")
+        if share == 0 or int(torch.bincount(images.labels).min()) < 2:
+            return images, images
+        parts = stratified_split(
+            images.labels, {"train": 1 - share, "validation": share}, seed=seed
+        )
+        return images.select(parts["train"]), images.select(parts["validation"])
+
+    def _images(self, X: Any, y: Any, *, reset: bool) -> tuple[Tensor, Array]:
+        """Levels, uint8 (n, C, H, W), and targets, (n,); sets what X looks like with `reset`."""
+        form = self._form(X, reset=reset)
+        X, y = validate_data(self, _flat(form, X), y, reset=reset)
+        check_non_negative(X, type(self).__name__)
+        check_classification_targets(y)
+        if reset:
+            self.form_ = ArrayForm.of(X.shape, self.image_shape) if form is None else form
+        return self._as_levels(X), y
+
+    def _levels(self, X: Any) -> Tensor:
+        """Levels of images to classify, uint8 (n, C, H, W)."""
+        check_is_fitted(self)
+        form = self._form(X, reset=False)
+        return self._as_levels(validate_data(self, _flat(form, X), reset=False))
+
+    def _form(self, X: Any, *, reset: bool) -> ArrayForm | None:
+        """How X holds images; None where it is flat, which scikit-learn checks first."""
+        axes = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
+        if axes not in (3, 4):
+            return None
+        form = ArrayForm.of(np.shape(X))
+        if not reset and form.shape != self.form_.shape:
+            raise PixelBayesError(
+                f"X has images of {form.shape} (H, W, C), those of fit were {self.form_.shape}"
+            )
+        return form
+
+    def _as_levels(self, X: Array) -> Tensor:
+        if X.dtype != np.uint8:
+            X = whole_levels(X, tensor=False, accepted=True)
+        pixels = torch.from_numpy(X.reshape(len(X), *self.form_.shape).copy())
+        return pixels.permute(0, 3, 1, 2).contiguous()
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(LARGEST_SEED))
+
+
+def _flat(form: ArrayForm | None, X: Any) -> Any:
+    return X if form is None else form.flat(np.asarray(X))
+
+
+def _labelled(levels: Tensor, labels: Array) -> LabelledImages:
+    names = tuple(map(str, range(len(levels))))
+    return LabelledImages(levels, torch.from_numpy(labels.astype(np.int64)), names)
+
+
+def _calibrated(model: PixelBayes, images: LabelledImages) -> PixelBayes:
+    """The model at the temperature that held-out images ask for, where they are enough."""
+    if len(images) < MIN_IMAGES:
+        return model
+    table = model.log_likelihoods(images.levels)
+    decision = decide_temperature(table, model.log_prior, images.labels)
+    return model.with_temperature(decision.temperature)
