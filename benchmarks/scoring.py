@@ -30,7 +30,15 @@ from pixelbayes.evaluation import accuracy, mean_estimate, paired_difference
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FULL", "QUICK", "Plan", "draw", "measure", "paper_log_bin"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "Plan",
+    "draw",
+    "log_likelihoods_on_axis",
+    "measure",
+    "paper_log_bin",
+]
 
 SMALLEST_PROBABILITY = 1e-5  # openai/pixel-cnn, nn.py: below it the density stands in
 NEVER_LOGGED = 1e-12  # as there: keeps the logarithm that is not chosen finite
@@ -158,18 +166,21 @@ def _rounded(x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _log_likelihoods(network: PixelCNN, x: Tensor, log_bin: LogBin, chunk: int) -> Tensor:
-    """(N, R), nats, float64; the steps of `log_prob_map` for numbers that are no levels."""
+    """(N, R), nats, float64."""
+    axis = x.to(network.output.direction.dtype)
+    return torch.cat([log_likelihoods_on_axis(network, it, log_bin) for it in axis.split(chunk)])
+
+
+def log_likelihoods_on_axis(network: PixelCNN, x: Tensor, log_bin: LogBin) -> Tensor:
+    """(N, K), nats, float64; the steps of `log_prob_map` for numbers that are no levels."""
     classes = torch.arange(network.config.classes)
-    rows = []
-    for some in x.to(network.output.direction.dtype).split(chunk):
-        mixture = network.describe(some, network.conditioning(classes, image_count=len(some)))
-        repeats = len(mixture.logits) // len(some)
-        values = some.repeat_interleave(repeats, dim=0)[:, None]
-        of_channels = log_bin(values, mixture._conditional_means(values), mixture.log_scales)
-        of_components = of_channels.sum(dim=2) + F.log_softmax(mixture.logits, dim=1)
-        of_images = torch.logsumexp(of_components, dim=1).double().sum(dim=(1, 2))
-        rows.append(of_images.view(len(some), -1).expand(-1, len(classes)))
-    return torch.cat(rows)
+    mixture = network.describe(x, network.conditioning(classes, image_count=len(x)))
+    repeats = len(mixture.logits) // len(x)
+    values = x.repeat_interleave(repeats, dim=0)[:, None]
+    of_channels = log_bin(values, mixture._conditional_means(values), mixture.log_scales)
+    of_components = of_channels.sum(dim=2) + F.log_softmax(mixture.logits, dim=1)
+    of_images = torch.logsumexp(of_components, dim=1).double().sum(dim=(1, 2))
+    return of_images.view(len(x), -1).expand(-1, len(classes))
 
 
 def _row(

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.decisions import outliers, sets
+from benchmarks.decisions import evidence, outliers, sets
 from benchmarks.records import Record, write
 from pixelbayes.data import LabelledImages
 from pixelbayes.models import PixelBayes
@@ -31,7 +31,7 @@ from pixelbayes.workflows.train import train
 __all__ = ["main"]
 
 OUTPUT, QUICK_OUTPUT = Path("docs/results/decisions"), Path("runs/decisions")
-PARTS = ("outliers", "sets")
+PARTS = ("outliers", "sets", "evidence")
 
 
 class Subjects:
@@ -48,10 +48,15 @@ class Subjects:
         return model
 
     @cached_property
-    def course(self) -> tuple[LabelledImages, sets.Scored]:
+    def course_images(self) -> LabelledImages:
         """Validation images of the course, which the shipped model was not trained on."""
-        dataset = load_data_for(self.model, "cpen455", data_dir=self.data_dir, limit=self.limit)
-        images = dataset.split("validation")
+        data = load_data_for(self.model, "cpen455", data_dir=self.data_dir, limit=self.limit)
+        return data.split("validation")
+
+    @cached_property
+    def course(self) -> tuple[LabelledImages, sets.Scored]:
+        """They and their scores."""
+        images = self.course_images
         return images, self._scored(self.model, images.levels, images.labels)
 
     @cached_property
@@ -98,6 +103,9 @@ def _measured(part: str, subjects: Subjects, cifar10: Path, *, quick: bool) -> R
         images, scored = subjects.course
         plan = outliers.OutlierPlan(images=8) if quick else outliers.OutlierPlan()
         return outliers.measure(plan, subjects.model, images.levels, scored.table, cifar10)
+    if part == "evidence":
+        few = evidence.EvidencePlan(images=2) if quick else evidence.EvidencePlan()
+        return evidence.measure(few, subjects.model, subjects.course_images.levels)
     _, course = subjects.course
     halves = sets.SetPlan(halves=3) if quick else sets.SetPlan()
     return sets.measure(halves, {"digits": subjects.digits, "course, validation": course})

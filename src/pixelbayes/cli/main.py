@@ -34,6 +34,7 @@ COMMANDS = {
     "sample": "Generate images of chosen classes.",
     "complete": "Complete an image of which a part is known.",
     "app": "Open a page to classify, create and complete images.",
+    "explain": "Say where in an image the evidence for a class lies.",
     "info": "Describe a model, a run or a data set.",
 }
 """The commands, each with a module of that name in `pixelbayes.cli.commands`."""

@@ -6,6 +6,7 @@ Units:  nats, before the temperature.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pixelbayes.data.arrays import picture
+from pixelbayes.inference.counterfactual import Counterfactual
 from pixelbayes.inference.evidence import Evidence
 
-__all__ = ["READING", "Explanation"]
+__all__ = ["READING", "Explanation", "side_by_side"]
 
 READING = (
     "A pixel counts for how it surprises after everything above and to the left of it, so what is "
@@ -29,11 +31,12 @@ READING = (
 """How to read the numbers and the picture."""
 
 PANEL = 256  # pixels of the longer side of a picture in the figure
-MARGIN, CAPTION, BAR = 16, 56, 12
+MARGIN, CAPTION = 16, 56
 INK, QUIET, PAPER, LINE = "#1c2128", "#59636e", "#ffffff", "#0072b2"
 FOR, AGAINST = (0, 114, 178), (213, 94, 0)
 """Blue and vermilion of Okabe and Ito, which people with any colour vision tell apart."""
 FULL_COLOUR = 0.99  # quantile of the sizes from which on a pixel has the full colour
+SMALLEST = 1e-12  # divides by no zero where there is no evidence
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -99,40 +102,72 @@ class Explanation:
 
     def figure(self) -> Image.Image:
         """The image, its evidence around zero, their sum from the top, and its surprise."""
-        height, width = self.evidence.shape
-        zoom = max(1, PANEL // max(height, width))
-        size = (width * zoom, height * zoom)
-        full = max(float(self.evidence.abs().flatten().quantile(FULL_COLOUR)), 1e-12)
-        most = float(self.surprise.max())
-        panels = [
-            (picture(self.levels.movedim(0, -1).numpy()), "image", self.classes[0]),
-            (
-                Image.fromarray(_signed(self.evidence / full)),
-                f"{self.classes[0]} against {self.against}",
-                f"blue for, orange against; full at {full:.2g} nats",
-            ),
-            (None, f"sum from the top: {self.log_odds:+.1f} nats", "after each row"),
-            (
-                Image.fromarray(_dark(self.surprise / max(most, 1e-12))),
-                "surprise, -log p of each pixel",
-                f"black at {most:.3g} nats, {float(self.surprise.sum()):.0f} in all",
-            ),
-        ]
-        step = max(size[0], PANEL) + MARGIN
-        sheet = Image.new(
-            "RGB", (len(panels) * step + MARGIN, size[1] + CAPTION + 2 * MARGIN), PAPER
+        # A few pixels that decide alone would leave all others white.
+        full = max(float(self.evidence.abs().flatten().quantile(FULL_COLOUR)), SMALLEST)
+        most = max(float(self.surprise.max()), SMALLEST)
+        return _sheet(
+            [
+                (_photograph(self.levels), "image", self.classes[0]),
+                (
+                    Image.fromarray(_signed(self.evidence / full)),
+                    f"{self.classes[0]} against {self.against}",
+                    f"blue for, orange against; full at {full:.2g} nats",
+                ),
+                (self.found.running, f"sum from the top: {self.log_odds:+.1f} nats", "by row"),
+                (
+                    Image.fromarray(_dark(self.surprise / most)),
+                    "surprise, -log p of each pixel",
+                    f"black at {most:.3g} nats, {float(self.surprise.sum()):.0f} in all",
+                ),
+            ],
+            self.levels.shape[1:],
         )
-        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-        for number, (panel, title, below) in enumerate(panels):
-            left, top = MARGIN + number * step, MARGIN + CAPTION // 2
-            draw.text((left, MARGIN // 2), _cut(title, step, font), INK, font)
-            draw.text((left, top + size[1] + 6), _cut(below, step, font), QUIET, font)
-            if panel is None:
-                _curve(draw, (left, top, left + size[0] - 1, top + size[1] - 1), self.found.running)
-            else:
-                enlarged = panel.convert("RGB").resize(size, Image.Resampling.NEAREST)
-                sheet.paste(enlarged, (left, top))
-        return sheet
+
+
+def side_by_side(found: Counterfactual, classes: Sequence[str]) -> Image.Image:
+    """The original, the part that is drawn anew, and the result, with their classes."""
+    part = torch.zeros(found.original.shape[1:])
+    part[slice(*found.rows), slice(*found.columns)] = 1
+    return _sheet(
+        [
+            (_photograph(found.original), "original", classes[found.before]),
+            (
+                Image.fromarray(_dark(part)),
+                f"drawn anew as {classes[found.drawn_as]}",
+                f"{found.pixels} pixels; {found.share:.0%} of the draws change the class",
+            ),
+            (_photograph(found.result), "result", classes[found.after]),
+        ],
+        found.original.shape[1:],
+    )
+
+
+Panel = tuple[Image.Image | Tensor, str, str]
+"""A picture, or the numbers of a curve that goes down; the text above and below it."""
+
+
+def _sheet(panels: Sequence[Panel], size_of_image: Sequence[int]) -> Image.Image:
+    """Panels in a row, each enlarged without making up levels."""
+    height, width = size_of_image
+    zoom = max(1, PANEL // max(height, width))
+    size = (width * zoom, height * zoom)
+    step = max(size[0], PANEL) + MARGIN
+    sheet = Image.new("RGB", (len(panels) * step + MARGIN, size[1] + CAPTION + 2 * MARGIN), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for number, (panel, above, below) in enumerate(panels):
+        left, top = MARGIN + number * step, MARGIN + CAPTION // 2
+        draw.text((left, MARGIN // 2), _cut(above, step, font), INK, font)
+        draw.text((left, top + size[1] + 6), _cut(below, step, font), QUIET, font)
+        if isinstance(panel, Tensor):
+            _curve(draw, (left, top, left + size[0] - 1, top + size[1] - 1), panel)
+        else:
+            enlarged = panel.convert("RGB").resize(size, Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (left, top))
+    return sheet
+
+
+def _photograph(levels: Tensor) -> Image.Image:
+    return picture(levels.movedim(0, -1).numpy())
 
 
 def _signed(strength: Tensor) -> Pixels:
@@ -154,7 +189,7 @@ def _curve(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], running: T
     left, top, right, bottom = box
     values = torch.cat([running.new_zeros(1), running])
     low, high = float(values.min()), float(values.max())
-    across = (values - low) / max(high - low, 1e-12) * (right - left) + left
+    across = (values - low) / max(high - low, SMALLEST) * (right - left) + left
     down = torch.linspace(top, bottom, len(values))
     zero = float(across[0])
     draw.rectangle(box, outline="#dfe3e8")

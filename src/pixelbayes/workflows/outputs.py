@@ -46,7 +46,6 @@ FIRST_RECORD = r'\[?\s*\{"path": "(?:[^"\\]|\\.)*", '
 """How a table in JSON or JSON Lines begins."""
 DIAGRAM = '<title id="title">Architecture of a class-conditional PixelCNN++</title>'
 LOOKED_AT = 4096  # characters of a file that are looked at
-MODEL_FILES = {"README.md", "model.json", "model.safetensors"}
 OF_A_RUN = ("run.json", "config.yaml", "model.json")
 
 
@@ -64,6 +63,16 @@ class Kind(Enum):
     SAMPLES = "a folder of samples"
     COURSE_SAMPLES = "a folder of generated images and nothing else"
     MODEL = "the folder of a model"
+    EXPLANATION = "the folder of an explanation"
+    AUDIT = "the folder of an audit"
+
+
+FILES_OF = {
+    Kind.MODEL: {"README.md", "model.json", "model.safetensors"},
+    Kind.EXPLANATION: {"explanation.json", "explanation.png", "counterfactual.png"},
+    Kind.AUDIT: {"audit.csv", "audit.html"},
+}
+"""All that is in a folder of a kind."""
 
 
 def require_free(
@@ -88,7 +97,7 @@ def require_free(
         OSError: If nothing can be written there: told before hours of work, not after.
     """
     require_writable(path)
-    is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, Kind.MODEL)
+    is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, *FILES_OF)
     if not path.exists() or (is_folder and path.is_dir() and not any(path.iterdir())):
         return
     if path.is_dir() != is_folder and (path.is_dir() or path.is_file()):
@@ -194,9 +203,9 @@ def _foreign(path: Path, kind: Kind) -> str | None:
     if kind is Kind.COURSE_SAMPLES:
         others = sorted(file.name for file in path.iterdir() if not _is_our_png(file))
         return f"holds {others[0]}, which this program did not write" if others else None
-    if kind is Kind.MODEL:
-        others = sorted({file.name for file in path.iterdir()} - MODEL_FILES)
-        return f"holds {others[0]}, which is no part of a model" if others else None
+    if kind in FILES_OF:
+        others = sorted({file.name for file in path.iterdir()} - FILES_OF[kind])
+        return f"holds {others[0]}, which is no part of {kind.value}" if others else None
     if kind is Kind.PREDICTIONS:
         ours = _is_table_of(PREDICTED, path)
     elif kind is Kind.SCORES:

@@ -1,0 +1,50 @@
+"""`pixelbayes explain` on a tiny model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pixelbayes.cli.main import main
+
+
+@pytest.fixture
+def model(tiny_model, tmp_path):
+    """Path of a saved model."""
+    tiny_model.save(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+@pytest.fixture
+def image(photo_folder):
+    """Path of one image."""
+    return str(photo_folder(1) / "00.png")
+
+
+def test_it_tells_the_log_odds_and_how_to_read_them(model, image, capsys):
+    assert main(["explain", image, "--model", model, "--class", "pizza", "--against", "koala"]) == 0
+    said = capsys.readouterr().out
+    assert "against koala" in said
+    assert "8 of 8" in said
+    assert "evidence comes late" in said
+
+
+def test_a_folder_gets_numbers_and_pictures(model, image, tmp_path, capsys):
+    why = tmp_path / "why"
+    arguments = ["explain", image, "--model", model, "--output", str(why), "--draws", "1"]
+    assert main([*arguments, "--counterfactual", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert json.loads((why / "explanation.json").read_text("utf-8")) == shown
+    names = {file.name for file in why.iterdir()}
+    drawn = {"counterfactual.png"} if shown["counterfactual"] else set()
+    assert names == {"explanation.json", "explanation.png"} | drawn
+    assert main(arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+    assert {file.name for file in why.iterdir()} == {"explanation.json", "explanation.png"}
+
+
+def test_an_unknown_class_is_told_with_those_there_are(model, image, capsys):
+    assert main(["explain", image, "--model", model, "--class", "dog"]) == 2
+    assert "koala, pizza, sea lion" in capsys.readouterr().err
