@@ -7,7 +7,8 @@ import torch
 
 from pixelbayes.core import FUSIONS, PixelCNN, PixelCNNConfig
 from pixelbayes.inference import cached
-from pixelbayes.inference.cached import RowCache, complete_cached, sample_cached
+from pixelbayes.inference.cached import RowCache, complete_cached, sample_cached, tiles
+from pixelbayes.inference.cached.tiles import Tile
 from pixelbayes.inference.sampling import complete_naive, first_rows, sample_naive
 
 
@@ -145,46 +146,104 @@ def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(tiny_network):
     assert together.equal(torch.cat(apart))
 
 
+COUNTS = (1, 2, 3, 5, 16, 31, 33, 64, 96, 128, 129, 200)
+
+
 @pytest.fixture
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("threads", "most", "counts"),
-    [(1, 257, (1, 2, 3, 5, 16, 31, 32, 33, 64, 96)), (2, 33, (1, 3, 16))],
-    indirect=["threads"],
-)
-def test_in_float32_an_image_depends_on_its_seed_and_place_alone(
-    threads, most, counts, monkeypatch
-):
-    """Compares the last features of each image bit by bit: levels hide most differences."""
+def wide_network():
+    """Products of its size are added in another order where they have few rows."""
     torch.manual_seed(0)
     config = PixelCNNConfig(
         classes=3, image_size=(8, 8), features=40, blocks_per_stage=1, mixtures=3
     )
-    network, labels = PixelCNN(config).eval(), torch.arange(most) % 3
+    return PixelCNN(config).eval()
 
-    def drawn(count):
-        caches = []
 
-        class Recorded(RowCache):
-            def __init__(self, *arguments):
-                super().__init__(*arguments)
-                caches.append(self)
+@pytest.fixture
+def drawn(wide_network, monkeypatch):
+    """Draws images; returns levels and the features of the last row, which hide no difference."""
+    drawn_levels, kept = cached._drawn, []
 
-        monkeypatch.setattr(cached, "RowCache", Recorded)
-        levels = sample_cached(network, labels[:count], generator=torch.Generator().manual_seed(5))
-        return levels, torch.cat([cache._last.data for cache in caches])[:count]
+    def recorded(parts, levels):
+        kept[:] = [part.cache.features for part in parts]
+        return drawn_levels(parts, levels)
 
-    levels, features = drawn(most)
-    for count in counts:
-        some_levels, some_features = drawn(count)
-        assert some_levels.equal(levels[:count]), (threads, count)
-        assert some_features.equal(features[:count]), (threads, count)
+    monkeypatch.setattr(cached, "_drawn", recorded)
+
+    def draw(count):
+        labels, generator = torch.arange(count) % 3, torch.Generator().manual_seed(5)
+        levels = sample_cached(wide_network, labels, generator=generator)
+        return levels, torch.cat(kept)[:count]
+
+    return draw
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_in_float32_an_image_depends_on_its_seed_and_place_alone(drawn, threads):
+    threads(1)
+    levels, features = drawn(257)
+    for number in (1, 2):
+        threads(number)
+        for count in COUNTS:
+            some_levels, some_features = drawn(count)
+            assert some_levels.equal(levels[:count]), (number, count)
+            assert some_features.equal(features[:count]), (number, count)
+        assert torch.get_num_threads() == number
+
+
+def test_where_widths_differ_in_bits_all_images_are_drawn_in_one(drawn, monkeypatch):
+    levels, features = drawn(33)
+    monkeypatch.setattr(tiles, "_has_the_bits_of_a_tile", lambda *_: False)
+    same_levels, same_features = drawn(33)
+    assert same_levels.equal(levels)
+    assert same_features.equal(features)
+
+
+def test_a_width_that_changes_a_bit_is_found(wide_network, monkeypatch):
+    first = tiles._first_features
+
+    def changed(model, width):
+        features = first(model, width)
+        features[-1, -1, -1, -1] += 1e-7 * (width == 4)
+        return features
+
+    monkeypatch.setattr(tiles, "_shown", {})
+    monkeypatch.setattr(tiles, "_first_features", changed)
+    assert not tiles._has_the_bits_of_a_tile(wide_network, 4)
+
+
+@pytest.mark.parametrize("number", [1, 2, 8])
+@pytest.mark.parametrize("images", [*COUNTS, 257, 1000])
+def test_tiles_hold_every_image_and_are_shared_out_evenly(images, number):
+    at_once, width = tiles.share_out(images, number)
+    assert 1 <= at_once <= number
+    assert width in tiles.WIDTHS
+    needed = -(-images // width)
+    assert needed <= at_once * -(-images // (at_once * tiles.WIDTHS[-1]))
+
+
+def test_every_worker_computes_on_one_thread_and_the_caller_keeps_its_own(threads):
+    threads(2)
+    with tiles.one_thread_each(2) as each:
+        assert torch.get_num_threads() == 2
+        assert each(lambda _: torch.get_num_threads(), [0, 1, 2]) == [1, 1, 1]
+        assert each(lambda _: torch.is_inference_mode_enabled(), [0]) == [True]
+    assert torch.get_num_threads() == 2
+
+
+def test_what_fails_in_a_tile_reaches_the_caller(drawn, monkeypatch):
+    def broken(*_, **__):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Tile, "advance", broken)
+    with pytest.raises(MemoryError, match="no room"):
+        drawn(3)
 
 
 def test_no_image_is_an_empty_batch(tiny_network):

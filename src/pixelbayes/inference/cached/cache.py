@@ -133,6 +133,11 @@ class RowCache:
         """Precision of the features."""
         return self._like.dtype
 
+    @property
+    def features(self) -> Tensor:
+        """What the last layers read of the current row, (B, W, F); overwritten by the next row."""
+        return self._last.columns
+
     def _due_stages(self, position: int) -> int:
         """How many resolutions have work at this row or column."""
         due = 1
@@ -271,7 +276,7 @@ class RowCache:
             col: The next column.
             noise: From `standard_noise`, (B, K + C).
         """
-        self._draw(col, noise)
+        self._draw_columns(noise[None], first=col)
         self._finish_if_last(row, col)
 
     def draw_row(self, row: int, noise: Tensor) -> None:
@@ -299,15 +304,14 @@ class RowCache:
             graph.replay()
         self._finish_row(row)
 
-    def _draw_columns(self, noise: Tensor) -> None:
-        for col, column_noise in enumerate(noise.unbind(0)):
-            self._draw(col, column_noise)
-
-    def _draw(self, col: int, noise: Tensor) -> None:
-        self._features(col)
-        features = self._through_head(self._last.at[col][:, None])[:, 0]
-        self._output_head.draw(features, noise, col)
-        self._pass_on(col)
+    def _draw_columns(self, noise: Tensor, first: int = 0) -> None:
+        for col, column_noise in enumerate(self._output_head.split_noise(noise), start=first):
+            self._features(col)
+            features = self._last.at[col]
+            if self._head:
+                features = self._through_head(features[:, None])[:, 0]
+            self._output_head.draw(features, column_noise, col)
+            self._pass_on(col)
 
     def _pass_on(self, col: int) -> None:
         """Adds the pixel of this column to what its right neighbour is computed from."""

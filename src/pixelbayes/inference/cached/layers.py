@@ -115,6 +115,7 @@ class Block:
         width = source.raw.width
         self.hidden = Row(like, batch, width, features)
         self.middle = Stream(like, batch, width, features)
+        self.hidden_pairs = [x[:, None] for x in self.hidden.at]
         self.gates = Row(like, batch, width, 2 * features)
         self.update, self.gate = self.gates.halves(features)
         self.result = Stream(like, batch, width, features)
@@ -170,7 +171,7 @@ class Block:
                 self.waiting.addmm_(skip.activated.at[col], matrix)
             hidden.addcmul_(self.waiting, self.scale)
         middle = self.middle
-        torch.mul(hidden[:, None], middle.signs, out=middle.pairs[col])
+        torch.mul(self.hidden_pairs[col], middle.signs, out=middle.pairs[col])
         F.elu_(middle.activated.at[col])
         gates, gate = self.gates.at[col], self.gate[col]
         gates.addmm_(middle.activated.left_and_at[col], self.conv_out.current_matrix)

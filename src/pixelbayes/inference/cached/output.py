@@ -60,26 +60,36 @@ class OutputHead:
         self.means, self.scales = flat[:, :channels], flat[:, channels : 2 * channels]
         self.coeffs = flat[:, 2 * channels :]
         self.coeff = self.coeffs.split(1, dim=1)
-        self.centred = bias.new_empty(batch, 1)
+        # A tensor: a number would become one at each use, at twice the time of the operation.
+        self.centre, self.centred = bias.new_tensor(CENTRE), bias.new_empty(batch, 1)
 
-    def draw(self, features: Tensor, noise: Tensor, col: int) -> None:
-        """Draws one pixel into `levels[col]`; features: (B, F), noise: (B, K + C)."""
+    def split_noise(self, noise: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """For each column what is added to the logits, and what the deviations multiply.
+
+        Args:
+            noise: From `standard_noise`, (columns, B, K + C).
+        """
+        logits, values = noise[..., : self.components], noise[..., self.components :]
+        return list(zip(logits.unbind(0), values.unbind(0), strict=True))
+
+    def draw(self, features: Tensor, noise: tuple[Tensor, Tensor], col: int) -> None:
+        """Draws one pixel into `levels[col]`; features: (B, F), noise: of `split_noise`."""
         if self.late is None:
             self.activated.copy_(features)
         else:
             torch.add(features, self.late, out=self.activated)
         torch.addmm(self.bias, F.elu_(self.activated), self.weight, out=self.parameters)
-        self.logits.add_(noise[:, : self.components])
+        self.logits.add_(noise[0])
         torch.argmax(self.logits, 1, keepdim=True, out=self.chosen)
         torch.gather(self.described, 1, self.index, out=self.picked)
         self.scales.clamp_(self.smallest, self.largest).exp_()
-        torch.addcmul(self.means, self.scales, noise[:, self.components :], out=self.levels[col])
+        torch.addcmul(self.means, self.scales, noise[1], out=self.levels[col])
         self.coeffs.tanh_()
         level = self.single[col]
         level[0].round_().clamp_(0, LEVELS - 1)
         for channel in range(1, len(level)):
             first = channel * (channel - 1) // 2
             for earlier in range(channel):
-                torch.sub(level[earlier], CENTRE, out=self.centred)
+                torch.sub(level[earlier], self.centre, out=self.centred)
                 level[channel].addcmul_(self.coeff[first + earlier], self.centred)
             level[channel].round_().clamp_(0, LEVELS - 1)
