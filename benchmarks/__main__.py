@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "losses": "the first losses of both",
         "scaling": "growth of time and memory",
         "peer": "TensorFlow Probability",
-        "port": "training steps beside a public PyTorch port",
+        "port": "training steps and drawn images beside a public PyTorch port",
         "gpu": "everything on a GPU",
         "anytime": "agreement and cost of the any-time classifier on trained weights",
         "scoring": "what scores owe to the filter, to rounding and to tails, on trained weights",

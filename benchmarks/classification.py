@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.figures import growth
 from benchmarks.measuring import MIB, Spread, interleave, peak_memory, ratio
 from benchmarks.records import Column, Record, Table, origin
-from benchmarks.steps import has_bfloat16
+from benchmarks.steps import NO_BFLOAT16, has_bfloat16
 from benchmarks.subjects import SMALL, describe, images_and_labels, network
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.inference import BayesClassifier
@@ -38,23 +38,25 @@ class Plan:
         classes: Numbers of classes.
         fusions: Names of fusions.
         images: Images that the batched ways take with four classes; with more classes as many
-            fewer, but four.
+            fewer, but two.
         alone: Images that are classified one at a time.
         repeats: Of each measurement.
         memory_classes: Numbers of classes at which peak memory is measured, gated fusion.
+        patience: Seconds after which a row has no further repeat.
     """
 
     config: PixelCNNConfig = SMALL
     classes: tuple[int, ...] = (4, 10, 100)
-    fusions: tuple[str, ...] = ("gated", "late", "early", "none")
+    fusions: tuple[str, ...] = ("gated", "late", "head")
     images: int = 16
     alone: int = 1
     repeats: int = 3
     memory_classes: tuple[int, ...] = (4, 10, 100)
+    patience: float = 20.0
 
     def images_for(self, classes: int) -> int:
         """Images that the batched ways take with this many classes."""
-        return min(self.images, max(4, 4 * self.images // classes))
+        return min(self.images, max(2, 4 * self.images // classes))
 
 
 FULL = Plan()
@@ -73,10 +75,10 @@ def measure(plan: Plan) -> Record:
     ]
     memory = []
     for classes in plan.memory_classes:
-        config = replace(plan.config, classes=classes)
-        row: dict[str, Any] = {"classes": classes}
+        config, images = replace(plan.config, classes=classes), plan.images_for(classes)
+        row: dict[str, Any] = {"classes": classes, "images": images}
         for way in WAYS:
-            row[way] = peak_memory(classification_work, way, config, plan.images).added / MIB
+            row[way] = peak_memory(classification_work, way, config, images).added / MIB
         memory.append(row)
     return Record(
         name="classification",
@@ -107,15 +109,19 @@ def measure(plan: Plan) -> Record:
                 tuple(rows),
                 (
                     "The difference is between log-likelihoods of whole images; all but the last "
-                    "columns are float32.",
-                    "bfloat16 is measured where the processor has it (`autocast`); weights are "
-                    "random here, so what its rounding does to trained models is another matter.",
+                    "columns are float32.  With the fusions late and head the trunk, which does "
+                    "not know the label, runs once for all classes.",
+                    "Weights are random, so what bfloat16's rounding does to trained models is "
+                    "another matter."
+                    if has_bfloat16(torch.device("cpu"))
+                    else NO_BFLOAT16,
                 ),
             ),
             Table(
-                f"Memory beside the program and the weights, {plan.images} images, MiB",
+                "Memory beside the program and the weights, gated, MiB",
                 (
                     Column("classes", "classes"),
+                    Column("images", "images in a batch"),
                     Column("alone", "one image, one class, gradients"),
                     Column("loop", "loop over classes, batches"),
                     Column("bayes", "`BayesClassifier`"),
@@ -198,7 +204,7 @@ def _compare(config: PixelCNNConfig, plan: Plan) -> dict[str, Any]:
     narrow = has_bfloat16(torch.device("cpu"))
     if narrow:
         sides["narrow"] = lambda: all_at_once_in_bfloat16(model, levels)
-    times = interleave(sides, repeats=plan.repeats)
+    times = interleave(sides, repeats=plan.repeats, patience=plan.patience)
     bayes = all_at_once(model, levels)
     difference = max(
         (class_by_class(model, levels) - bayes).abs().max().item(),

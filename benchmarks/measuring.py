@@ -21,9 +21,21 @@ from typing import Any
 
 import torch
 
-__all__ = ["Isolated", "Memory", "Spread", "interleave", "peak_memory", "ratio", "seconds"]
+__all__ = [
+    "PATIENCE",
+    "Isolated",
+    "Memory",
+    "Spread",
+    "interleave",
+    "peak_memory",
+    "ratio",
+    "seconds",
+]
 
 MIB = 1 << 20
+PATIENCE = 60.0
+"""Seconds after which no further repeat begins, so that a slow machine ends too."""
+
 Build = Callable[..., Callable[[], Any]]
 """Makes what is measured; a function of a module, so that another process can import it."""
 
@@ -66,7 +78,11 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def interleave(
-    sides: Mapping[str, Callable[[], Any]], *, repeats: int, warm_up: int = 1
+    sides: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int,
+    warm_up: int = 1,
+    patience: float = PATIENCE,
 ) -> dict[str, list[float]]:
     """Times each side once, then each side again, and so on.
 
@@ -74,12 +90,16 @@ def interleave(
         sides: What to call; an `Isolated` reports its own process's time.
         repeats: Measurements of each side, at least 1.
         warm_up: Calls of each side that are not measured.
+        patience: Seconds of measuring after which no further turn begins; all sides have had as
+            many turns, and one at least.
 
     Returns:
         Seconds of each side, in the order of the repeats.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(-warm_up, repeats):
+        if repeat > 0 and sum(map(sum, times.values())) >= patience:
+            break
         for name, work in sides.items():
             taken = work.seconds() if isinstance(work, Isolated) else seconds(work)
             if repeat >= 0:

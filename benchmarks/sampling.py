@@ -19,7 +19,9 @@ from benchmarks.records import Column, Record, Table, origin
 from benchmarks.subjects import SMALL, describe, network
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.inference.cached import sample_cached
-from pixelbayes.inference.sampling import complete_naive, sample_naive
+from pixelbayes.inference.cached.layers import kernels_of
+from pixelbayes.inference.cached.tiles import Tile, one_thread_each
+from pixelbayes.inference.sampling import complete_naive, draw_noise, sample_naive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,21 +38,23 @@ class Plan:
         batches: Images at a time.
         repeats: Of each measurement.
         passes: Passes of the naive sampler that are timed, together, at batch 1; as many fewer
-            as the batch is larger, but two.
+            as the batch is larger, but one.
         in_full: The batch that the naive sampler draws in full.
         memory_batches: Batches whose peak memory is measured, each in a process of its own.
+        widths: Images of single tiles that are drawn on one thread.
     """
 
     config: PixelCNNConfig = SMALL
-    batches: tuple[int, ...] = (1, 16, 25, 64, 256)
+    batches: tuple[int, ...] = (1, 25, 64, 256)
     repeats: int = 5
     passes: int = 64
     in_full: int = 1
-    memory_batches: tuple[int, ...] = (1, 16, 25, 64, 256)
+    memory_batches: tuple[int, ...] = (1, 25, 256)
+    widths: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
 
 
 FULL = Plan()
-QUICK = Plan(batches=(1, 16), repeats=2, passes=8, memory_batches=(16,))
+QUICK = Plan(batches=(1, 16), repeats=2, passes=8, memory_batches=(16,), widths=(4, 16))
 
 
 def measure(plan: Plan) -> Record:
@@ -88,6 +92,7 @@ def measure(plan: Plan) -> Record:
                 ),
             ),
             _check_in_full(model, plan),
+            _single_tiles(model, plan),
             Table(
                 "Memory beside the program and the weights, MiB",
                 (
@@ -142,7 +147,7 @@ def draw(record: Record) -> dict[str, Figure]:
 
 def _compare(model: PixelCNN, batch: int, plan: Plan) -> dict[str, Any]:
     labels = _labels(plan.config, batch)
-    passes = max(2, plan.passes // batch)
+    passes = max(1, plan.passes // batch)
     some, none = naive_sides(model, labels, passes)
     times = interleave(
         {"cached": lambda: _cached(model, labels), "some": some, "none": none},
@@ -161,7 +166,7 @@ def _compare(model: PixelCNN, batch: int, plan: Plan) -> dict[str, Any]:
 
 def _check_in_full(model: PixelCNN, plan: Plan) -> Table:
     labels = _labels(plan.config, plan.in_full)
-    passes = max(2, plan.passes // plan.in_full)
+    passes = max(1, plan.passes // plan.in_full)
     some, none = naive_sides(model, labels, passes)
     part, fixed = seconds(some), seconds(none)
     drawn: list[Tensor] = []
@@ -189,6 +194,42 @@ def _check_in_full(model: PixelCNN, plan: Plan) -> Table:
         ),
         (row,),
     )
+
+
+def _single_tiles(model: PixelCNN, plan: Plan) -> Table:
+    """Whole tiles on one thread: small ones are bound by dispatch, large ones by arithmetic."""
+    with one_thread_each(1) as each:
+
+        def draw_tile(width: int) -> Callable[[], Any]:
+            return lambda: each(lambda _: _tile(model, width), [0])
+
+        times = {
+            width: interleave({"": draw_tile(width)}, repeats=plan.repeats, patience=6.0)[""]
+            for width in plan.widths
+        }
+    rows = tuple(
+        {
+            "width": width,
+            "seconds": Spread.of(taken),
+            "an_image": 1000 * Spread.of(taken).median / width,
+        }
+        for width, taken in times.items()
+    )
+    columns = (
+        Column("width", "images in the tile"),
+        Column("seconds", "s"),
+        Column("an_image", "ms an image"),
+    )
+    return Table("One tile on one thread", columns, rows)
+
+
+def _tile(model: PixelCNN, width: int) -> None:
+    config, labels = model.config, _labels(model.config, width)
+    uniform = draw_noise(model, width, torch.Generator().manual_seed(0))
+    blank = torch.zeros(width, config.channels, *config.image_size, dtype=torch.uint8)
+    tile = Tile(model, labels, blank, uniform, kernels_of(model))
+    for row in range(config.image_size[0]):
+        tile.advance(row, [False] * config.image_size[1])
 
 
 def _added(sampler: str, plan: Plan, batch: int) -> float:

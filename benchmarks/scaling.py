@@ -1,7 +1,8 @@
 """How time and memory grow with the image, the features, the classes and the batch.
 
 Every point is measured in a process of its own, so its peak memory is its own too.  The
-exponents are slopes of least-squares lines in the log-log plot: 1 is proportional.
+exponents are slopes of least-squares lines in the log-log plot: 1 is proportional.  Where memory
+ends on machines of 8 and 16 GiB is extrapolated along the slope of the last two points.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from benchmarks.classification import classification_work
 from benchmarks.figures import growth
-from benchmarks.measuring import MIB, Isolated, Spread
+from benchmarks.measuring import MIB, Isolated, Spread, interleave
 from benchmarks.records import Column, Record, Table, origin
 from benchmarks.sampling import sampling_work
 from benchmarks.steps import own_steps
@@ -26,9 +27,11 @@ from pixelbayes.core import PixelCNNConfig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["AXES", "FULL", "QUICK", "WORKS", "Plan", "draw", "exponent", "measure"]
+__all__ = ["AXES", "FULL", "QUICK", "WORKS", "Plan", "draw", "end_of_memory", "exponent", "measure"]
 
 NAIVE_PASSES = 2  # of `sampling_work`
+LIMITS = (8, 16)  # GiB
+FAR = 1000  # times what was measured: too far to extrapolate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Plan:
         classes: Of classification; nothing else depends on their number.
         batches: Images at a time.
         repeats: Of each measurement.
+        patience: Seconds after which a point has no further repeat.
     """
 
     config: PixelCNNConfig = SMALL
@@ -50,8 +54,9 @@ class Plan:
     sides: tuple[int, ...] = (8, 16, 32, 64)
     features: tuple[int, ...] = (20, 40, 80, 160)
     classes: tuple[int, ...] = (2, 10, 32, 100)
-    batches: tuple[int, ...] = (1, 4, 16, 64, 256)
+    batches: tuple[int, ...] = (1, 4, 16, 64)
     repeats: int = 3
+    patience: float = 8.0
 
 
 FULL = Plan()
@@ -127,7 +132,7 @@ def measure(plan: Plan) -> Record:
         if axis != "classes" or work.name == CLASSIFICATION
         for value, config, batch in values
     ]
-    tables = [_exponents(rows)]
+    tables = [_exponents(rows), _ends(rows)]
     for axis, heading in AXES.items():
         columns = (
             Column("work", "work"),
@@ -183,8 +188,61 @@ def draw(record: Record) -> dict[str, Figure]:
 def _point(work: Work, config: PixelCNNConfig, batch: int, plan: Plan) -> dict[str, Any]:
     with Isolated(work.build, config, batch) as side:
         memory = side.memory()  # and the warm-up
-        times = [side.seconds() * work.whole(config) for _ in range(plan.repeats)]
-    return {"seconds": Spread.of(times), "memory": memory.added / MIB}
+        times = interleave({"": side}, repeats=plan.repeats, warm_up=0, patience=plan.patience)[""]
+    return {
+        "seconds": Spread.of([taken * work.whole(config) for taken in times]),
+        "memory": memory.added / MIB,
+        "before": memory.before / MIB,
+    }
+
+
+def end_of_memory(
+    x: Sequence[float], added: Sequence[float], before: float, limit: float
+) -> float | None:
+    """The value of an axis at which a process reaches `limit`, along its last two points' slope.
+
+    Args:
+        x: Values of the axis, rising.
+        added: Memory that the work needs there.
+        before: What the process has without it.
+        limit: What it may have; all three in one unit.
+
+    Returns:
+        None where memory does not grow between the last two points.
+
+    >>> end_of_memory([1.0, 2.0, 4.0], [1.0, 10.0, 20.0], before=100.0, limit=500.0)
+    80.0
+    """
+    slope = exponent(x[-2:], added[-2:])
+    if slope is None or slope <= 0.0:
+        return None
+    return float(x[-1] * ((limit - before) / added[-1]) ** (1.0 / slope))
+
+
+def _ends(rows: Sequence[dict[str, Any]]) -> Table:
+    ends = []
+    for work in WORKS:
+        for axis, heading in AXES.items():
+            mine = [r for r in rows if r["axis"] == axis and r["work"] == work.name]
+            if not mine:
+                continue
+            x, added = [r["value"] for r in mine], [r["memory"] for r in mine]
+            row: dict[str, Any] = {"work": work.name, "axis": heading, "last": x[-1]}
+            for limit in LIMITS:
+                end = end_of_memory(x, added, mine[-1]["before"], limit * 1024)
+                row[f"{limit}"] = None if end is None or end > FAR * x[-1] else int(end)
+            ends.append(row)
+    columns = (
+        Column("work", "work"),
+        Column("axis", "axis"),
+        Column("last", "measured up to"),
+        *(Column(f"{limit}", f"{limit} GiB end at") for limit in LIMITS),
+    )
+    note = (
+        "Extrapolated, a whole process with its libraries; the other sizes as in the settings.  An "
+        f"empty cell is more than {FAR:,} times the last size measured."
+    )
+    return Table("Where memory ends", columns, tuple(ends), (note,))
 
 
 def _exponents(rows: Sequence[dict[str, Any]]) -> Table:

@@ -20,6 +20,7 @@ from pixelbayes.inference.memory import keep_freed_memory
 
 __all__ = [
     "LEARNING_RATE",
+    "NO_BFLOAT16",
     "TrainingStep",
     "has_bfloat16",
     "own_step",
@@ -30,6 +31,10 @@ __all__ = [
 ]
 
 LEARNING_RATE = 0.002  # of the study
+NO_BFLOAT16 = (
+    "This processor has no instructions for bfloat16 (AVX512_BF16, AMX or Arm's BF16), so bfloat16 "
+    "is left out: imitated in float32, it is slower than float32."
+)
 
 
 class Describes(Protocol):

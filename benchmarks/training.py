@@ -17,7 +17,7 @@ from benchmarks.figures import new_figure
 from benchmarks.measuring import MIB, Isolated, Spread, interleave, ratio
 from benchmarks.rates import Kernel, kernels
 from benchmarks.records import Column, Record, Table, origin
-from benchmarks.steps import has_bfloat16, own_steps, plain_steps, step_flops
+from benchmarks.steps import NO_BFLOAT16, has_bfloat16, own_steps, plain_steps, step_flops
 from benchmarks.subjects import SMALL, describe
 from pixelbayes.core import PixelCNNConfig
 
@@ -157,4 +157,4 @@ def _notes(precisions: dict[str, torch.dtype], flops: int) -> tuple[str, ...]:
     )
     if HALF in precisions:
         return (counted,)
-    return (counted, "This processor has no bfloat16 arithmetic, so bfloat16 is not measured.")
+    return (counted, NO_BFLOAT16)

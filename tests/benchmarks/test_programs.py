@@ -41,7 +41,9 @@ def drawable(record: Record, module) -> bool:
 
 
 def test_sampling_compares_equal_levels():
-    plan = sampling.Plan(config=TINY, batches=(1, 2), repeats=1, passes=2, memory_batches=())
+    plan = sampling.Plan(
+        config=TINY, batches=(1, 2), repeats=1, passes=2, memory_batches=(), widths=(4,)
+    )
     record = sampling.measure(plan)
     assert record.table("The naive sampler").rows[0]["equal"] == 100.0
     assert [row["batch"] for row in record.table("Time").rows] == [1, 2]
@@ -53,23 +55,45 @@ def test_a_folder_without_a_port_is_refused(tmp_path):
         port.port_steps(str(tmp_path), TINY, 1, 1)
 
 
-def test_a_port_is_trained_as_it_stands(tmp_path, monkeypatch):
-    (tmp_path / "model.py").write_text(
+def write_port(folder):
+    (folder / "model.py").write_text(
         "import torch\n"
         "class PixelCNN(torch.nn.Conv2d):\n"
         "    def __init__(self, nr_resnet, nr_filters, input_channels, nr_logistic_mix):\n"
         "        super().__init__(input_channels, nr_filters, 1)\n"
+        "    def forward(self, x, sample=False):\n"
+        "        return super().forward(x)\n"
     )
-    (tmp_path / "utils.py").write_text(
-        "calls = []\n"
+    (folder / "utils.py").write_text(
+        "calls, draws = [], []\n"
         "def discretized_mix_logistic_loss(x, out):\n"
         "    calls.append(out.shape)\n"
         "    return out.sum()\n"
+        "def sample_from_discretized_mix_logistic(out, components):\n"
+        "    draws.append(components)\n"
+        "    return out[:, :1]\n"
     )
+
+
+def test_a_port_is_trained_and_draws_as_it_stands(tmp_path, monkeypatch):
+    write_port(tmp_path)
     monkeypatch.setattr("sys.path", list(sys.path))
     port.port_steps(str(tmp_path), TINY, 2, 3)()
-    assert sys.modules.pop("utils").calls == [(2, TINY.features, 8, 8)] * 3
+    port.port_passes(str(tmp_path), TINY, 1, 2)()
+    utilities = sys.modules.pop("utils")
+    assert utilities.calls == [(2, TINY.features, 8, 8)] * 3
+    assert utilities.draws == [1, 1]
     del sys.modules["model"]
+
+
+def test_a_port_and_the_package_draw_in_turns(tmp_path):
+    write_port(tmp_path)
+    plan = port.Plan(config=TINY, features=(4,), batch=2, steps=1, repeats=1, drawn=(1,), passes=2)
+    record = port.measure(plan, tmp_path)
+    (row,) = record.table("Images drawn").rows
+    assert row["passes"] == 2
+    assert row["port"].median / row["own"].median == pytest.approx(row["ratio"].median)
+    assert drawable(record, port)
 
 
 def test_the_naive_time_is_the_fixed_cost_and_a_share_for_each_pass():
@@ -188,6 +212,28 @@ def test_exponents_are_slopes_in_the_log_log_plot():
     assert scaling.exponent([1, 2], [0.0, 1.0]) is None
 
 
+def test_memory_ends_where_the_last_slope_leads():
+    assert scaling.end_of_memory([1, 2], [3.0, 3.0], 0.0, 10.0) is None
+    assert scaling.end_of_memory([1, 2, 4], [1.0, 4.0, 16.0], 36.0, 100.0) == pytest.approx(8.0)
+
+
+def test_without_the_instructions_no_bfloat16_is_measured(monkeypatch):
+    monkeypatch.setattr(losses, "has_bfloat16", lambda _: False)
+    plan = losses.Plan(config=TINY, batch=4, steps=2, seeds=(0,), exact_steps=1, final=1)
+    record = losses.measure(plan)
+    assert not any("bfloat16" in name for name in record.curves)
+    assert steps.NO_BFLOAT16 in record.table("Loss").notes
+
+
+@pytest.mark.parametrize(
+    ("flags", "known"),
+    [("avx2 fma", False), ("avx512f avx512_bf16", True), ("amx_bf16", True), ("asimd bf16", True)],
+)
+def test_bfloat16_is_looked_up_among_the_processors_flags(monkeypatch, flags, known):
+    monkeypatch.setattr(steps.Path, "read_text", lambda *_, **__: f"flags : {flags}\n")
+    assert steps.has_bfloat16(torch.device("cpu")) == known
+
+
 def test_large_operations_state_their_arithmetic():
     product, convolution = rates.kernels(torch.float32, sides=(16,))
     assert product.flops == 2 * 16**3
@@ -233,4 +279,4 @@ def test_a_run_that_is_none_is_one_line_and_exit_code_2(capsys, tmp_path):
 
 def test_more_classes_take_fewer_images_at_a_time():
     plan = classification.Plan(images=16)
-    assert [plan.images_for(classes) for classes in (2, 4, 10, 100)] == [16, 16, 6, 4]
+    assert [plan.images_for(classes) for classes in (2, 4, 10, 100)] == [16, 16, 6, 2]

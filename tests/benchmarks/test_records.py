@@ -76,3 +76,11 @@ def test_sides_take_turns_and_the_first_turn_is_not_counted():
 
 def test_ratios_are_taken_between_neighbours():
     assert ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0]) == Spread(2.0, 1.0, 3.0, 3)
+
+
+def test_an_impatient_measurement_ends_after_a_turn_of_each():
+    turns = []
+    sides = {"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}
+    times = interleave(sides, repeats=9, warm_up=0, patience=0.0)
+    assert turns == ["a", "b"]
+    assert {name: len(values) for name, values in times.items()} == {"a": 1, "b": 1}

@@ -81,14 +81,15 @@ def complete_cached(
     uniform = draw_noise(model, len(labels), generator)
     with tiling(model, len(labels)) as (width, each):
         filling = -len(labels) % width
-        parts = zip(
-            F.pad(labels, (0, filling)).split(width),
-            F.pad(levels, [0] * 7 + [filling]).split(width),
-            F.pad(uniform, [0] * 7 + [filling], value=0.5).split(width),
-            strict=True,
-        )
+        labels = F.pad(labels, (0, filling))
+        given_levels = F.pad(levels, [0] * 7 + [filling])
+        uniform = F.pad(uniform, [0] * 7 + [filling], value=0.5)
         (kernels,) = each(kernels_of, [model])
-        tiles = each(lambda part: Tile(model, *part, kernels, temperature), list(parts))
+
+        def tile(i: slice) -> Tile:
+            return Tile(model, labels[i], given_levels[i], uniform[i], kernels, temperature)
+
+        tiles = each(tile, [slice(i, i + width) for i in range(0, len(labels), width)])
         for row, given in enumerate(known.tolist()):
             each(partial(Tile.advance, row=row, given=given), tiles)
             if on_row is not None and not all(given):

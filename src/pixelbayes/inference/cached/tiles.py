@@ -28,7 +28,7 @@ from pixelbayes.core.network import PixelCNN
 from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import Kernels, kernels_of
 
-__all__ = ["TILE", "TILE_ELSEWHERE", "Tile", "share_out", "tile_size", "tiling"]
+__all__ = ["TILE", "TILE_ELSEWHERE", "Tile", "one_thread_each", "share_out", "tile_size", "tiling"]
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 """Applies a function to each item; the results in the order of the items."""

@@ -1,0 +1,182 @@
+"""What the documents say about speed, written from the benchmarks' JSON.
+
+    python -m benchmarks.summary
+
+A document marks where a table stands, by the record and how its title begins,
+
+    <!-- measured: port / Images drawn -->
+    <!-- /measured -->
+
+and where text does that is made of several records: `speed` and `aims`.  All between two marks is
+written anew; a test compares it with the JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import Spread
+from benchmarks.records import Column, Record, Table, number
+
+__all__ = ["AIMS", "DOCUMENTS", "fill", "main"]
+
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "docs/results/benchmarks"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs/performance.md")
+BLOCK = re.compile(
+    r"(<!-- measured: (?P<name>[\w-]+)(?: / (?P<title>[^>]+?))? -->\n).*?(<!-- /measured -->)",
+    re.DOTALL,
+)
+OWN = "pixelbayes, float32"
+
+# Aim, its record, table and row, the cell that answers it, and the least that it asks for.
+AIMS: tuple[tuple[str, str, str, tuple[str, Any], float], ...] = (
+    (
+        "a step of the plain program beside the port's, 40 features",
+        "port",
+        "Training steps of 32 images, 40",
+        ("side", "plain program, float32"),
+        1.0,
+    ),
+    (
+        "a step in float32, 40 features",
+        "port",
+        "Training steps of 32 images, 40",
+        ("side", OWN),
+        2.0,
+    ),
+    (
+        "a step in float32, 80 features",
+        "port",
+        "Training steps of 32 images, 80",
+        ("side", OWN),
+        2.0,
+    ),
+    (
+        "a step in bfloat16, 40 features",
+        "port-bfloat16",
+        "Training steps of 32 images",
+        ("side", "pixelbayes, bfloat16"),
+        3.0,
+    ),
+    ("1 image drawn", "port", "Images drawn", ("batch", 1), 150.0),
+    ("25 images drawn", "port", "Images drawn", ("batch", 25), 600.0),
+    ("256 images drawn", "port", "Images drawn", ("batch", 256), 1000.0),
+)
+
+
+def fill(text: str, records: Path = RECORDS) -> str:
+    """The document with every marked block written from the records.
+
+    Args:
+        text: Markdown.
+        records: Folder of the JSON.
+
+    Raises:
+        FileNotFoundError: If a block asks for a record that was not measured.
+        StopIteration: If its record has no such table or row.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        name, title = match["name"], match["title"]
+        if name in COMPOSED:
+            return f"{match[1]}{COMPOSED[name](records)}{match[4]}"
+        record = _record(records, name)
+        table = record.table(title).to_markdown().split("\n", 2)[2]
+        return f"{match[1]}{table}\n{_origin(name, record)}\n{match[4]}"
+
+    return BLOCK.sub(block, text)
+
+
+def main() -> None:
+    """Writes the documents."""
+    for path in DOCUMENTS:
+        path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _record(folder: Path, name: str) -> Record:
+    return Record.from_json((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _row(record: Record, title: str, key: str, value: Any) -> dict[str, Any]:
+    return next(dict(row) for row in record.table(title).rows if row[key] == value)
+
+
+def _origin(name: str, record: Record) -> str:
+    return f"[{name}](results/benchmarks/{name}.md): {_measured_on(record)}."
+
+
+def _measured_on(record: Record) -> str:
+    """Machine, threads, commit and day."""
+    known = record.provenance
+    machine = known["machine"]
+    return (
+        f"{machine['cpu']} ({machine['instructions']}), {machine['threads']} threads, "
+        f"{(known['commit'] or 'unknown')[:7]}, {known['date'][:10]}"
+    )
+
+
+def _aims(folder: Path) -> str:
+    rows = []
+    for aim, name, title, (key, value), least in AIMS:
+        record = _record(folder, name)
+        ratio: Spread = _row(record, title, key, value)["ratio"]
+        rows.append(
+            {
+                "aim": aim,
+                "least": least,
+                "ratio": ratio,
+                "n": ratio.n,
+                "reached": ratio.median >= least,
+                "origin": _measured_on(record),
+            }
+        )
+    columns = (
+        Column("aim", "what"),
+        Column("least", "aim, times the port"),
+        Column("ratio", "measured"),
+        Column("n", "n"),
+        Column("reached", "reached"),
+        Column("origin", "where and when"),
+    )
+    return Table("", columns, tuple(rows)).to_markdown().split("\n", 2)[2]
+
+
+def _speed(folder: Path) -> str:
+    port = _record(folder, "port")
+    step = _row(port, "Training steps of 32 images, 40", "side", OWN)["ratio"]
+    narrow = _row(
+        _record(folder, "port-bfloat16"),
+        "Training steps of 32 images",
+        "side",
+        "pixelbayes, bfloat16",
+    )["ratio"]
+    drawn = _row(port, "Images drawn", "batch", 25)
+    classes = _record(folder, "classification")
+    ways = {
+        row["fusion"]: row["over_alone"]
+        for row in classes.table("Images per second").rows
+        if row["classes"] == 4
+    }
+    return (
+        f"Beside a [public PyTorch port](docs/results/benchmarks/port.md) in the reader's own copy "
+        f"(`python -m benchmarks port PATH`; {_measured_on(port)}),\n"
+        f"a training step is {number(step)} times as fast in float32 (in bfloat16, where the "
+        f"processor has it, [{number(narrow)}](docs/results/benchmarks/port-bfloat16.md)),\n"
+        f"and 25 images of 32 x 32 are drawn in {number(drawn['own'].median)} s, "
+        f"{number(drawn['ratio'])} times as fast as by its 1024 passes.\n"
+        f"Of 4 classes, [{number(ways['gated'])} (gated) and {number(ways['late'])} (late) "
+        "times](docs/results/benchmarks/classification.md) as many images a second are\n"
+        "classified as with one image and one class at a time "
+        f"({_measured_on(classes)}). Aims and limits: [performance](docs/performance.md).\n"
+    )
+
+
+COMPOSED: dict[str, Callable[[Path], str]] = {"aims": _aims, "speed": _speed}
+
+
+if __name__ == "__main__":
+    main()
