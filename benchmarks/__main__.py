@@ -7,7 +7,8 @@
     python -m benchmarks anytime RUN --data-dir DIR
     python -m benchmarks scoring RUN --data-dir DIR
 
-Each prints its tables and leaves NAME.json, NAME.md and figures.
+Each prints its tables and leaves NAME.json, NAME.md and figures; what README.md and
+docs/performance.md say of them follows (`benchmarks.summary`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from benchmarks import (
     training,
 )
 from benchmarks.records import write
+from benchmarks.summary import main as write_documents
 from benchmarks.subjects import trained
 from pixelbayes.data import DatasetError
 from pixelbayes.models import CheckpointError
@@ -93,6 +95,8 @@ def _run(name: str, given: argparse.Namespace) -> None:
         record, figures = module.measure(module.QUICK if given.quick else module.FULL), module.draw
     output = given.output or (QUICK_OUTPUT if given.quick else OUTPUT)
     paths = write(record, output, figures(record))
+    if output == OUTPUT:
+        write_documents()
     print(record.to_markdown())
     print("wrote", *paths, file=sys.stderr)
 
