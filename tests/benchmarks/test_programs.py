@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -86,14 +87,28 @@ def test_a_port_is_trained_and_draws_as_it_stands(tmp_path, monkeypatch):
     del sys.modules["model"]
 
 
-def test_a_port_and_the_package_draw_in_turns(tmp_path):
+class Here(ExitStack):
+    """Work that would have a process of its own, in this one."""
+
+    def __init__(self, build, *arguments):
+        super().__init__()
+        self.work = build(*arguments)
+
+    def __call__(self):
+        return self.work()
+
+
+def test_a_port_and_the_package_draw_in_turns(tmp_path, monkeypatch):
     write_port(tmp_path)
+    monkeypatch.setattr(port, "Isolated", Here)
+    monkeypatch.setattr("sys.path", list(sys.path))
     plan = port.Plan(config=TINY, features=(4,), batch=2, steps=1, repeats=1, drawn=(1,), passes=2)
     record = port.measure(plan, tmp_path)
     (row,) = record.table("Images drawn").rows
     assert row["passes"] == 2
     assert row["port"].median / row["own"].median == pytest.approx(row["ratio"].median)
     assert drawable(record, port)
+    del sys.modules["model"], sys.modules["utils"]
 
 
 def test_the_naive_time_is_the_fixed_cost_and_a_share_for_each_pass():
