@@ -33,8 +33,8 @@ from benchmarks import (
     training,
 )
 from benchmarks.records import write
-from benchmarks.summary import main as write_documents
 from benchmarks.subjects import trained
+from benchmarks.summary import main as write_documents
 from pixelbayes.data import DatasetError
 from pixelbayes.models import CheckpointError
 from pixelbayes.workflows.runs import RunError

@@ -164,7 +164,7 @@ def one_thread_each(count: int) -> Iterator[Each]:
     """
     started = Barrier(count)
 
-    def call(work: Callable[[Any], Any], item: Any) -> Any:
+    def apply(work: Callable[[Any], Any], item: Any) -> Any:
         with torch.inference_mode():
             return work(item)
 
@@ -176,4 +176,4 @@ def one_thread_each(count: int) -> Iterator[Each]:
     with ThreadPoolExecutor(count, initializer=alone) as pool:
         list(pool.map(lambda _: started.wait(), range(count)))
         torch.set_num_threads(threads)  # each thread has its own number; new ones inherit the last
-        yield lambda work, items: list(pool.map(partial(call, work), items))
+        yield lambda work, items: list(pool.map(partial(apply, work), items))
