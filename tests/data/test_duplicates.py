@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from pixelbayes.data import DatasetError, DatasetWarning, load_dataset
@@ -102,5 +105,65 @@ def test_a_leak_can_be_accepted(leaking: Path) -> None:
 
 
 def test_an_unknown_wish_is_answered_with_the_known_ones(leaking: Path) -> None:
-    with pytest.raises(DatasetError, match="'keep'; choose one of: tell, drop, ignore"):
+    with pytest.raises(DatasetError, match="'keep'; choose one of: tell, keep-together, drop"):
         load_dataset(f"folder:{leaking}", near_duplicates="keep")
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    """Twelve photographs of each class; four of them have a mirrored or a smaller copy."""
+    for name, start in (("cat", 0), ("dog", 50)):
+        folder = tmp_path / "pets" / name
+        folder.mkdir(parents=True)
+        for number in range(12):
+            scene(start + number).save(folder / f"{number:02}.png")
+        for number in range(2):
+            mirror = scene(start + number).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            mirror.save(folder / f"mirror-{number:02}.png")
+            scene(start + 2 + number, size=64).save(folder / f"small-{number + 2:02}.png")
+    return tmp_path / "pets"
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 10_000))
+def test_whatever_the_seed_each_photograph_and_its_copies_are_in_one_split(
+    copies: Path, seed: int
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is left to warn of
+        pets = load_dataset(f"folder:{copies}", near_duplicates="keep-together", seed=seed)
+    home = {name: split for split, images in pets.splits.items() for name in images.names}
+    assert len(home) == 32
+    for name in ("cat", "dog"):
+        for kind, numbers in (("mirror", (0, 1)), ("small", (2, 3))):
+            for number in numbers:
+                original, copy = f"{name}/{number:02}.png", f"{name}/{kind}-{number:02}.png"
+                assert home[original] == home[copy]
+
+
+def test_identical_pixels_are_kept_together_at_any_size(tmp_path: Path) -> None:
+    for name, start in (("cat", 0), ("dog", 50)):
+        (tmp_path / name).mkdir()
+        for number in range(8):
+            for copy in ("", "-again"):
+                small = scene(start + number).resize((8, 8))
+                small.save(tmp_path / name / f"{number}{copy}.png")
+    pets = load_dataset(f"folder:{tmp_path}", near_duplicates="keep-together")
+    home = {name: split for split, images in pets.splits.items() for name in images.names}
+    assert len(home) == 32
+    assert all(
+        home[name] == home[name.replace(".png", "-again.png")]
+        for name in home
+        if "again" not in name
+    )
+    assert "8 x 8 pixels are too few to tell alike" in pets.decided["near_duplicates"]
+
+
+def test_a_split_that_the_source_gives_is_not_changed_but_what_it_leaks_is_told(
+    leaking: Path,
+) -> None:
+    with pytest.warns(DatasetWarning, match=r"train/cat/0\.png \(train\) ~ test/cat/leak\.png"):
+        pets = load_dataset(f"folder:{leaking}", near_duplicates="keep-together")
+    assert "test/cat/leak.png" in pets.split("test").names

@@ -144,12 +144,20 @@ class TestImageDataset:
             dataset(train=images([0, 1], "t"), test=images([], "s"))
 
     def test_an_unknown_split_is_refused(self) -> None:
-        with pytest.raises(DatasetError, match=r"splits are train .* got: train, dev"):
+        with pytest.raises(DatasetError, match=r"splits are train.* got: train, dev"):
             dataset(train=images([0, 1], "t"), dev=images([0], "d"))
 
-    def test_training_images_are_required(self) -> None:
+    def test_images_that_are_only_measured_need_no_training_images_and_not_every_class(
+        self,
+    ) -> None:
+        measured = dataset(test=images([0], "t"))
+        assert (list(measured.splits), measured.channels, measured.crop_margin) == (["test"], 3, 0)
+        with pytest.raises(DatasetError, match="has no split 'train'; it has: test"):
+            measured.split("train")
+
+    def test_no_split_at_all_is_refused(self) -> None:
         with pytest.raises(DatasetError, match="splits are train"):
-            dataset(test=images([0, 1], "t"))
+            dataset()
 
     def test_class_names_differ(self) -> None:
         with pytest.raises(DatasetError, match="all different, got: cat, cat"):

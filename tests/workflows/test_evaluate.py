@@ -34,7 +34,7 @@ def noise(split: str, count: int, labelled: int | None = None) -> LabelledImages
 def dataset(test_labelled: int | None = None, **changes: object) -> ImageDataset:
     splits = {
         "train": noise("train", 6),
-        "validation": noise("validation", 9),
+        "validation": noise("validation", 30),
         "test": noise("test", 7, test_labelled),
     }
     whole = ImageDataset("noise", CLASSES, splits, Resize(size=(8, 8)))

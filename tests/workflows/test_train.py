@@ -261,7 +261,8 @@ def test_other_settings_do_not_continue_a_run(uninterrupted: Run) -> None:
 
 def test_other_data_do_not_continue_a_run(tmp_path: Path, uninterrupted: Run) -> None:
     run = Run.create(tmp_path / "run", config())
-    run.update_info(**{**uninterrupted.info, "status": "stopped", "epochs": 0, "data_sha256": "0"})
+    stopped = {"status": "stopped", "epochs": 0, "data_sha256": "0", "split_sha256": None}
+    run.update_info(**{**uninterrupted.info, **stopped})
 
     with pytest.raises(RunError, match=r"data are not those that .* was trained on"):
         train(config(), run.path, resume=True, progress=False)

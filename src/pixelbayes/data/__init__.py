@@ -13,7 +13,14 @@ from pixelbayes.data.files import (
     write_png,
 )
 from pixelbayes.data.finding import IMAGE_SUFFIXES, BadFile, FoundImages, find_images
-from pixelbayes.data.images import SPLITS, UNLABELLED, ImageDataset, LabelledImages, describe
+from pixelbayes.data.images import (
+    SPLITS,
+    UNLABELLED,
+    ImageDataset,
+    LabelledImages,
+    data_remarks,
+    describe,
+)
 from pixelbayes.data.inputs import (
     Conversions,
     ImageBatch,
@@ -22,7 +29,14 @@ from pixelbayes.data.inputs import (
     image_levels,
 )
 from pixelbayes.data.records import SplitChanges, SplitRecord
-from pixelbayes.data.sources import SOURCES, LoadOptions, Source, load_dataset, open_source
+from pixelbayes.data.sources import (
+    SOURCES,
+    LoadOptions,
+    Source,
+    load_dataset,
+    open_source,
+    same_source,
+)
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,
@@ -54,6 +68,7 @@ __all__ = [
     "Source",
     "SplitChanges",
     "SplitRecord",
+    "data_remarks",
     "describe",
     "find_images",
     "grid",
@@ -63,6 +78,7 @@ __all__ = [
     "open_source",
     "read_image",
     "read_images",
+    "same_source",
     "stratified_split",
     "stratified_subset",
     "write_png",

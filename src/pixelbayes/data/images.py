@@ -24,7 +24,7 @@ from pixelbayes.data.errors import SHOWN, DatasetError, DatasetWarning, enumerat
 from pixelbayes.data.records import SplitRecord
 from pixelbayes.data.transforms import Resize
 
-__all__ = ["SPLITS", "UNLABELLED", "ImageDataset", "LabelledImages", "describe"]
+__all__ = ["SPLITS", "UNLABELLED", "ImageDataset", "LabelledImages", "data_remarks", "describe"]
 
 SPLITS = ("train", "validation", "test")
 UNLABELLED = -1
@@ -105,7 +105,8 @@ class ImageDataset:
     classes: tuple[str, ...]
     """Name of each label."""
     splits: Mapping[str, LabelledImages]
-    """train, and any of validation and test."""
+    """train, validation and test, or those of them that there are; data that are only measured
+    have test alone."""
     resize: Resize
     """How the images were brought to their size (the training images: plus the crop margin)."""
     left_out: tuple[str, ...] = ()
@@ -128,7 +129,7 @@ class ImageDataset:
     @property
     def channels(self) -> int:
         """Colour channels: 1 (grey) or 3 (RGB)."""
-        return self.splits["train"].levels.shape[1]
+        return next(iter(self.splits.values())).levels.shape[1]
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -138,6 +139,8 @@ class ImageDataset:
     @property
     def crop_margin(self) -> int:
         """Rows, and columns, that training images have beyond `image_size`."""
+        if "train" not in self.splits:
+            return 0
         return self.splits["train"].levels.shape[2] - self.resize.size[0]
 
     def split(self, name: str) -> LabelledImages:
@@ -154,9 +157,9 @@ class ImageDataset:
 
     def _check_splits(self) -> None:
         unknown = [name for name in self.splits if name not in SPLITS]
-        if unknown or "train" not in self.splits:
+        if unknown or not self.splits:
             raise DatasetError(
-                f"{self.source}: splits are train (always), validation and test, "
+                f"{self.source}: splits are train, validation and test, one or more of them, "
                 f"got: {', '.join(self.splits) or 'none'}"
             )
         if not self.classes or len(set(self.classes)) != len(self.classes):
@@ -200,6 +203,8 @@ class ImageDataset:
                     f"{self.source}: only test images may be unlabelled ({UNLABELLED}); label or "
                     f"remove these of {name}: {enumerate_offenders(missing)}"
                 )
+        if "train" not in self.splits:
+            return  # data that are measured and not learned
         present = set(self.splits["train"].labels.tolist())
         absent = [repr(name) for label, name in enumerate(self.classes) if label not in present]
         if absent:
@@ -264,3 +269,21 @@ def describe(dataset: ImageDataset) -> dict[str, Any]:
         "left_out_files": list(dataset.left_out[:SHOWN]),
         "decided": dict(dataset.decided),
     }
+
+
+def data_remarks(description: Mapping[str, Any]) -> list[str]:
+    """What was decided of a data set and what was left out of it, a sentence each.
+
+    Args:
+        description: As `describe` gives it, or an older version gave it.
+    """
+    sentences = [
+        f"{name.replace('_', ' ').capitalize()}: {words}."
+        for name, words in description.get("decided", {}).items()
+    ]
+    if count := description.get("left_out", 0):
+        files = description.get("left_out_files", [])
+        more = f", ... ({count} in all)" if count > len(files) else ""
+        noun = "file or folder is" if count == 1 else "files and folders are"
+        sentences.append(f"{count} {noun} not used: {'; '.join(map(str, files))}{more}.")
+    return sentences

@@ -363,6 +363,11 @@ class TemperatureDecision:
     reason: str
     """Why, in words."""
 
+    @property
+    def sentence(self) -> str:
+        """The reason as a sentence."""
+        return f"{self.reason[0].upper()}{self.reason[1:]}."
+
 
 def decide_temperature(
     log_likelihood: Tensor,
@@ -374,12 +379,13 @@ def decide_temperature(
 ) -> TemperatureDecision:
     """Fits a temperature, and accepts it only if it helps images it was not fitted on.
 
-    Three things must hold, or `current` stays.  There are at least `MIN_IMAGES` images.  They
-    determine the temperature: neither end of its interval lies at a bound of the search (a few
-    images that are all classified right ask for ever more certainty, and the first wrong one
-    then costs more than all gained).  And the log-loss of each image under the temperature that
-    the other folds ask for (`held_out_temperatures`) is smaller than under `current` by more
-    than Student's 95 % interval of the mean difference.
+    Three things must hold, or `current` stays.  There are at least `MIN_IMAGES` images.  They do
+    not ask for ever more certainty: the lower end of the interval is not the bound of the search (a
+    few images that are all classified right ask for that, and the first wrong one then costs more
+    than all gained; the upper bound only makes every answer as uncertain as the prior).  And the
+    log-loss of each image under the temperature that the other folds ask for
+    (`held_out_temperatures`) is smaller than under `current` by more than Student's 95 % interval
+    of the mean difference.
 
     Args:
         log_likelihood: log p(x | y), nats per image, (N, K).
@@ -402,25 +408,23 @@ def decide_temperature(
         for temperature in (current, held_out)
     )
     gain = mean_estimate(after - before, "nats")
-    low, high = TEMPERATURE_BOUNDS
-    edge = math.exp(LOG_TEMPERATURE_STEP)
+    low, edge = TEMPERATURE_BOUNDS[0], math.exp(LOG_TEMPERATURE_STEP)
     n = len(labels)
-    reason = ""
+    reason, found = "", f"{fitted.value:.4g} [{fitted.low:.4g}, {fitted.high:.4g}]"
     if n < MIN_IMAGES:
         reason = f"{n} images are too few, {MIN_IMAGES} are the least"
-    elif fitted.low < low * edge or fitted.high > high / edge:
+    elif fitted.low < low * edge:
         reason = (
-            f"{n} images do not determine a temperature: its interval, "
-            f"{fitted.low:.3g} to {fitted.high:.3g}, reaches the end of the search"
+            f"{n} images do not determine a temperature: its interval reaches the end of the search"
         )
     elif not gain.low > 0:
         reason = f"images that it was not fitted on gain {gain.brief}, which may be nothing"
     if reason:
-        reason = f"temperature {current:.4g} stays, not {fitted.value:.4g}: {reason}"
+        reason = f"temperature {current:.4g} stays, not {found}: {reason}"
         return TemperatureDecision(current, fitted, gain, False, reason)
     reason = (
-        f"temperature {fitted.value:.4g} is used instead of {current:.4g}: {n} images that it was "
-        f"not fitted on gain {gain.brief}"
+        f"temperature {found} is used instead of {current:.4g}: {n} images that it was not fitted "
+        f"on gain {gain.brief}"
     )
     return TemperatureDecision(fitted.value, fitted, gain, True, reason)
 

@@ -23,7 +23,7 @@ from pixelbayes.report.results import (
     share,
     to_json,
 )
-from pixelbayes.report.tables import results_rows, settings_rows
+from pixelbayes.report.tables import results_rows, settings_rows, temperature_sentence
 
 __all__ = [
     "Comparison",
@@ -45,6 +45,7 @@ __all__ = [
     "save_result",
     "settings_rows",
     "share",
+    "temperature_sentence",
     "to_json",
     "write_study",
 ]

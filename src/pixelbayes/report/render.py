@@ -209,7 +209,7 @@ def report_html(report: Report) -> str:
         curves=curves,
         header=header,
         rows=rows,
-        temperature=temperature_sentence(report.temperature),
+        temperature=temperature_sentence(report),
         abouts=[(c.title, c.about) for c in COLUMNS.values() if c.name in names and c.about],
         others=[split for split in report.splits.values() if split is not report.headline],
         facts=_facts(report),
@@ -224,7 +224,7 @@ def report_markdown(report: Report) -> str:
         summary=_summary(report),
         header=header,
         rows=rows,
-        temperature=temperature_sentence(report.temperature),
+        temperature=temperature_sentence(report),
         splits=sorted(report.splits.values(), key=lambda s: s.split != report.headline_split),
         facts=_facts(report),
     )

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.accuracy import McNemar, RiskCoverage
-from pixelbayes.evaluation.calibration import ReliabilityCurve
+from pixelbayes.evaluation.calibration import ReliabilityCurve, TemperatureDecision
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.fid import FIDScore
 from pixelbayes.evaluation.histogram import Histogram
@@ -143,7 +143,8 @@ class Report:
     title: str
     classes: list[str]
     temperature: float | None
-    """Fitted on validation; None where the posterior is raw only."""
+    """Of the posterior that answers: fitted on validation, or 1 or the model's own where that was
+    not better; None where nothing was fitted."""
     headline_split: str
     """"test" where it is labelled, else "validation"; a key of `splits`."""
     splits: dict[str, SplitResult]
@@ -163,6 +164,8 @@ class Report:
     provenance: dict[str, Any] = field(default_factory=dict)
     """Command, commit, seed, versions, date, seconds."""
     notes: list[str] = field(default_factory=list)
+    temperature_fit: TemperatureDecision | None = None
+    """What the validation images said of the temperature; None where there were none."""
 
     def __post_init__(self) -> None:
         if self.headline_split not in self.splits:

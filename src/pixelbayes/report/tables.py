@@ -165,13 +165,19 @@ def results_rows(report: Report) -> tuple[list[str], list[list[str]]]:
     return ["", *(f"{split.split}, n = {split.n}" for split in splits)], rows
 
 
-def temperature_sentence(temperature: float | None) -> str:
-    """Says in words which temperature the calibrated posterior has."""
+def temperature_sentence(report: Report) -> str:
+    """Says in words which temperature the calibrated posterior has, and why that."""
+    temperature, fit = report.temperature, report.temperature_fit
+    without = "validation images themselves are measured with one that was fitted without them."
     if temperature is None:
         return "No temperature was fitted: there is a raw posterior only."
+    if fit is None:  # the model's own, or a report of version 0.1
+        rest = f"fitted on validation; {without}" if "validation" in report.splits else "its own"
+        return f"Calibrated: temperature {temperature:.4g}, {rest}".removesuffix(".") + "."
+    if fit.accepted:
+        return f"Calibrated: {fit.sentence} {without[0].upper()}{without[1:]}"
     return (
-        f"Calibrated: temperature {temperature:.4g}, fitted on validation; validation images "
-        "themselves are measured with one that was fitted without them."
+        f"{fit.sentence}{' So calibrated numbers are the raw ones.' if temperature == 1.0 else ''}"
     )
 
 

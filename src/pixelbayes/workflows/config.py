@@ -37,6 +37,8 @@ PIXELCNN = "pixelcnn"
 # As in pixelbayes.data.transforms, which needs torch: help does without it.
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
 GEOMETRIES = ("crop", "stretch")
+# As in pixelbayes.data.sources.base.
+NEAR_DUPLICATES = ("tell", "keep-together", "drop", "ignore")
 
 
 class RunError(PixelBayesError):
@@ -106,7 +108,8 @@ class DataConfig(Configuration):
     data_dir: str | None = None
     """Folder of cpen455 or cifar10.  None: downloaded."""
     image_size: tuple[int, int] | None = None
-    """Rows and columns in pixels.  None: the source's own."""
+    """Rows and columns in pixels.  None: the source's own; of photographs their common size up to
+    64x64, else 32x32."""
     channels: int | None = None
     """1 (grey) or 3 (RGB).  None: the source's own."""
     filter: str = field(default="bilinear", metadata={"choices": FILTERS})
@@ -121,6 +124,9 @@ class DataConfig(Configuration):
     """Goes on without image files that cannot be read."""
     limit: int | None = None
     """At most this many images of each split."""
+    near_duplicates: str = field(default="tell", metadata={"choices": NEAR_DUPLICATES})
+    """Images saved again, rescaled or mirrored, in different splits: tell (a warning),
+    keep-together (make splits that have each group on one side), drop (out of training), ignore."""
 
     def __post_init__(self) -> None:
         if self.image_size is not None:

@@ -13,12 +13,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pixelbayes.data import ImageDataset, SplitRecord, describe, load_dataset, open_source
+from pixelbayes.data import (
+    ImageDataset,
+    SplitRecord,
+    data_remarks,
+    describe,
+    load_dataset,
+    same_source,
+)
+from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import Reading, plain
@@ -35,10 +44,12 @@ from pixelbayes.workflows.scoring import (
     SMALLEST_SPLIT,
     Progress,
     notes_on,
+    notes_on_classes,
     score_split,
     split_result,
-    temperature_of,
+    tempering_of,
 )
+from pixelbayes.workflows.train import data_digest
 
 __all__ = [
     "DEFAULT_SPLITS",
@@ -54,6 +65,10 @@ __all__ = [
 DEFAULT_SPLITS = ("validation", "test")
 FILES_OF_A_USER = ("folder:", "csv:")
 """Sources whose files come and go."""
+MADE_ANEW = (
+    "It is not recorded which file went to which split in the training: the splits were made "
+    "anew, and are the same only if no file was added or removed since."
+)
 
 
 class EvaluationError(PixelBayesError):
@@ -71,6 +86,7 @@ def evaluate(
     curves: Mapping[str, Sequence[float | None]] | None = None,
     training: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    current: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measures a model on the splits of a data set.
@@ -85,10 +101,13 @@ def evaluate(
         curves: Columns of the training log, see `Report.curves`.
         training: How the model was trained, for the report.
         provenance: Command, commit and versions; None: measured here.
+        current: Temperature that stays unless validation images ask for another one and gain by
+            it beyond the uncertainty (`decide_temperature`); None: the model's own.
         progress: See `Progress`.
 
     Returns:
-        The report.  `report.temperature` is the fitted temperature; the model keeps its own.
+        The report.  `report.temperature` is the temperature of its calibrated numbers, and
+        `report.temperature_fit` what speaks for it; the model keeps its own.
 
     Raises:
         EvaluationError: If the classes or the size of the images are not the model's, or no
@@ -110,8 +129,12 @@ def evaluate(
             f"{SMALLEST_SPLIT} labelled images, and accuracy needs labels; choose another --split "
             f"of: {', '.join(dataset.splits)}"
         )
-    temperature = temperature_of(scored.get("validation"), model.log_prior)
-    results = {name: split_result(model, name, scored[name], temperature) for name in labelled}
+    notes += notes_on_classes(model, {name: scored[name] for name in labelled})
+    notes += data_remarks(describe(dataset))
+    current = model.temperature if current is None else current
+    tempering = tempering_of(scored.get("validation"), model.log_prior, current)
+    results = {name: split_result(model, name, scored[name], tempering) for name in labelled}
+    unfitted = tempering.decision is None and tempering.temperature == 1.0
     headline = "test" if "test" in results else labelled[0]
     pictures = illustrate(
         model, dataset, headline, per_class=samples_per_class, seed=seed, progress=progress
@@ -119,7 +142,8 @@ def evaluate(
     return Report(
         title=title or f"{model.title} on {dataset.source}",
         classes=list(model.classes),
-        temperature=temperature,
+        temperature=None if unfitted else tempering.temperature,
+        temperature_fit=tempering.decision,
         headline_split=headline,
         splits=results,
         curves={name: list(column) for name, column in (curves or {}).items()},
@@ -158,9 +182,11 @@ def evaluate_run(
     The images of a split are those that the run recorded, whatever files were added, removed or
     renamed since: none that was trained on is measured as another.
 
-    The fitted temperature is stored in the run's best checkpoint, so that later predictions are
-    calibrated.  Neither that nor the run's report is touched where the report goes elsewhere
-    (`output`), or where other data are measured than the run was trained on.
+    The temperature that was found is stored in the run's best checkpoint, so that later
+    predictions are calibrated.  Neither that nor the run's report is touched where the report goes
+    elsewhere (`output`), or where other data are measured than the run was trained on.  Of other
+    data, images that the run was trained on are left out, and what comes without splits is
+    measured whole, unless `splits` are asked for.
 
     Args:
         path: A run directory.
@@ -186,20 +212,19 @@ def evaluate_run(
             f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {run.path}' goes on"
         )
     model, config = load_model(run.best, device), run.config
-    trained_on = config.data
-    source = data or trained_on.data
-    own = source == trained_on.data
-    if own or output is not None:
+    trained_on, record = config.data, run.split()
+    if output is not None or data is None or same_source(data, trained_on.data):
         require_writable(Path(output or run.path))
-    data_dir = data_dir or (trained_on.data_dir if own else None)
-    record = run.split() if own else None
-    dataset = _load(model, trained_on, source, data_dir, record)
+    dataset, own, remarks = _data_for(model, trained_on, record, data, data_dir, splits)
+    if own and record is None:
+        _require_unchanged(run, dataset)
     report = evaluate(
         model,
         dataset,
         splits=splits,
         seed=seed,
         samples_per_class=samples_per_class,
+        current=1.0 if own else None,
         title=title or f"{run.path.name}: {model.title} on {dataset.source}",
         curves=run.metrics(),
         training={
@@ -212,8 +237,7 @@ def evaluate_run(
         },
         progress=progress,
     )
-    if own:
-        report.notes.extend(_changes(source, data_dir, record))
+    report.notes.extend(remarks)
     if output is not None:
         save(report, Path(output))
     elif own:
@@ -268,23 +292,20 @@ def evaluate_checkpoint(
         )
     origin = f"provenance.config.data in {folder / DESCRIPTION}"
     trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
-    source = data or trained_on.data
-    own = source == trained_on.data
-    data_dir = data_dir or (trained_on.data_dir if own else None)
-    record = record_of_run_around(folder) if own else None
-    dataset = _load(model, trained_on, source, data_dir, record)
+    record = record_of_run_around(folder)
+    dataset, own, remarks = _data_for(model, trained_on, record, data, data_dir, splits)
     report = evaluate(
         model,
         dataset,
         splits=splits,
         seed=seed,
         samples_per_class=samples_per_class,
+        current=1.0 if own else None,
         title=f"{folder.name}: {model.title} on {dataset.source}",
         training=settings,
         progress=progress,
     )
-    if own:
-        report.notes.extend(_changes(source, data_dir, record))
+    report.notes.extend(remarks)
     if output is not None:
         save(report, Path(output))
     return report
@@ -303,36 +324,92 @@ def record_of_run_around(checkpoint: Path) -> SplitRecord | None:
     return None
 
 
-def _changes(data: str, data_dir: str | Path | None, record: SplitRecord | None) -> list[str]:
-    """What a reader must know of the data since the training."""
-    if record is not None:
-        changes = open_source(data, data_dir=data_dir).changes(record)
-        return [f"Since the training the data have changed: {it}." for it in changes.sentences()]
-    if data.startswith(FILES_OF_A_USER):
-        return [
-            "It is not recorded which file went to which split in the training: the splits were "
-            "made anew, and are the same only if no file was added or removed since."
-        ]
-    return []
-
-
-def _load(
+def _data_for(
     model: Model,
     trained_on: DataConfig,
-    data: str,
+    record: SplitRecord | None,
+    data: str | None,
     data_dir: str | Path | None,
-    record: SplitRecord | None = None,
-) -> ImageDataset:
-    """The data that a model was trained on, or others, the way the model wants its images."""
-    return load_data_for(
+    splits: Sequence[str] | None,
+) -> tuple[ImageDataset, bool, list[str]]:
+    """The data that a model was trained on, or others, the way the model wants its images.
+
+    Returns:
+        The images, whether they are those of the training, and what a reader must know of them.
+    """
+    if data is None or same_source(data, trained_on.data):
+        dataset = load_data_for(
+            model,
+            trained_on.data,
+            data_dir=data_dir or trained_on.data_dir,
+            seed=trained_on.split_seed,
+            skip_bad=trained_on.skip_bad_files,
+            limit=trained_on.limit,
+            record=record,
+        )
+        anew = record is None and trained_on.data.startswith(FILES_OF_A_USER)
+        return dataset, True, [MADE_ANEW] if anew else []
+    dataset = load_data_for(
         model,
         data,
         data_dir=data_dir,
         seed=trained_on.split_seed,
         skip_bad=trained_on.skip_bad_files,
-        limit=trained_on.limit,
-        record=record,
+        whole=splits is None,
     )
+    remarks = []
+    if "train" not in dataset.splits:
+        remarks.append(
+            f"{dataset.source} has no splits of its own and is measured whole, as the split test; "
+            "--split cuts it into splits."
+        )
+    if record is not None:
+        dataset, known = _without_trained(dataset, record)
+        remarks += known
+    return dataset, False, remarks
+
+
+def _without_trained(dataset: ImageDataset, record: SplitRecord) -> tuple[ImageDataset, list[str]]:
+    """Other data without the images that the model was trained on, whatever their names are.
+
+    Raises:
+        EvaluationError: If nothing is left of a split.
+    """
+    trained = set(record.splits["train"].values()) - {""}
+    digests = {} if dataset.record is None else dataset.record.splits
+    splits, remarks = dict(dataset.splits), []
+    for split, images in dataset.splits.items():
+        known = [name for name in images.names if digests.get(split, {}).get(name) in trained]
+        if split == "train" or not known:
+            continue
+        if len(known) == len(images):
+            raise EvaluationError(
+                f"the model was trained on all {len(images)} images of {split} of "
+                f"{dataset.source} (their content is the same), so they say nothing about new "
+                "images; evaluate it on others"
+            )
+        kept = [index for index, name in enumerate(images.names) if name not in set(known)]
+        splits[split] = images.select(kept)
+        remarks.append(
+            f"The model was trained on {len(known)} of the {len(images)} images of {split}, which "
+            f"are left out: {enumerate_offenders(known)}."
+        )
+    return replace(dataset, splits=splits), remarks
+
+
+def _require_unchanged(run: Run, dataset: ImageDataset) -> None:
+    """Refuses splits made anew that are not those of the training.
+
+    Raises:
+        EvaluationError: If images that were trained on may be among those to measure on.
+    """
+    recorded = run.info.get("data_sha256")
+    if run.config.training.crop_margin == 0 and recorded not in (None, data_digest(dataset)):
+        raise EvaluationError(
+            f"{run.path} does not record which image went to which split, and {dataset.source} has "
+            "changed since the training, so images that were trained on may be in every split; "
+            "restore the data, or name other ones with --data"
+        )
 
 
 def load_data_for(
@@ -345,6 +422,7 @@ def load_data_for(
     skip_bad: bool = False,
     limit: int | None = None,
     record: SplitRecord | None = None,
+    whole: bool = False,
 ) -> ImageDataset:
     """Loads a data set the way the model wants its images.
 
@@ -357,6 +435,8 @@ def load_data_for(
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split.
         record: Which file went to which split, which then seed and limit do not decide.
+        whole: Takes what comes without splits as one split, "test", that need not have every
+            class of the model.
 
     Raises:
         DatasetError: If the data cannot be loaded, or none of the recorded training files is there.
@@ -374,6 +454,7 @@ def load_data_for(
         skip_bad=skip_bad,
         limit=limit,
         record=record,
+        whole=model.classes if whole else None,
     )
 
 

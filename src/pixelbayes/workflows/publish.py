@@ -26,7 +26,7 @@ from pixelbayes.models import Model, load_model
 from pixelbayes.models.decisions import UNLIKE_BY, Decisions
 from pixelbayes.models.hub import MODEL_CARD, PRETRAINED
 from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
-from pixelbayes.report import Report, results_rows
+from pixelbayes.report import Report, results_rows, temperature_sentence
 from pixelbayes.report import load as load_report
 from pixelbayes.workflows.outputs import Kind, require_free
 from pixelbayes.workflows.runs import Run, RunConfig
@@ -176,11 +176,7 @@ def _results(report: Report) -> str:
     lines = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]
     parts = ["\n".join(lines), "Intervals are 95 %."]
     if report.temperature is not None:
-        parts[1] += (
-            f" Temperature {report.temperature:.4g}, fitted on validation images, is stored with "
-            "the model; what stands here was measured with ones fitted on four fifths of them, "
-            "each for the last fifth."
-        )
+        parts[1] += f" {temperature_sentence(report)}"
     return "\n\n".join([*parts, "\n".join(f"* {note}" for note in report.notes)]).rstrip()
 
 

@@ -16,11 +16,12 @@ from pixelbayes.core import bits_per_dim
 from pixelbayes.data import UNLABELLED, Augmentation, ImageDataset, LabelledImages
 from pixelbayes.evaluation import (
     Estimate,
+    TemperatureDecision,
     accuracy,
     brier_score,
     confusion_matrix,
+    decide_temperature,
     expected_calibration_error,
-    fit_temperature,
     held_out_temperatures,
     log_loss,
     mean_estimate,
@@ -39,12 +40,14 @@ __all__ = [
     "SMALLEST_SPLIT",
     "Progress",
     "ScoredSplit",
+    "Tempering",
     "measures",
     "notes_on",
+    "notes_on_classes",
     "posteriors_of",
     "score_split",
     "split_result",
-    "temperature_of",
+    "tempering_of",
 ]
 
 WRONG_IMAGES = 24  # enough to filter and sort, few enough to look at
@@ -91,14 +94,39 @@ def score_split(
     return ScoredSplit(images, model.log_likelihoods(levels, progress=done))
 
 
-def temperature_of(validation: ScoredSplit | None, log_prior: Tensor) -> float | None:
-    """The temperature that suits validation images; None where there are not enough."""
+@dataclass(frozen=True)
+class Tempering:
+    """The temperature of the calibrated posterior, and what it rests on."""
+
+    temperature: float
+    """Divides log-likelihoods in Bayes' rule; 1 is Bayes' rule as it is."""
+    decision: TemperatureDecision | None
+    """What validation images said of another one; None where there were none to ask."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the temperature was fitted on the validation images."""
+        return self.decision is not None and self.decision.accepted
+
+
+def tempering_of(
+    validation: ScoredSplit | None, log_prior: Tensor, current: float = 1.0
+) -> Tempering:
+    """The temperature to use: one that validation images ask for and gain by, or `current`.
+
+    See `decide_temperature`: a temperature that is not better, beyond its uncertainty, on images
+    that it was not fitted on is not used.
+    """
     if validation is None or len(validation.labelled) < SMALLEST_SPLIT:
-        return None
+        return Tempering(current, None)
     chosen = validation.labelled
-    return fit_temperature(
-        validation.log_likelihood[chosen], log_prior, validation.images.labels[chosen]
+    decision = decide_temperature(
+        validation.log_likelihood[chosen],
+        log_prior,
+        validation.images.labels[chosen],
+        current=current,
     )
+    return Tempering(decision.temperature, decision)
 
 
 def posteriors_of(
@@ -106,7 +134,7 @@ def posteriors_of(
     log_likelihood: Tensor,
     log_prior: Tensor,
     labels: Tensor,
-    temperature: float | None,
+    tempering: Tempering,
 ) -> dict[str, Tensor]:
     """log p(y | x), (N, K), without a temperature ("raw") and with one ("calibrated").
 
@@ -115,12 +143,13 @@ def posteriors_of(
         log_likelihood: (N, K), of labelled images.
         log_prior: (K,).
         labels: (N,).
-        temperature: Fitted on validation images; None: there is only the raw posterior.
+        tempering: Where nobody was asked for another temperature than 1 there is only the raw
+            posterior.
     """
     posteriors = {"raw": class_posterior(log_likelihood, log_prior)}
-    if temperature is not None:
-        of_image: float | Tensor = temperature
-        if split == "validation":
+    if tempering.decision is not None or tempering.temperature != 1.0:
+        of_image: float | Tensor = tempering.temperature
+        if split == "validation" and tempering.fitted:
             of_image = held_out_temperatures(log_likelihood, log_prior, labels)
         posteriors["calibrated"] = class_posterior(log_likelihood, log_prior, of_image)
     return posteriors
@@ -150,13 +179,11 @@ def measures(
     return found
 
 
-def split_result(
-    model: Model, name: str, scored: ScoredSplit, temperature: float | None
-) -> SplitResult:
+def split_result(model: Model, name: str, scored: ScoredSplit, tempering: Tempering) -> SplitResult:
     """Accuracy, code length and calibration of the labelled images of a split."""
     images = scored.images.select(scored.labelled)
     log_likelihood, labels = scored.log_likelihood[scored.labelled], images.labels
-    posteriors = posteriors_of(name, log_likelihood, model.log_prior, labels, temperature)
+    posteriors = posteriors_of(name, log_likelihood, model.log_prior, labels, tempering)
     answer = posteriors.get("calibrated", posteriors["raw"])
     predicted = answer.argmax(dim=1)
     confusion = confusion_matrix(predicted, labels, len(model.classes))
@@ -238,4 +265,25 @@ def notes_on(
         notes.append("There is no validation split, so no temperature was fitted.")
     if not model.uses_labels:
         notes.append("The model ignores the label (fusion none), so its accuracy is chance.")
+    return notes
+
+
+def notes_on_classes(model: Model, scored: Mapping[str, ScoredSplit]) -> list[str]:
+    """What accuracy and calibration cannot mean where images or the model have one class only."""
+    if len(model.classes) == 1:
+        meant = "the code length says" if model.dims else "no number says"
+        return [
+            f"The model has one class only, {model.classes[0]}, so every answer is right: "
+            "accuracy, log-loss, Brier score and calibration say nothing; "
+            f"{meant} how good it is."
+        ]
+    notes = []
+    for name, split in scored.items():
+        present = split.images.labels[split.labelled].unique().tolist()
+        if len(present) == 1:
+            notes.append(
+                f"All labelled images of {name} are of one class, {model.classes[present[0]]}: the "
+                "accuracy is the share of it that is recognised, and says nothing about images of "
+                "other classes that are taken for it."
+            )
     return notes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from pixelbayes.data import (
     Augmentation,
     ImageDataset,
     LabelledImages,
+    SplitRecord,
+    data_remarks,
     describe,
     load_dataset,
 )
@@ -62,7 +64,13 @@ early and joint fusion read e_y undivided."""
 
 
 def train(
-    config: RunConfig, run_dir: str | Path, *, resume: bool = False, progress: bool = True
+    config: RunConfig,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    record: SplitRecord | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Trains a model and fills a run directory.
 
@@ -73,8 +81,11 @@ def train(
         config: What to train; for a resumed run, that run's configuration, of which only length
             and devices may differ.
         run_dir: A new directory, or with `resume` that of the run to continue.
-        resume: Continues a run that was stopped, failed or is to become longer.
+        resume: Continues a run that was stopped, failed or is to become longer, on the images,
+            and at the size, that it recorded.
         progress: Whether to show progress on stderr.
+        record: Splits that a new run keeps to, such as those of another run; None: made anew.
+        note: Called with a line for the user: what was decided of the data, and what is not used.
 
     Raises:
         RunError: If the directory or the batch size does not fit, or the resumed run is complete.
@@ -92,9 +103,14 @@ def train(
         _require_resumable(run)
         require_same_settings(run, config)
         require_unfinished(run, config.training)
+        record = run.split()
     elif first:
         require_free_for_run(run_dir)
-    dataset = load_data(config.data, crop_margin=config.training.crop_margin)
+    images = _as_begun(run.info, config.data) if resume else config.data
+    dataset = load_data(images, crop_margin=config.training.crop_margin, record=record)
+    _require_classes(config, dataset, note)
+    for sentence in data_remarks(describe(dataset)) if first else ():
+        note(sentence)
     digest = data_digest(dataset)
     if resume and run.info.get("data_sha256", digest) != digest:
         raise RunError(
@@ -144,12 +160,15 @@ def train(
     return run
 
 
-def load_data(config: DataConfig, *, crop_margin: int = 0) -> ImageDataset:
+def load_data(
+    config: DataConfig, *, crop_margin: int = 0, record: SplitRecord | None = None
+) -> ImageDataset:
     """Loads the images of a run.
 
     Args:
         config: Which ones.
         crop_margin: Pixels that training images have beyond the model's size.
+        record: Which file went to which split; None: the configuration decides.
 
     Raises:
         DatasetError: If they cannot be used.
@@ -167,6 +186,8 @@ def load_data(config: DataConfig, *, crop_margin: int = 0) -> ImageDataset:
         seed=config.split_seed,
         skip_bad=config.skip_bad_files,
         limit=config.limit,
+        near_duplicates=config.near_duplicates,
+        record=record,
     )
 
 
@@ -299,6 +320,33 @@ def _require_resumable(run: Run) -> None:
             f"{VERSION}): its checkpoints can be used, its training cannot be continued. Train a "
             "new run."
         )
+
+
+def _as_begun(info: Mapping[str, Any], data: DataConfig) -> DataConfig:
+    """The data at the size that a run began with, where it was not asked for but decided."""
+    begun = info.get("data", {})
+    if data.image_size is None and "image_size" in begun:
+        data = replace(data, image_size=tuple(begun["image_size"]))
+    if data.channels is None and "channels" in begun:
+        data = replace(data, channels=begun["channels"])
+    return data
+
+
+def _require_classes(config: RunConfig, dataset: ImageDataset, note: Callable[[str], None]) -> None:
+    """Refuses to train a mere classifier on one class, and says what a density of it is not.
+
+    Raises:
+        RunError: If so.
+    """
+    if len(dataset.classes) > 1:
+        return
+    only = f"{dataset.source} has one class only, {dataset.classes[0]}"
+    if not config.kind.is_density:
+        raise RunError(
+            f"{only}, and a {config.kind.noun} learns to tell classes apart; add a class, or train "
+            "a PixelCNN++, which learns p(image) of one class too"
+        )
+    note(f"{only}: every answer is right, so accuracy means nothing; bits/dim does.")
 
 
 def _require_batch(config: RunConfig, dataset: ImageDataset) -> None:

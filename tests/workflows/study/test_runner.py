@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from pixelbayes.data import write_png
 from pixelbayes.models import PixelBayes
 from pixelbayes.report import ModelResult, load_result
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.evaluate import evaluate_run
 from pixelbayes.workflows.runs import Run
-from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study
+from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study, study
 from pixelbayes.workflows.study.directory import locked
 from pixelbayes.workflows.study.trial import trial_of
 from pixelbayes.workflows.train import train
@@ -33,9 +35,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Every training that begins: which model's, and whether it is continued."""
     calls: list[tuple[str, bool]] = []
 
-    def counting(config: Any, run_dir: Path, *, resume: bool, progress: bool) -> Run:
+    def counting(config: Any, run_dir: Path, *, resume: bool, **options: Any) -> Run:
         calls.append((run_dir.parent.name, resume))
-        return train(config, run_dir, resume=resume, progress=progress)
+        return train(config, run_dir, resume=resume, **options)
 
     monkeypatch.setattr("pixelbayes.workflows.study.trial.train", counting)
     return calls
@@ -199,9 +201,9 @@ def test_a_training_that_the_time_limit_stops_is_shown_as_unfinished_and_goes_on
     trained: list[tuple[str, bool]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def one_epoch(config: Any, run_dir: Path, *, resume: bool, progress: bool) -> Run:
+    def one_epoch(config: Any, run_dir: Path, *, resume: bool, **options: Any) -> Run:
         short = replace(config, training=replace(config.training, epochs=1, max_time=None))
-        run = train(short, run_dir, resume=resume, progress=progress)
+        run = train(short, run_dir, resume=resume, **options)
         run.write_config(config)
         run.update_info(status="stopped", reason="max_time")
         raise RunStopped("max_time", 2)
@@ -337,10 +339,10 @@ def test_scores_stay_where_the_feature_network_is_missing_later(
 def test_a_training_that_diverges_does_not_stop_the_others(
     config: StudyConfig, run_study: RunStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverging(config: Any, run_dir: Path, *, resume: bool, progress: bool) -> Run:
+    def diverging(config: Any, run_dir: Path, *, resume: bool, **options: Any) -> Run:
         if run_dir.parent.name == "gated":
             raise DivergedError(7, 0.002)
-        return train(config, run_dir, resume=resume, progress=progress)
+        return train(config, run_dir, resume=resume, **options)
 
     monkeypatch.setattr("pixelbayes.workflows.study.trial.train", diverging)
     outcome = run_study(config.overridden(epochs=1), network=None)
@@ -387,3 +389,38 @@ def test_what_an_earlier_call_finished_is_not_missing_when_the_time_is_over(
     outcome = run_study(config, seconds=0.0, network=None)
     assert outcome.missing == ["gated, seed 0: the time is over"]
     assert [result.name for result in outcome.results] == ["late"]
+
+
+def test_a_study_keeps_to_the_splits_of_its_first_run_after_files_were_added(
+    tmp_path: Path,
+) -> None:
+    """A model that is added later is trained and tested on the images of the others."""
+    for number in range(40):
+        name = ("cat", "dog")[number % 2]
+        generator = torch.Generator().manual_seed(number)
+        levels = torch.randint(0, 256, (3, 8, 8), generator=generator).to(torch.uint8)
+        write_png(levels, tmp_path / "photos" / name / f"{number}.png")
+    text = """
+models: {first: {network: {fusion: none}}, second: {network: {fusion: late}}}
+base:
+  data: {data: "folder:PHOTOS"}
+  network: {features: 2, mixtures: 1}
+  training: {epochs: 1, batch_size: 8, accuracy_images: 0}
+samples_per_class: 2
+fid: null
+"""
+    config = StudyConfig.from_yaml(text.replace("PHOTOS", str(tmp_path / "photos")))
+    study(config, tmp_path / "study", only=["first"], show_training=False)
+    for number in range(30):
+        levels = torch.full((3, 8, 8), number, dtype=torch.uint8)
+        write_png(levels, tmp_path / "photos" / "cat" / f"a{number}.png")
+
+    outcome = study(config, tmp_path / "study", show_training=False)
+
+    first, second = (
+        Run.open(tmp_path / "study" / n / "seed-0").split() for n in ("first", "second")
+    )
+    assert first is not None
+    assert second is not None
+    assert first.splits == second.splits
+    assert {result.splits["test"].n for result in outcome.results} == {len(first.splits["test"])}

@@ -38,8 +38,10 @@ def evaluate(
     """Measures the best model of a run and writes report.json, report.md and report.html.
 
     Accuracy comes with its 95 % Wilson interval, code length (bits per dimension) with that of a
-    mean, calibration before and after a temperature that is fitted on the validation images.  The
-    temperature is stored with the model of a run, unless --output is given.
+    mean, calibration before and after a temperature that is fitted on the validation images and
+    used only if images that it was not fitted on gain by it.  The temperature is stored with the
+    model of a run, unless --output is given or other data are measured than it was trained on.
+    Other data are measured whole, as one set, unless they have splits or a --split is asked for.
 
     Args:
         model: Run directory, checkpoint folder or name of a shipped model.

@@ -24,10 +24,18 @@ def show_report(report: Report, folder: Path, *, json: bool = False) -> None:
         return
     header, rows = results_rows(report)
     if report.temperature is not None:
-        fitted = f"{report.temperature:.4g}, fitted on validation"
+        fit = report.temperature_fit
+        fitted = f"{report.temperature:.4g}, the model's own"
+        if fit is not None and fit.accepted:
+            low, high = fit.fitted.low, fit.fitted.high
+            fitted = f"{report.temperature:.4g} [{low:.4g}, {high:.4g}], fitted on validation"
+        elif fit is not None:
+            fitted = f"{report.temperature:.4g}, a fitted one is not better"
         rows.append(["temperature", fitted, *[""] * (len(report.splits) - 1)])
     terminal.show_table(rows, header)
-    for note in report.notes:
+    fit = report.temperature_fit
+    refused = [] if fit is None or fit.accepted else [fit.sentence]
+    for note in [*refused, *report.notes]:
         terminal.show_text(f"note: {note}")
     terminal.show_text(f"written: {', '.join(str(folder / name) for name in FILES)}")
     terminal.show_text(_origin(report))

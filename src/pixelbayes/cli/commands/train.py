@@ -13,7 +13,7 @@ from cyclopts import App
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Accelerator, Device, accelerator_of
 from pixelbayes.cli.options import UsageError, command, configured
-from pixelbayes.workflows.runs import RunConfig
+from pixelbayes.workflows.runs import Run, RunConfig
 
 __all__ = ["app", "train"]
 
@@ -57,7 +57,6 @@ def train(
         **settings: Fields of the parts of a `RunConfig`.
     """
     from pixelbayes.training.errors import RunStopped
-    from pixelbayes.workflows.runs import Run
     from pixelbayes.workflows.train import train as run_training
 
     if resume is not None:
@@ -76,7 +75,13 @@ def train(
     if verbose:
         terminal.note(f"run: {run_dir}\n{resolved.to_yaml()}".rstrip())
     try:
-        run = run_training(resolved, run_dir, resume=resume is not None, progress=not quiet)
+        run = run_training(
+            resolved,
+            run_dir,
+            resume=resume is not None,
+            progress=not quiet,
+            note=terminal.note,
+        )
     except RunStopped as stopped:
         terminal.note(f"stopped after step {stopped.step}; {_how_to_resume(run_dir)}")
         return 0 if stopped.reason == "max_time" else 130
@@ -87,11 +92,7 @@ def train(
 
     if not is_first_process():  # of those that train together, one speaks
         return 0
-    if json:
-        terminal.show_json({"run": str(run.path), "best": str(run.best), "last": str(run.last)})
-    else:
-        terminal.show_text(f"written: {run.path}")
-        terminal.show_text(f"next: pixelbayes evaluate {shlex.quote(str(run.path))}")
+    _show(run, json=json)
     return 0
 
 
@@ -117,6 +118,19 @@ def _directory(config: RunConfig, name: str | None, output: Path | None) -> Path
     elif Path(name).name != name or name == "..":
         raise UsageError(f"--name is one word, got {name!r}; a path goes to --output")
     return RUNS / name
+
+
+def _show(run: Run, *, json: bool) -> None:
+    """Says what was written, and of the data what was decided and left out."""
+    from pixelbayes.data import data_remarks
+
+    if json:
+        terminal.show_json({"run": str(run.path), "best": str(run.best), "last": str(run.last)})
+        return
+    for sentence in data_remarks(run.info.get("data", {})):
+        terminal.show_text(f"note: {sentence}")
+    terminal.show_text(f"written: {run.path}")
+    terminal.show_text(f"next: pixelbayes evaluate {shlex.quote(str(run.path))}")
 
 
 def _how_to_resume(run_dir: Path) -> str:

@@ -12,7 +12,7 @@ from pixelbayes.data.sources.entries import (
     Listing,
 )
 from pixelbayes.data.sources.folders import FolderSource
-from pixelbayes.data.sources.opening import SOURCES, load_dataset, open_source
+from pixelbayes.data.sources.opening import SOURCES, load_dataset, open_source, same_source
 from pixelbayes.data.sources.tables import CsvSource
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "Source",
     "load_dataset",
     "open_source",
+    "same_source",
     "tree_digest",
 ]

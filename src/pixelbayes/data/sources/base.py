@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pixelbayes.data.duplicates import across_splits
+from pixelbayes.data.duplicates import SMALLEST_SIDE, across_splits
 from pixelbayes.data.errors import DatasetError, DatasetWarning, enumerate_offenders
 from pixelbayes.data.files import bad_files_error
 from pixelbayes.data.finding import BadFile
@@ -25,7 +25,8 @@ from pixelbayes.data.images import SPLITS, ImageDataset, LabelledImages
 from pixelbayes.data.naming import whole_number
 from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources.entries import UNSPLIT, Entries, Listing
-from pixelbayes.data.sources.from_record import as_recorded, present_files
+from pixelbayes.data.sources.from_record import as_recorded, in_classes, present_files
+from pixelbayes.data.sources.together import groups_of, kept_together
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,
@@ -36,7 +37,7 @@ from pixelbayes.data.transforms import Resize
 
 __all__ = ["NEAR_DUPLICATES", "LoadOptions", "Source"]
 
-NEAR_DUPLICATES = ("tell", "drop", "ignore")
+NEAR_DUPLICATES = ("tell", "keep-together", "drop", "ignore")
 STUDY_SIZE = (32, 32)  # rows and columns where images have no one size of their own
 LARGEST_OWN_SIZE = 64  # rows or columns; a photograph's own size would take days to learn
 
@@ -71,8 +72,9 @@ class LoadOptions:
     limit: int | None = None
     """At most this many images of each split, in the proportions of the classes."""
     near_duplicates: str = "tell"
-    """Of images of different splits: tell (a warning), drop (leave them out of the training
-    split, or of validation where the other is a test image), or ignore."""
+    """Of images of different splits: tell (a warning), keep-together (where the splits are made
+    here, each group is in one of them), drop (leave them out of the training split, or of
+    validation where the other is a test image), or ignore."""
 
     def __post_init__(self) -> None:
         if self.channels not in (None, 1, 3):
@@ -119,7 +121,11 @@ class Source(ABC):
         """
 
     def load(
-        self, options: LoadOptions | None = None, *, record: SplitRecord | None = None
+        self,
+        options: LoadOptions | None = None,
+        *,
+        record: SplitRecord | None = None,
+        whole: Sequence[str] | None = None,
     ) -> ImageDataset:
         """Reads the images.
 
@@ -128,12 +134,18 @@ class Source(ABC):
             record: Splits to keep to, from `ImageDataset.record`: each file goes where it went
                 then, and files that are new or have changed are left out and told.  None:
                 splits are made by `options`.
+            whole: Classes of a model that is to be measured on the images, which may have some of
+                them only: what comes without splits is one split, "test".
 
         Raises:
             DatasetError: If the source cannot be listed or read, or breaks a promise of
-                `ImageDataset`, or none of the training files of the record is there.
+                `ImageDataset`, none of the training files of the record is there, or an image is
+                of none of the classes of `whole`.
         """
         options, listing = options or LoadOptions(), self.listing()
+        if whole is not None and UNSPLIT in listing.splits:
+            listing = in_classes(listing, whole)
+            return _load(listing, {"test": listing.splits[UNSPLIT]}, options)
         if record is None:
             return _load(listing, _limited(_divided(listing, options), options), options)
         return _load(*as_recorded(listing, record), options, given=record)
@@ -176,6 +188,12 @@ def _load(
     if bad and not options.skip_bad:
         raise bad_files_error(bad)
     left_out = [*listing.left_out, *(str(file) for file in bad)]
+    if options.near_duplicates != "tell" and given is None and min(size) < SMALLEST_SIDE:
+        decided["near_duplicates"] = (
+            f"only images with identical pixels are found, because {size[0]} x {size[1]} pixels "
+            f"are too few to tell alike from different; {SMALLEST_SIDE} x {SMALLEST_SIDE} are the "
+            "least"
+        )
     if options.near_duplicates != "ignore" and given is None:
         pairs = across_splits({name: images.levels for name, images in splits.items()})
         if options.near_duplicates == "drop":
@@ -270,8 +288,9 @@ def _warn_of_near_duplicates(
     if different:  # equal ones are told by `ImageDataset`
         warnings.warn(
             f"{source}: images of different splits are nearly the same (saved again, another "
-            "size, mirrored), which flatters what is measured on them; near_duplicates='drop' "
-            f"leaves them out of training: {enumerate_offenders(different)}",
+            "size, mirrored), which flatters what is measured on them; near_duplicates 'drop' "
+            "leaves them out of training, 'keep-together' has each group in one split: "
+            + enumerate_offenders(different),
             DatasetWarning,
             stacklevel=5,  # the caller of load_dataset
         )
@@ -290,6 +309,9 @@ def _divided(listing: Listing, options: LoadOptions) -> dict[str, Entries]:
         parts = stratified_split(whole.labels, fractions, options.seed, classes=listing.classes)
     except DatasetError as error:
         raise DatasetError(f"{listing.source}: {error}") from error
+    if options.near_duplicates == "keep-together":
+        size, channels, _ = _form(listing, {"train": whole}, options)
+        parts = kept_together(parts, groups_of(whole, channels, options.resize(size)))
     return {**{name: whole.select(indices) for name, indices in parts.items()}, **splits}
 
 

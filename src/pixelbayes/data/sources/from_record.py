@@ -1,18 +1,19 @@
-"""The images of a source in the splits of a record."""
+"""The images of a source in the splits of a record, or in the classes of a model."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
 from pixelbayes.data.images import UNLABELLED
 from pixelbayes.data.records import SplitRecord
 from pixelbayes.data.sources.entries import Entries, Listing
 
-__all__ = ["as_recorded", "present_files"]
+__all__ = ["as_recorded", "in_classes", "present_files"]
 
 NO_CLASS = -2
 
@@ -39,15 +40,7 @@ def as_recorded(listing: Listing, record: SplitRecord) -> tuple[Listing, dict[st
     everything = first.joined(others)
     changes = record.compare(present_files([everything], record))
     position = {name: index for index, name in enumerate(everything.names)}
-    label = {name: index for index, name in enumerate(record.classes)}
-    renumbered = [label.get(name, NO_CLASS) for name in listing.classes]
-    labels = torch.tensor(
-        [
-            UNLABELLED if old == UNLABELLED else renumbered[old]
-            for old in everything.labels.tolist()
-        ],
-        dtype=torch.int64,
-    )
+    labels = _renumbered(everything.labels, listing.classes, record.classes)
     everything = dataclasses.replace(everything, labels=labels)
     splits, foreign = {}, []
     for split, names in changes.kept.items():
@@ -79,3 +72,34 @@ def as_recorded(listing: Listing, record: SplitRecord) -> tuple[Listing, dict[st
         decided={**listing.decided, **told},
     )
     return listing, splits
+
+
+def in_classes(listing: Listing, classes: Sequence[str]) -> Listing:
+    """Returns a listing in the classes of a model, some of which it may lack.
+
+    Raises:
+        DatasetError: If it has images of other classes.
+    """
+    unknown = sorted(set(listing.classes) - set(classes))
+    if unknown:
+        raise DatasetError(
+            f"{listing.source} has classes that the model does not know: "
+            f"{enumerate_offenders(unknown)}; it knows: {enumerate_offenders(classes)}"
+        )
+    splits = {
+        split: dataclasses.replace(
+            entries, labels=_renumbered(entries.labels, listing.classes, classes)
+        )
+        for split, entries in listing.splits.items()
+    }
+    return dataclasses.replace(listing, classes=tuple(classes), splits=splits)
+
+
+def _renumbered(labels: Tensor, before: Sequence[str], after: Sequence[str]) -> Tensor:
+    """Labels of the same names in other classes; `NO_CLASS` where those lack the name."""
+    place = {name: index for index, name in enumerate(after)}
+    new = [place.get(name, NO_CLASS) for name in before]
+    return torch.tensor(
+        [UNLABELLED if old == UNLABELLED else new[old] for old in labels.tolist()],
+        dtype=torch.int64,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pixelbayes.data.errors import DatasetError
@@ -15,7 +15,7 @@ from pixelbayes.data.sources.builtin import Cifar10Source, Cpen455Source, Digits
 from pixelbayes.data.sources.folders import FolderSource
 from pixelbayes.data.sources.tables import CsvSource
 
-__all__ = ["SOURCES", "load_dataset", "open_source"]
+__all__ = ["SOURCES", "load_dataset", "open_source", "same_source"]
 
 DOWNLOADED: dict[str, Callable[[Path | None], Source]] = {
     "cpen455": Cpen455Source,
@@ -72,6 +72,7 @@ def load_dataset(
     limit: int | None = None,
     near_duplicates: str = "tell",
     record: SplitRecord | None = None,
+    whole: Sequence[str] | None = None,
 ) -> ImageDataset:
     """Loads a data set.
 
@@ -93,10 +94,13 @@ def load_dataset(
         seed: Decides every split and every choice of images.
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split, in the proportions of the classes.
-        near_duplicates: Of images of different splits: tell (a warning), drop (leave them out of
-            the training split, or of validation where the other is a test image), or ignore.
+        near_duplicates: Of images of different splits: tell (a warning), keep-together (where the
+            splits are made here, each group is in one of them), drop (leave them out of the
+            training split, or of validation where the other is a test image), or ignore.
         record: Splits to keep to, such as `ImageDataset.record` of an earlier load; seed,
             fractions and limit then decide nothing.
+        whole: Classes, of which the images may have some only; what comes without splits is then
+            one split, "test".
 
     Raises:
         DatasetError: If there is no such source, or its images cannot be used.
@@ -114,7 +118,19 @@ def load_dataset(
         limit=limit,
         near_duplicates=near_duplicates,
     )
-    return open_source(spec, data_dir=data_dir).load(options, record=record)
+    return open_source(spec, data_dir=data_dir).load(options, record=record, whole=whole)
+
+
+def same_source(first: str, second: str) -> bool:
+    """Whether two names mean the same images: one path in two spellings does.
+
+    >>> same_source("folder:photos", "folder:./photos/"), same_source("digits", "folder:digits")
+    (True, False)
+    """
+    (kind, _, path), (other_kind, _, other_path) = first.partition(":"), second.partition(":")
+    if kind != other_kind or bool(path) != bool(other_path):
+        return False
+    return Path(path).expanduser().resolve() == Path(other_path).expanduser().resolve()
 
 
 def _unknown(spec: str) -> str:

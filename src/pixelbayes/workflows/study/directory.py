@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pixelbayes.data import SplitRecord
 from pixelbayes.io import write_whole
 from pixelbayes.report import ModelResult
-from pixelbayes.workflows.config import RunError
+from pixelbayes.workflows.config import DataConfig, RunError
+from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 
@@ -37,6 +40,17 @@ class StudyDirectory:
         """Seeds of which there are runs of a model, ascending."""
         names = [folder.name for folder in (self.path / model).glob("seed-*") if folder.is_dir()]
         return sorted(int(name[5:]) for name in names if name[5:].isdecimal())
+
+    def record_of(self, data: DataConfig) -> SplitRecord | None:
+        """The splits of the first run on these data, which all models of the study keep to."""
+        for path in sorted(self.path.glob("*/seed-*/run.json")):
+            run = Run.open(path.parent)
+            record = (
+                run.split() if replace(run.config.data, data_dir=data.data_dir) == data else None
+            )
+            if record is not None:
+                return record
+        return None
 
     @staticmethod
     def cache(run: Path) -> Cache:

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from pixelbayes.evaluation import reliability_curve
 from pixelbayes.report import SplitResult
-from pixelbayes.workflows.scoring import SMALLEST_SPLIT, ScoredSplit, measures, posteriors_of
+from pixelbayes.workflows.scoring import (
+    SMALLEST_SPLIT,
+    ScoredSplit,
+    Tempering,
+    measures,
+    posteriors_of,
+)
 
 __all__ = ["evaluation_by_split"]
 
@@ -20,7 +26,7 @@ __all__ = ["evaluation_by_split"]
 def evaluation_by_split(
     scored: Mapping[str, ScoredSplit],
     log_prior: Tensor,
-    temperature: float | None,
+    tempering: Tempering,
     *,
     dims: int | None,
 ) -> dict[str, SplitResult]:
@@ -29,7 +35,7 @@ def evaluation_by_split(
     Args:
         scored: Images and their table, (N, K), by split.
         log_prior: log p(y), (K,).
-        temperature: Of the calibrated posterior; None: there is only the raw one.
+        tempering: Of the calibrated posterior.
         dims: Dimensions of an image, for the code length; None: the table gives none, because it
             is of log-likelihoods up to a term that all classes share.
 
@@ -42,7 +48,7 @@ def evaluation_by_split(
         if len(known) < SMALLEST_SPLIT:
             continue
         labels, table = split.images.labels[known], split.log_likelihood[known]
-        posteriors = posteriors_of(name, table, log_prior, labels, temperature)
+        posteriors = posteriors_of(name, table, log_prior, labels, tempering)
         of_truth = table.gather(1, labels[:, None])[:, 0]
         splits[name] = SplitResult(
             split=name,

@@ -30,7 +30,7 @@ from pixelbayes.workflows.scoring import (
     Progress,
     ScoredSplit,
     notes_on,
-    temperature_of,
+    tempering_of,
 )
 from pixelbayes.workflows.study.cache import Cache, levels_digest, weights_digest
 from pixelbayes.workflows.study.evaluation import evaluation_by_split
@@ -133,12 +133,16 @@ class Measurement:
     def _evaluated(self, scored: dict[str, ScoredSplit]) -> dict[str, Any]:
         """Accuracy, calibration and code length; predictions of all images."""
         prior, remarks = self.model.log_prior, []
-        temperature = self._temperature(scored.get("validation"))
-        if temperature is None:
+        tempering = tempering_of(scored.get("validation"), prior)
+        temperature = tempering.temperature
+        if tempering.decision is None:
             remarks.append("There are no labelled validation images to fit a temperature on.")
+        else:  # for later predictions
+            remarks.append(tempering.decision.sentence)
+            self.model.with_temperature(temperature).save(self.best)
         answers = {}
         for name, split in scored.items():
-            predicted = class_posterior(split.log_likelihood, prior, temperature or 1.0).argmax(1)
+            predicted = class_posterior(split.log_likelihood, prior, temperature).argmax(1)
             answers[name] = {
                 "images": levels_digest(split.images.levels, split.images.labels),
                 "labels": split.images.labels.tolist(),
@@ -147,15 +151,12 @@ class Measurement:
             if name == "test":
                 write_predictions(self.trial.path / PREDICTIONS, split.images, predicted)
         self.cache.value(ANSWERS, self.answers_key, lambda: answers)
-        splits = evaluation_by_split(scored, prior, temperature, dims=self.model.dims)
-        return {"splits": splits, "temperature": temperature, "remarks": remarks}
-
-    def _temperature(self, validation: ScoredSplit | None) -> float | None:
-        """Fitted on validation, and stored with the model for later predictions."""
-        fitted = temperature_of(validation, self.model.log_prior)
-        if fitted is not None:
-            self.model.with_temperature(fitted).save(self.best)
-        return fitted
+        splits = evaluation_by_split(scored, prior, tempering, dims=self.model.dims)
+        return {
+            "splits": splits,
+            "temperature": tempering.decision and temperature,
+            "remarks": remarks,
+        }
 
     def _generated(self) -> dict[str, Any]:
         """Images of the best checkpoint, and their scores."""

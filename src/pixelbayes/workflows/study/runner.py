@@ -128,7 +128,11 @@ class _Invocation:
             )
         self._begin(f"{one}: training")
         try:
-            one.make(seconds=self.deadline.left, progress=self.show_training)
+            one.make(
+                seconds=self.deadline.left,
+                progress=self.show_training,
+                record=self.directory.record_of(one.data),
+            )
         except RunStopped as stopped:
             if stopped.reason == "max_time":
                 raise TimeIsUp from stopped
@@ -142,7 +146,9 @@ class _Invocation:
         if is_up_to_date(one.path, wanted):
             return
         self._begin(f"{one}: measuring")
-        images = self._images.setdefault(one.data, RealImages(one.data))
+        images = self._images.setdefault(
+            one.data, RealImages(one.data, self.directory.record_of(one.data))
+        )
         self._require_same_data(one, state, images)
         measurement = Measurement(
             one,
@@ -199,7 +205,9 @@ class _Invocation:
     def _require_same_data(one: Trial, state: TrialState, images: RealImages) -> None:
         margin = one.config.training.crop_margin if isinstance(one, TrainingTrial) else 0
         trained_on = state.info.get("data_sha256")
-        dataset = load_data(one.data, crop_margin=margin) if margin else images.dataset
+        dataset = images.dataset
+        if margin:
+            dataset = load_data(one.data, crop_margin=margin, record=images.record)
         if trained_on not in (None, data_digest(dataset)):
             raise RunError(
                 f"the data are not those that {one.path} was trained on: {one.data.data} "

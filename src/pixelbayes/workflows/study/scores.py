@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelbayes.data import ImageDataset, load_dataset
+from pixelbayes.data import ImageDataset, SplitRecord, load_dataset
 from pixelbayes.evaluation import Estimate
 from pixelbayes.evaluation.fid import CourseProtocol, Features, FIDScore, MatchedProtocol, Protocol
 from pixelbayes.evaluation.fid import score as score_images
@@ -38,9 +38,11 @@ class RealImages:
 
     Attributes:
         config: Which images.
+        record: Splits to keep to; None: the configuration decides.
     """
 
     config: DataConfig
+    record: SplitRecord | None = None
 
     @cached_property
     def dataset(self) -> ImageDataset:
@@ -49,7 +51,7 @@ class RealImages:
         Raises:
             DatasetError: If the images cannot be used.
         """
-        return load_data(self.config)
+        return load_data(self.config, record=self.record)
 
     @property
     def reference_split(self) -> str:
@@ -73,6 +75,7 @@ class RealImages:
             seed=config.split_seed,
             skip_bad=config.skip_bad_files,
             limit=config.limit,
+            record=self.record,
         )
         return larger.split(split).levels
 

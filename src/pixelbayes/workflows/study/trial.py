@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pixelbayes.data import SplitRecord
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain
 from pixelbayes.models import Ensemble, Model, load_model
@@ -115,12 +116,15 @@ class Trial(ABC):
         """
 
     @abstractmethod
-    def make(self, *, seconds: float | None, progress: bool) -> None:
+    def make(
+        self, *, seconds: float | None, progress: bool, record: SplitRecord | None = None
+    ) -> None:
         """Makes the model, from where the trial is.
 
         Args:
             seconds: Time limit; None: there is none.
             progress: Whether to show progress on stderr.
+            record: Splits that a training keeps to; None: they are made anew.
 
         Raises:
             RunError: If it cannot be made yet.
@@ -200,7 +204,9 @@ class TrainingTrial(Trial):
         written = max(file.stat().st_mtime for file in self.path.iterdir())
         return time.time() - written < max(QUIET_SECONDS, QUIET_FACTOR * longest)
 
-    def make(self, *, seconds: float | None, progress: bool) -> None:
+    def make(
+        self, *, seconds: float | None, progress: bool, record: SplitRecord | None = None
+    ) -> None:
         """Trains."""
         config, begun = self.config, self._has_begun()
         if seconds is not None:
@@ -208,7 +214,7 @@ class TrainingTrial(Trial):
             config = replace(config, training=replace(config.training, max_time=limit))
         if not begun and self.path.exists():
             shutil.rmtree(self.path)  # only `BEFORE_TRAINING` are in it
-        train(config, self.path, resume=begun, progress=progress)
+        train(config, self.path, resume=begun, progress=progress, record=record)
 
     def _has_begun(self) -> bool:
         if not self.path.exists():
@@ -275,7 +281,9 @@ class _UntrainedTrial(Trial):
             finished=made_of.get("weights") == self._weights(),
         )
 
-    def make(self, *, seconds: float | None, progress: bool) -> None:
+    def make(
+        self, *, seconds: float | None, progress: bool, record: SplitRecord | None = None
+    ) -> None:
         """Writes the model into the study, with what it is made of."""
         model = self._model()
         origin = {

@@ -1,0 +1,233 @@
+"""What is measured is said: recorded splits, foreign data, files left out, one class."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixelbayes.cli.main import main
+from pixelbayes.data import load_dataset, same_source, write_png
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.models import PixelBayes
+from pixelbayes.training import TrainingConfig
+from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
+from pixelbayes.workflows.evaluate import EvaluationError, evaluate_checkpoint, evaluate_run
+from pixelbayes.workflows.train import train
+
+TINY = NetworkConfig(features=2, mixtures=1, embedding=2)
+EPOCH = TrainingConfig(batch_size=8, epochs=1, accuracy_images=0)
+
+
+def photograph(path: Path, seed: int, size: int = 8) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    write_png(torch.randint(0, 256, (3, size, size), generator=generator).to(torch.uint8), path)
+
+
+def photographs(folder: Path, classes: tuple[str, ...], count: int, first: int = 0) -> None:
+    for place, name in enumerate(classes):
+        for number in range(count):
+            photograph(folder / name / f"{number:02}.png", first + 100 * place + number)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/, and a run on them whose configuration has a relative path and no size."""
+    root = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        photographs(root / "photos", ("cat", "dog"), 20)
+        (root / "photos" / "cat" / "notes.txt").write_text("mine", encoding="utf-8")
+        (root / "photos" / "@eaDir").mkdir()
+        photograph(root / "photos" / "@eaDir" / "thumbnail.png", 1)
+        config = RunConfig(data=DataConfig(data="folder:photos"), network=TINY, training=EPOCH)
+        train(config, "run", progress=False)
+    return root
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as the working directory."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def longer(run: Run) -> RunConfig:
+    training = TrainingConfig(batch_size=8, epochs=2, accuracy_images=0)
+    return RunConfig(data=run.config.data, network=TINY, training=training)
+
+
+def test_a_run_is_resumed_on_its_recorded_images_after_files_were_added(here: Path) -> None:
+    run = Run.open("run")
+    recorded = run.split()
+    photographs(here / "photos", ("cat", "dog"), 20)
+    for number in range(30):
+        photograph(here / "photos" / "cat" / f"a{number}.png", 1000 + number)
+
+    resumed = train(longer(run), "run", resume=True, progress=False)
+
+    assert resumed.info["epochs"] == 2
+    assert resumed.split() == recorded
+
+
+def test_a_run_is_resumed_at_its_recorded_size_whatever_the_default_is_now(here: Path) -> None:
+    """A version that took 8x8 of these 12x12 photographs left no size in config.yaml."""
+    for number in range(40):
+        name = ("cat", "dog")[number % 2]
+        photograph(here / "large" / name / f"{number}.png", 40 + number, size=12)
+    data = DataConfig(data="folder:large", image_size=(8, 8))
+    run = train(RunConfig(data=data, network=TINY, training=EPOCH), "old", progress=False)
+    run.write_config(replace(run.config, data=replace(data, image_size=None)))
+    resumed = train(longer(run), "old", resume=True, progress=False)
+    assert resumed.info["data"]["image_size"] == [8, 8]
+    assert PixelBayes.load("old").image_size == (8, 8)
+
+
+def test_a_run_is_not_resumed_on_changed_images(here: Path) -> None:
+    record = Run.open("run").split()
+    assert record is not None
+    photograph(here / "photos" / next(iter(record.splits["train"])), 77)
+    with pytest.raises(RunError, match="data are not those"):
+        train(longer(Run.open("run")), "run", resume=True, progress=False)
+
+
+def test_a_run_without_a_record_is_not_measured_on_a_folder_that_changed(here: Path) -> None:
+    run = Run.open("run")
+    run.update_info(split_sha256=None)
+    (run.path / "split.json").unlink()
+    assert evaluate_run("run", samples_per_class=0).splits
+    photograph(here / "photos" / "cat" / "a.png", 1000)
+    with pytest.raises(EvaluationError, match="may be in every split"):
+        evaluate_run("run", samples_per_class=0)
+
+
+def test_a_foreign_folder_is_measured_whole(here: Path) -> None:
+    photographs(here / "other", ("cat", "dog"), 9, first=700)
+    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    assert {name: split.n for name, split in report.splits.items()} == {"test": 18}
+    assert report.temperature in (None, PixelBayes.load("run").temperature)
+    assert any("measured whole" in note for note in report.notes)
+    alone = evaluate_checkpoint("run/best", data="folder:other", samples_per_class=0)
+    assert alone.splits["test"].measures == report.splits["test"].measures
+
+
+def test_a_foreign_folder_is_cut_where_a_split_is_asked_for(here: Path) -> None:
+    photographs(here / "other", ("cat", "dog"), 20, first=700)
+    report = evaluate_run("run", data="folder:other", splits=["test"], samples_per_class=0)
+    assert report.splits["test"].n == len(load_dataset("folder:other").split("test")) == 6
+
+
+def test_a_foreign_folder_with_split_folders_keeps_them(here: Path) -> None:
+    for split, first in (("train", 700), ("val", 1000), ("test", 1300)):
+        photographs(here / "other" / split, ("cat", "dog"), 4, first=first)
+    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    assert {name: split.n for name, split in report.splits.items()} == {"validation": 8, "test": 8}
+
+
+def test_a_foreign_folder_of_one_class_keeps_the_labels_of_the_model(here: Path) -> None:
+    photographs(here / "other", ("dog",), 9, first=700)
+    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    assert [sum(row) for row in report.splits["test"].confusion] == [0, 9]
+    assert any("are of one class, dog" in note for note in report.notes)
+
+
+def test_a_foreign_folder_with_an_unknown_class_is_refused_by_name(here: Path) -> None:
+    photographs(here / "other", ("cat", "zebra"), 9, first=700)
+    with pytest.raises(PixelBayesError, match="does not know: zebra; it knows: cat, dog"):
+        evaluate_run("run", data="folder:other", samples_per_class=0)
+
+
+def test_images_that_were_trained_on_do_not_count_under_other_names(here: Path) -> None:
+    record = Run.open("run").split()
+    assert record is not None
+    photographs(here / "other", ("cat", "dog"), 5, first=700)
+    for number, name in enumerate(record.splits["train"]):
+        folder = here / "other" / Path(name).parent
+        shutil.copy(here / "photos" / name, folder / f"copied-{number}.png")
+    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    assert report.splits["test"].n == 10
+    assert any("trained on 28 of the 38 images of test" in note for note in report.notes)
+    shutil.rmtree(here / "other")
+    for name in record.splits["train"]:
+        (here / "other" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(here / "photos" / name, here / "other" / name)
+    with pytest.raises(EvaluationError, match="trained on all 28 images"):
+        evaluate_run("run", data="folder:other", samples_per_class=0)
+
+
+@pytest.mark.parametrize("spelling", ["folder:photos/", "folder:./photos", "folder:{here}/photos"])
+def test_the_own_folder_in_another_spelling_is_not_foreign(here: Path, spelling: str) -> None:
+    data = spelling.format(here=here)
+    assert same_source(data, "folder:photos")
+    report = evaluate_run("run", data=data, samples_per_class=0, output=here / "report")
+    assert set(report.splits) == {"validation", "test"}
+
+
+def test_what_is_left_out_and_what_was_decided_is_told_at_the_end_of_train(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", "folder:photos", "--features", "2", "--mixtures", "1", "--epochs", "1"]
+    assert main(["train", *options, "--accuracy-images", "0", "--output", "again", "--quiet"]) == 0
+    shown = capsys.readouterr()
+    for text in (shown.err, shown.out):  # before the first epoch, and at the end
+        assert "2 files and folders are not used" in text
+        assert "notes.txt" in text
+        assert "@eaDir" in text
+        assert "Image size: 8 x 8, the size of every image." in text
+    report = evaluate_run("again", samples_per_class=0)
+    assert any("notes.txt" in note for note in report.notes)
+
+
+def test_the_command_line_keeps_near_duplicates_together(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photographs(here / "twins", ("cat", "dog"), 20)
+    for path in list((here / "twins").rglob("*.png")):
+        shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    options = ["--data", "folder:twins", "--features", "2", "--mixtures", "1", "--epochs", "1"]
+    options += ["--near-duplicates", "keep-together", "--accuracy-images", "0", "--quiet"]
+    assert main(["train", *options, "--output", "together"]) == 0
+    record = Run.open("together").split()
+    assert record is not None
+    by_content = [set(files.values()) for files in record.splits.values()]
+    assert sum(map(len, by_content)) == len(set.union(*by_content)) == 40
+
+
+@pytest.fixture
+def of_one_class(tmp_path: Path) -> Callable[[str], RunConfig]:
+    photographs(tmp_path / "cats", ("cat",), 20)
+
+    def config(model: str) -> RunConfig:
+        data = DataConfig(data=f"folder:{tmp_path / 'cats'}")
+        network = TINY if model == "pixelcnn" else None
+        return RunConfig(model=model, data=data, network=network, training=EPOCH)
+
+    return config
+
+
+def test_a_density_of_one_class_is_trained_and_says_that_accuracy_means_nothing(
+    of_one_class: Callable[[str], RunConfig], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    train(of_one_class("pixelcnn"), tmp_path / "run", progress=False, note=told.append)
+    assert any("one class only, cat: every answer is right" in sentence for sentence in told)
+    report = evaluate_run(tmp_path / "run", samples_per_class=0)
+    assert any(
+        "accuracy, log-loss, Brier score and calibration say nothing" in note
+        for note in report.notes
+    )
+    assert report.temperature == 1.0
+
+
+def test_a_classifier_of_one_class_is_refused(
+    of_one_class: Callable[[str], RunConfig], tmp_path: Path
+) -> None:
+    pytest.importorskip("monai")
+    with pytest.raises(RunError, match=r"one class only, cat.*learns to tell classes apart"):
+        train(of_one_class("resnet18"), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
