@@ -18,6 +18,7 @@ from PIL import Image
 from pixelbayes.cli import terminal
 from pixelbayes.cli.main import main
 from pixelbayes.models import PixelBayes
+from pixelbayes.models.decisions import Decisions, OutlierRule, SetRule
 
 MakeFolder = Callable[[int], Path]
 GREY_RUN = Path(__file__).parents[1] / "frozen" / "run-0.1"
@@ -333,3 +334,138 @@ def test_a_mistyped_model_is_not_answered_by_the_shipped_one(
     err = capsys.readouterr().err
     assert f"holds models and not images; name one of them: {tmp_path / 'runs' / 'demo'}" in err
     assert "as shipped" not in err
+
+
+def calibrated(model: PixelBayes, coverage: float = 0.9) -> PixelBayes:
+    """With sets of every class at this coverage, and every image unlike the training data."""
+    rule = OutlierRule(
+        threshold=-1.0, false_alarm_rate=0.05, false_alarms=(5.0, 2.0, 9.0), n=50, quantiles=(0, 1)
+    )
+    sets = SetRule(coverages=(coverage,), thresholds=((None,),), n=(50,))
+    decisions = Decisions(
+        calibrated_on="validation of noise",
+        n=50,
+        temperature=model.temperature,
+        typical_log_prob=-800.0,
+        outliers={"typicality": rule},
+        sets={"lac": sets},
+    )
+    return model.with_decisions(decisions)
+
+
+def test_sets_of_a_stated_coverage_are_those_of_the_model(
+    tiny_model: PixelBayes, photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    calibrated(tiny_model).save(tmp_path / "model")
+    command = ["predict", str(tmp_path / "model"), str(photo_folder(2))]
+    assert main([*command, "--coverage", "0.9", "--json"]) == 0
+    out, err = capsys.readouterr()
+    for row in json.loads(out):
+        assert sorted(row["prediction_set"]) == sorted(tiny_model.classes)
+        assert row["prediction_set"][0] == row["class"] == row["top"][0]["class"]
+        assert (row["coverage"], row["unlike_training"]) == (0.9, True)
+    assert "of familiar ones about 5 % are called so" not in err  # all are worse than uniform
+    assert main([*command, "--coverage", "0.9", "--format", "table"]) == 0
+    out, err = capsys.readouterr()
+    assert "one of: " in out
+    assert "unlike the training data" in out
+    assert "one of: 90 % of images like those of the calibration (validation of noise" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--coverage", "0.95"], "at most 0.9, got 0.95"),
+        (["--coverage", "1.5"], "--coverage is a probability between 0 and 1, got 1.5"),
+        (["--coverage", "0.9", "--temperature", "3"], "'pixelbayes calibrate' fits them"),
+    ],
+)
+def test_sets_that_were_not_calibrated_are_refused_before_any_image_is_read(
+    options: list[str],
+    message: str,
+    tiny_model: PixelBayes,
+    photo_folder: MakeFolder,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    calibrated(tiny_model).save(tmp_path / "model")
+    assert main(["predict", str(tmp_path / "model"), str(photo_folder(1)), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_score_gives_nats_and_bits_of_the_mixture_and_of_classes(
+    model_dir: str,
+    tiny_model: PixelBayes,
+    photo_folder: MakeFolder,
+    capsys: Capture,
+) -> None:
+    folder = photo_folder(2)
+    assert main(["score", model_dir, str(folder), "--class", "pizza,0"]) == 0
+    out, err = capsys.readouterr()
+    found = rows(out)
+    assert [*found[0]] == [
+        *("path", "log_likelihood", "bits_per_dim", "unlike_training"),
+        *("class_log_likelihood[pizza]", "class_log_likelihood[koala]"),
+        *("class_bits_per_dim[pizza]", "class_bits_per_dim[koala]"),
+    ]
+    mixture = tiny_model.score_samples(folder).tolist()
+    pizza = tiny_model.log_likelihood(folder, "pizza").tolist()
+    assert [float(row["log_likelihood"]) for row in found] == pytest.approx(mixture)
+    assert [float(row["class_log_likelihood[pizza]"]) for row in found] == pytest.approx(pizza)
+    bits = -pizza[0] / (192 * np.log(2))
+    assert float(found[0]["class_bits_per_dim[pizza]"]) == pytest.approx(bits)
+    assert "mean under p(x): " in err
+    assert main(["score", model_dir, str(folder), "--class", "all", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)[1]
+    assert [*record["class_bits_per_dim"]] == list(tiny_model.classes)
+    assert main(["score", model_dir, str(folder), "--class", "dog"]) == 2
+    assert "no class 'dog'" in capsys.readouterr().err
+
+
+def test_standard_input_is_an_image_or_a_list(
+    model_dir: str,
+    photo_folder: MakeFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    folder = photo_folder(2)
+    names = [str(folder / "01.png"), str(folder / "00.png")]
+    given = {"-": (folder / "01.png").read_bytes(), "list": "\n".join(names).encode()}
+    by_input = {}
+    for what, content in given.items():
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert main(["predict", model_dir, "-"]) == 0
+        by_input[what] = rows(capsys.readouterr().out)
+    assert [row["path"] for row in by_input["list"]] == names
+    (alone,) = by_input["-"]
+    assert alone["path"] == "-"
+    assert alone["class"] == by_input["list"][0]["class"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given["-"][:200])))
+    assert main(["predict", model_dir, "-"]) == 2
+    assert "error: 1 image cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "score"])
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl"])
+def test_a_table_in_any_form_is_replaced_by_its_own_kind_only(
+    command: str,
+    suffix: str,
+    model_dir: str,
+    photo_folder: MakeFolder,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    table = tmp_path / f"t.{suffix}"
+    run = [model_dir, str(photo_folder(1)), "--output", str(table), "--overwrite"]
+    other = {"predict": "score", "score": "predict"}[command]
+    assert main([command, *run]) == 0
+    content = table.read_bytes()
+    assert main([other, *run]) == 2
+    assert "so that it is not replaced" in capsys.readouterr().err
+    assert main([command, *run]) == 0
+    assert table.read_bytes() == content
+    if suffix != "csv":
+        lines = content.decode().splitlines() if suffix == "jsonl" else [content.decode()]
+        assert [json.loads(line) for line in lines]

@@ -45,7 +45,8 @@ SHIPPED = "cpen455-gated"
 
 FUSIONS = ("none", "early", "gated", "late", "joint", "film", "gated-preact", "gated-gates")
 COMMANDS = (
-    "demo", "train", "study", "evaluate", "predict", "score", "sample", "complete", "app", "info",
+    "demo", "train", "study", "evaluate", "predict", "score", "sample", "complete", "compare",
+    "app", "info",
 )  # fmt: skip
 SCRIPTS = ("classification_evaluation", "generation_evaluation", "resnet_18_val")
 CHECKPOINTS = sorted(path for path in HERE.glob("checkpoints-*/*") if path.is_dir())

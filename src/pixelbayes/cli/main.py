@@ -33,6 +33,7 @@ COMMANDS = {
     "score": "Say how likely image files are, in nats and bits per dimension.",
     "sample": "Generate images of chosen classes.",
     "complete": "Complete an image of which a part is known.",
+    "compare": "Set trained models side by side, with paired tests.",
     "app": "Open a page to classify, create and complete images.",
     "explain": "Say where in an image the evidence for a class lies.",
     "info": "Describe a model, a run or a data set.",

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pixelbayes.data import BadFile
 from pixelbayes.data.inputs import Conversions
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Model, Prediction
-from pixelbayes.models.prediction import best_classes, predictions
+from pixelbayes.models.prediction import best_classes, prediction_sets, predictions
 from pixelbayes.workflows.stream import ImageFiles, Progress
 
 __all__ = ["UNIFORM", "Questions", "answering", "is_unlike", "predict", "record_of"]
@@ -37,6 +38,8 @@ class Questions:
     """How many of the most probable classes a record lists; None: it does not."""
     abstain_below: float | None = None
     """There is no answer where the confidence is less than this; None: there always is one."""
+    coverage: float | None = None
+    """Probability with which the set of each image is to hold its true class; None: no sets."""
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
@@ -45,6 +48,20 @@ class Questions:
             raise PixelBayesError(
                 f"--abstain-below is a probability from 0 to 1, got {self.abstain_below:g}"
             )
+        if self.coverage is not None and not 0 < self.coverage < 1:
+            raise PixelBayesError(
+                f"--coverage is a probability between 0 and 1, got {self.coverage:g}"
+            )
+
+    def check(self, model: Model) -> None:
+        """Finds out whether a model can answer, before any image is read.
+
+        Raises:
+            PixelBayesError: If sets are wanted that it was not calibrated for.
+        """
+        if self.coverage is not None:
+            anything = torch.zeros(1, len(model.classes), dtype=torch.float64)
+            prediction_sets(model, anything.log_softmax(dim=1), self.coverage)
 
     def abstains(self, prediction: Prediction) -> bool:
         """Whether the model is not sure enough to answer."""
@@ -101,15 +118,20 @@ def predict(
 
 
 def answering(
-    model: Model,
+    model: Model, coverage: float | None = None
 ) -> Callable[[Sequence[Path], Tensor, Callable[[int], None]], list[Prediction]]:
-    """The function that classifies a chunk of files."""
+    """The function that classifies a chunk of files.
+
+    Args:
+        model: The trained model.
+        coverage: As for `Questions`.
+    """
 
     def answer(
         paths: Sequence[Path], levels: Tensor, on_done: Callable[[int], None]
     ) -> list[Prediction]:
         table = model.log_likelihoods(levels, progress=on_done)
-        return predictions(model, table, [str(path) for path in paths])
+        return predictions(model, table, [str(path) for path in paths], coverage)
 
     return answer
 
@@ -117,7 +139,7 @@ def answering(
 def is_unlike(prediction: Prediction) -> bool | None:
     """Whether an image is unlike what the model was trained on; None where nobody can say.
 
-    A calibrated model has a threshold; any model is worse than uniform on what it does not know.
+    A calibrated model has a threshold; no model knows what it finds less likely than noise.
     """
     if prediction.bits_per_dim is None:
         return prediction.unlike_training
@@ -143,6 +165,9 @@ def record_of(prediction: Prediction, temperature: float, questions: Questions) 
     if questions.abstain_below is not None:
         record["abstain_below"] = questions.abstain_below
     record["unlike_training"] = is_unlike(prediction)
+    if questions.coverage is not None:
+        record["coverage"] = questions.coverage
+        record["prediction_set"] = [*(prediction.prediction_set or ())]
     if questions.top_k is not None:
         record["top"] = [
             {"class": best["label"], "confidence": best["score"]}

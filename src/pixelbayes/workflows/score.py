@@ -38,10 +38,8 @@ class Score:
     of_classes: dict[str, tuple[float, float]]
     """log p(x | y) and bits per dimension of the classes that were asked for."""
 
-    @property
-    def unlike_training(self) -> bool:
-        """Whether the image is unlike what the model was trained on."""
-        return self.bits_per_dim > UNIFORM
+    unlike_training: bool
+    """Whether the image is unlike what the model was trained on, as `predict.is_unlike`."""
 
 
 def chosen_classes(model: Model, names: Sequence[str] | None) -> tuple[int, ...]:
@@ -80,6 +78,9 @@ def scoring(
         table = model.log_likelihoods(levels, progress=on_done)
         mixture = torch.logsumexp(table + model.log_prior, dim=1)
         of_mixture, of_classes = bits_per_dim(mixture, dims), bits_per_dim(table, dims)
+        unlike = of_mixture > UNIFORM
+        if model.decisions is not None:
+            unlike |= model.decisions.is_unlike(-mixture)
         return [
             Score(
                 path,
@@ -89,6 +90,7 @@ def scoring(
                     model.classes[index]: (float(table[row, index]), float(of_classes[row, index]))
                     for index in classes
                 },
+                bool(unlike[row]),
             )
             for row, path in enumerate(paths)
         ]
@@ -99,7 +101,7 @@ def scoring(
 def record_of(score: Score) -> dict[str, Any]:
     """A score as a row of a table: see `pixelbayes.workflows.records`.
 
-    >>> [*record_of(Score(Path("a.png"), -9.0, 3.5, {"cat": (-8.0, 3.1)}))][:3]
+    >>> [*record_of(Score(Path("a.png"), -9.0, 3.5, {"cat": (-8.0, 3.1)}, False))][:3]
     ['path', 'log_likelihood', 'bits_per_dim']
     """
     record: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from pixelbayes.cli.commands.rows import (
     Formats,
     found_inputs,
     tell_left_out,
+    tell_unlike,
 )
 from pixelbayes.cli.options import command
 
@@ -42,6 +44,7 @@ def predict(
     *paths: str,
     model: str | None = None,
     top_k: int | None = None,
+    coverage: float | None = None,
     abstain_below: float | None = None,
     format_: Formats | None = None,
     json: bool = False,
@@ -72,6 +75,8 @@ def predict(
             cpen455-gated, which is shipped).
         top_k: Classes to name of each image, the most probable first (default: 2 in a table, 5 in
             JSON, 1 in CSV).
+        coverage: Give for each image the classes among which the true one is with this probability,
+            as calibrated ('pixelbayes calibrate'): one, several, or none.
         abstain_below: Give no class where the probability of the best one is less than this.
         format_: How rows are written (default: table on a terminal, else by the suffix of --output,
             else csv).
@@ -87,7 +92,7 @@ def predict(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.workflows.outputs import Kind
-    from pixelbayes.workflows.predict import UNIFORM, Questions, answering, record_of
+    from pixelbayes.workflows.predict import UNIFORM, Questions, answering, is_unlike, record_of
     from pixelbayes.workflows.processes import OtherProcessError, joined_processes
     from pixelbayes.workflows.records import Format
     from pixelbayes.workflows.stream import ImageFiles
@@ -97,7 +102,7 @@ def predict(
     )
     if top_k is None and destination.format in (Format.JSON, Format.JSONL):
         top_k = LISTED_CLASSES
-    questions = Questions(top_k, abstain_below)
+    questions = Questions(top_k, abstain_below, coverage)
     named, given = leading_model(model, paths)
     require_images(given, named, "predict")
     with joined_processes() as processes:
@@ -110,19 +115,21 @@ def predict(
             )
             if temperature is not None:
                 loaded = loaded.with_temperature(temperature)
+            questions.check(loaded)
             files = ImageFiles(
                 loaded, inputs.images, skip_bad_files, inputs.content, processes=processes
             )
-            unlike = 0
+            doubts = Counter[str]()
 
             def seen(row: Prediction) -> None:
-                nonlocal unlike
-                unlike += row.bits_per_dim is not None and row.bits_per_dim > UNIFORM
+                doubts["unlike"] += bool(is_unlike(row))
+                doubts["worse than uniform"] += (row.bits_per_dim or 0) > UNIFORM
+                doubts["unsure"] += questions.abstains(row)
 
             answered = destination.answer(
                 files,
                 "classifying",
-                answering(loaded),
+                answering(loaded, coverage),
                 record=lambda row: record_of(row, loaded.temperature, questions),
                 people=_table(loaded, inputs.images, questions),
                 seen=seen,
@@ -133,13 +140,11 @@ def predict(
     if not processes.is_first:
         return 0
     tell_left_out(inputs, answered)
-    if unlike:
-        terminal.note(
-            f"unlike anything the model knows: {unlike} of {answered.rows} images need more than "
-            f"{UNIFORM:g} bits/dim, worse than uniform"
-        )
+    tell_unlike(loaded, answered, doubts["unlike"], doubts["worse than uniform"])
+    if doubts["unsure"]:
+        terminal.note(f"not sure: {doubts['unsure']} of {answered.rows} images, which get no class")
     if destination.format is None:
-        _tell_temperature(loaded)
+        _tell_what_percents_are(loaded, coverage)
     if output != STDOUT:
         terminal.note(f"{answered.rows} images classified; written: {output}")
     return 0
@@ -170,17 +175,25 @@ def _table(
         return cells
 
     def remark(prediction: Prediction) -> str:
-        return UNLIKE if is_unlike(prediction) else ""
+        held = prediction.prediction_set
+        among = "" if held is None or len(held) == 1 else f"one of: {', '.join(held) or 'none'}"
+        return "; ".join(filter(None, [among, UNLIKE if is_unlike(prediction) else ""]))
 
     return lambda predictions: table.show(map(row, predictions), map(remark, predictions))
 
 
-def _tell_temperature(model: Model) -> None:
-    fitted = "not calibrated: 'pixelbayes evaluate RUN' fits one"
+def _tell_what_percents_are(model: Model, coverage: float | None) -> None:
+    fitted = ", which was not fitted: see 'pixelbayes evaluate'"
     terminal.note(
         f"percent: p(class | image) at temperature {model.temperature:.4g}"
-        + (f", {fitted}" if model.temperature == 1 else "")
+        + (fitted if model.temperature == 1 else "")
     )
+    if coverage is not None and model.decisions is not None:
+        terminal.note(
+            f"one of: {100 * coverage:g} % of images like those of the calibration "
+            f"({model.decisions.calibrated_on}, n = {model.decisions.n}) are of a class that is "
+            "named, alone or among several"
+        )
 
 
 def app() -> App:

@@ -16,6 +16,7 @@ from pixelbayes.cli.options import UsageError
 if TYPE_CHECKING:
     from pixelbayes.data import BadFile
     from pixelbayes.data.inputs import Conversions
+    from pixelbayes.models import Model
     from pixelbayes.workflows.growing import GoingOn
     from pixelbayes.workflows.inputs import Inputs
     from pixelbayes.workflows.outputs import Kind
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from pixelbayes.workflows.records import Format, RecordWriter
     from pixelbayes.workflows.stream import ImageFiles, Part
 
-__all__ = ["STDOUT", "Answered", "Destination", "Formats", "found_inputs", "tell_left_out"]
+__all__ = [
+    "STDOUT",
+    "Answered",
+    "Destination",
+    "Formats",
+    "found_inputs",
+    "tell_left_out",
+    "tell_unlike",
+]
 
 Formats = Literal["table", "csv", "json", "jsonl"]
 Row = TypeVar("Row")
@@ -264,6 +273,31 @@ def tell_left_out(inputs: Inputs, answered: Answered) -> None:
     _tell("left out, cannot be read", answered.bad)
     for sentence in answered.conversions.sentences():
         terminal.note(sentence)
+
+
+def tell_unlike(model: Model, answered: Answered, unlike: int, worse: int) -> None:
+    """Says how many images the model does not know.
+
+    Args:
+        model: With its thresholds, where it was calibrated.
+        answered: About how many images.
+        unlike: How many are unlike the training data.
+        worse: How many of them need more bits than under a model that knows nothing.
+    """
+    from pixelbayes.models.decisions import UNLIKE_BY
+    from pixelbayes.workflows.predict import UNIFORM
+
+    if unlike > worse and model.decisions is not None:
+        rate = model.decisions.outlier_rule(UNLIKE_BY).false_alarm_rate
+        terminal.note(
+            f"unlike the training data: {unlike} of {answered.rows} images, by log p(x); of "
+            f"familiar ones about {100 * rate:g} % are called so"
+        )
+    if worse:
+        terminal.note(
+            f"unlike anything the model knows: {worse} of {answered.rows} images need more than "
+            f"{UNIFORM:g} bits/dim, worse than uniform"
+        )
 
 
 def _tell(what: str, files: Sequence[object]) -> None:

@@ -18,6 +18,7 @@ from pixelbayes.cli.commands.rows import (
     Formats,
     found_inputs,
     tell_left_out,
+    tell_unlike,
 )
 from pixelbayes.cli.options import command, listed
 
@@ -106,13 +107,20 @@ def score(
                 loaded, inputs.images, skip_bad_files, inputs.content, processes=processes
             )
             bits: array[float] = array("d")
+            unlike = 0
+
+            def seen(row: Score) -> None:
+                nonlocal unlike
+                bits.append(row.bits_per_dim)
+                unlike += row.unlike_training
+
             answered = destination.answer(
                 files,
                 "scoring",
                 scoring(loaded, classes),
                 record=record_of,
                 people=_table(inputs.images, [loaded.classes[index] for index in classes]),
-                seen=lambda row: bits.append(row.bits_per_dim),
+                seen=seen,
                 quiet=quiet,
             )
         except OtherProcessError:
@@ -120,12 +128,7 @@ def score(
     if not processes.is_first:
         return 0
     tell_left_out(inputs, answered)
-    unlike = sum(number > UNIFORM for number in bits)
-    if unlike:
-        terminal.note(
-            f"unlike anything the model knows: {unlike} of {len(bits)} images need more than "
-            f"{UNIFORM:g} bits/dim, worse than uniform"
-        )
+    tell_unlike(loaded, answered, unlike, sum(number > UNIFORM for number in bits))
     if len(bits) >= SMALLEST:
         terminal.note(f"mean under p(x): {mean_estimate(torch.tensor(bits), 'bits/dim')}")
     if output != STDOUT:
