@@ -13,6 +13,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pixelbayes.errors import naming_extras
+
 if TYPE_CHECKING:
     from pixelbayes.core import DiscretizedLogisticMixture, PixelCNN, PixelCNNConfig, bits_per_dim
     from pixelbayes.estimator import PixelBayesClassifier
@@ -53,7 +55,8 @@ HOMES = {
 def __getattr__(name: str) -> object:
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(HOMES[name]), name)
+    with naming_extras():
+        value: object = getattr(import_module(HOMES[name]), name)
     globals()[name] = value
     return value
 

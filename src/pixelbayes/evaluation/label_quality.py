@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.evaluation.accuracy import accuracy
 from pixelbayes.evaluation.calibration import check_log_proba
 from pixelbayes.evaluation.estimate import Estimate
@@ -44,6 +44,7 @@ class LabelQuality:
         return self.score.argsort(stable=True)
 
 
+@naming_extras()
 def label_quality(log_proba: Tensor, labels: Tensor) -> LabelQuality:
     """Ranks labels by doubt, and marks those that confident learning takes for wrong [1].
 
@@ -54,7 +55,7 @@ def label_quality(log_proba: Tensor, labels: Tensor) -> LabelQuality:
     Raises:
         ValueError: If shapes, labels or probabilities are impossible, or a class of 0..K-1 has
             no image.
-        ImportError: If cleanlab is not installed.
+        MissingPackageError: If cleanlab is not installed.
     """
     log_proba = check_log_proba(log_proba, labels)
     classes = log_proba.shape[1]
@@ -65,14 +66,9 @@ def label_quality(log_proba: Tensor, labels: Tensor) -> LabelQuality:
             f"doubt needs two classes or more, and images of each: of {classes} classes "
             f"{absent or 'none'} are without"
         )
-    try:
-        from cleanlab.filter import find_label_issues
-        from cleanlab.rank import get_label_quality_scores
-    except ImportError as error:
-        raise ImportError(
-            "finding wrong labels needs cleanlab; install it with: "
-            "pip install 'pixelbayes[decisions]'"
-        ) from error
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
     given, probabilities = labels.numpy(), log_proba.exp().numpy()
     score = get_label_quality_scores(given, probabilities, method="self_confidence")
     suspected = find_label_issues(given, probabilities, n_jobs=1)

@@ -38,7 +38,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.evaluation.calibration import check_log_proba
 from pixelbayes.evaluation.conformal import conformal_rank, rank_coverage
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Z_95, Estimate, wilson_interval
@@ -246,6 +246,7 @@ class Detection:
     """Familiar images called strange where 95 % of the strangers are; 95 is chance."""
 
 
+@naming_extras()
 def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
     """Measures a score on familiar and on strange images.
 

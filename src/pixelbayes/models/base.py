@@ -24,6 +24,7 @@ from pixelbayes.core.device import present_device
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models.decision_verbs import DecisionVerbs
 from pixelbayes.models.decisions import Decisions
+from pixelbayes.models.sharing import download, is_hub_id, push, save_with_card
 from pixelbayes.models.storage import (
     CheckpointError,
     Metadata,
@@ -117,6 +118,76 @@ class Model(DecisionVerbs):
     def save(self, folder: str | Path) -> None:
         """Writes `model.safetensors` and `model.json`, replacing an earlier checkpoint there."""
         write(Path(folder), self.to_stored())
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes what `save` does, and a model card, README.md, of what is stored with the model.
+
+        Raises:
+            MissingPackageError: If Jinja2 is not installed (extra `hub`).
+        """
+        save_with_card(self, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Self],
+        model: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Self:
+        """Loads a model from a folder, or from the Hugging Face Hub.
+
+        Args:
+            model: A folder, or an id OWNER/NAME; hf:OWNER/NAME where a folder is called so, too.
+            revision: Branch, tag or commit on the Hub.
+            cache_dir: Where downloads are kept; None: the cache of the Hub.
+            local_files_only: Asks no network.
+            token: Of the Hub, for private repositories; None: the one that was stored.
+            device: Where the weights go.
+
+        Raises:
+            CheckpointError: As `load`.
+            PixelBayesError: If the Hub has no such model, or folder or id may be meant.
+            MissingPackageError: If huggingface_hub is not installed (extra `hub`).
+        """
+        if not is_hub_id(model):
+            return cls.load(model, device)
+        folder = download(
+            str(model),
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        return cls.load(folder, device)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        commit_message: str = "Add a model of pixelbayes",
+    ) -> str:
+        """Uploads what `save_pretrained` writes to the Hugging Face Hub.
+
+        Args:
+            repo_id: OWNER/NAME; made where there is none.
+            private: Whether only its owner sees it; None: as the owner's account has it.
+            token: Of the Hub; None: the one that was stored.
+            commit_message: What the Hub's history says.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            PixelBayesError: If the Hub refuses or cannot be reached.
+            MissingPackageError: If huggingface_hub is not installed (extra `hub`).
+        """
+        return push(self, repo_id, private=private, token=token, commit_message=commit_message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles what a checkpoint keeps, so a model of a GPU opens on any machine."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from pixelbayes.models import CheckpointError, Model, load_model
+from pixelbayes.models.sharing import HUB, download
 from pixelbayes.models.storage import BEST, DESCRIPTION, WEIGHTS
 
 __all__ = [
@@ -53,7 +54,7 @@ def is_model(text: str | Path) -> bool:
     """
     folder = Path(text)
     marks = (folder / DESCRIPTION, folder / BEST / DESCRIPTION, folder / TRAINING)
-    return is_shipped(text) or any(mark.is_file() for mark in marks)
+    return is_shipped(text) or str(text).startswith(HUB) or any(mark.is_file() for mark in marks)
 
 
 def is_shipped(text: str | Path) -> bool:
@@ -65,14 +66,17 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     """Returns the folder of a model.
 
     Args:
-        model: Name of a shipped model, or else a run directory or checkpoint folder.  A folder
-            that has the name of a shipped model is meant by a `Path`, or by ./NAME.
+        model: Name of a shipped model, a run directory or checkpoint folder, or hf:OWNER/NAME for
+            a model of the Hugging Face Hub, which is downloaded.  A folder that has the name of a
+            shipped model is meant by a `Path`, or by ./NAME.
 
     Raises:
         CheckpointError: If it is neither, with the models that are shipped.
     """
     if is_shipped(model):
         return PRETRAINED / model
+    if isinstance(model, str) and model.startswith(HUB):
+        return download(model)
     folder = Path(model)
     if folder.exists():
         return folder

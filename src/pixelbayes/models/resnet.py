@@ -22,20 +22,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelbayes.core.precision import isolated
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.models.base import TrainedNetwork, register
 from pixelbayes.models.settings import ResNetSettings
 from pixelbayes.models.storage import CheckpointError, Stored, structured_config
 
-__all__ = ["MissingPackageError", "ResNet18", "ResNetClassifier"]
+__all__ = ["ResNet18", "ResNetClassifier"]
 
 HALF_RANGE = 127.5  # brings levels 0..255 to [-1, 1]
 STRIDE = 8  # of the three stages that halve the resolution, together
 CHUNK = 256  # images of one pass: 64 features of 32x32 pixels are 64 MiB of float32
-
-
-class MissingPackageError(PixelBayesError):
-    """A package that a kind of model needs is not installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +193,8 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
         return result - self.log_prior
 
 
+@naming_extras()
 def _monai_resnet18() -> Any:
-    try:
-        from monai.networks.nets.resnet import resnet18
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"the ResNet-18 needs monai, and {error.name} is not installed; "
-            "pip install 'pixelbayes[baselines]'"
-        ) from error
+    from monai.networks.nets.resnet import resnet18
+
     return resnet18

@@ -63,11 +63,13 @@ class Verbs(ClassLikelihoods):
         """Class names as scikit-learn has them: an array in the order of the columns."""
         return np.array(self.classes)
 
-    def predict(self, x: ImageInput) -> list[Prediction]:
+    def predict(self, x: ImageInput, *, coverage: float | None = None) -> list[Prediction]:
         """Classifies images by Bayes' rule.
 
         Args:
             x: One image or many.
+            coverage: Probability with which the set of each image is to hold its true class, such
+                as 0.9, by what `pixelbayes calibrate` stored; None: there are no sets.
 
         Returns:
             A result for each image, in order.
@@ -75,8 +77,13 @@ class Verbs(ClassLikelihoods):
         Raises:
             TypeError, DatasetError: If something is no image, or has two meanings; see
                 `pixelbayes.data.image_batches`.
+            PixelBayesError: If sets are asked for that were not calibrated.
         """
-        return [answer for batch in self._read(x) for answer in self._predictions(batch)]
+        answers = []
+        for batch in self._read(x):
+            table = self.log_likelihoods(batch.levels)
+            answers += predictions(self, table, batch.names, coverage)
+        return answers
 
     @overload
     def __call__(self, x: Image.Image, top_k: int = 5) -> list[ClassScore]: ...
@@ -297,9 +304,6 @@ class Verbs(ClassLikelihoods):
             yield batch
         for sentence in done.sentences():
             _log.info("%s", sentence)
-
-    def _predictions(self, batch: ImageBatch) -> list[Prediction]:
-        return predictions(self, self.log_likelihoods(batch.levels), batch.names)
 
     def _table(self, x: ImageInput) -> Tensor:
         """log p(x | y), (N, K), batch after batch, so that the images need not fit the memory."""

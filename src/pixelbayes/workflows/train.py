@@ -22,7 +22,7 @@ from pixelbayes.data import (
     describe,
     load_dataset,
 )
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import plain
 from pixelbayes.models import Metadata
@@ -63,6 +63,7 @@ FIRST_RESUMABLE = 2
 early and joint fusion read e_y undivided."""
 
 
+@naming_extras()
 def train(
     config: RunConfig,
     run_dir: str | Path,

@@ -26,6 +26,7 @@ from pixelbayes.data.sources.base import Source
 from pixelbayes.data.sources.downloads import cache_folder, fetch, tree_digest
 from pixelbayes.data.sources.entries import UNSPLIT, ArrayEntries, Listing, named
 from pixelbayes.data.sources.tables import entries_of, read_rows
+from pixelbayes.errors import naming_extras
 
 __all__ = ["Cifar10Source", "Cpen455Source", "DigitsSource"]
 
@@ -63,6 +64,7 @@ DIGITS_MAXIMUM = 16  # the images of [1] count the black ones among 4 x 4 pixels
 class DigitsSource(Source):
     """1,797 handwritten digits, 8 x 8 grey, that come with scikit-learn [1]."""
 
+    @naming_extras()
     def listing(self) -> Listing:
         """Lists the images; see `Source.listing`."""
         from sklearn.datasets import load_digits

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pixelbayes.data.errors import DatasetError
+from pixelbayes.errors import naming_extras
 
 __all__ = ["cache_folder", "fetch", "tree_digest"]
 
@@ -16,6 +17,7 @@ CACHE_VARIABLE = "PIXELBAYES_CACHE"
 CAUSE = 200  # characters of what the system said; urllib3 nests its errors three deep
 
 
+@naming_extras()
 def cache_folder() -> Path:
     """Where downloads are kept: $PIXELBAYES_CACHE, or the platform's cache folder."""
     import pooch
@@ -23,6 +25,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("pixelbayes"))
 
 
+@naming_extras()
 def fetch(url: str, *, known_hash: str | None, file_name: str, folder: Path) -> Path:
     """Downloads a file, unless it is there already.
 
