@@ -53,6 +53,8 @@ class LabelledImages:
             values: Any = getattr(self, name)
             if isinstance(values, np.ndarray):
                 if name == "labels" and values.dtype.kind in "iu":
+                    if (values > np.iinfo(np.int64).max).any():  # which would come out negative
+                        raise DatasetError(f"labels are class numbers, got {values.max()}")
                     values = values.astype(np.int64)
                 object.__setattr__(self, name, torch.from_numpy(np.array(values)))
         if self.levels.dtype != torch.uint8:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -24,6 +24,8 @@ from torch import Tensor
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import Conversions, ImageBatch, ImageInput, image_batches, image_levels
 from pixelbayes.data.arrays import picture
+from pixelbayes.data.masks import WHITE_FROM, require_two_levels
+from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import tile_size
 from pixelbayes.inference.classification import class_posterior
@@ -37,7 +39,6 @@ Labels = Label | Sequence[Label] | Tensor
 Output = Literal["pil", "np", "levels"]
 Levels = npt.NDArray[np.uint8]
 
-WHITE = 128  # from this level on, a pixel of a mask is white
 SHOWN_CLASSES = 3
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
 
@@ -206,8 +207,7 @@ class Verbs(ClassLikelihoods):
         Raises:
             PixelBayesError: If the model cannot draw, or an argument is not accepted.
         """
-        if count < 1:
-            raise PixelBayesError(f"count is a number of images above 0, got {count}")
+        count = whole_number(count, "count is a number of images above 0", least=1)
         _check_output(output_type, temperature)
         chosen = list(range(len(self.classes))) if label is None else label
         labels = self._labels(chosen, None).repeat_interleave(count)
@@ -320,6 +320,8 @@ class Verbs(ClassLikelihoods):
             label = label.tolist()
         if isinstance(label, (str, int, np.integer)):
             return torch.tensor([self.class_index(label)]).repeat(1 if count is None else count)
+        if not isinstance(label, Iterable):
+            self.class_index(label)  # neither a name nor a whole number: the error lists them
         labels = torch.tensor([self.class_index(one) for one in label], dtype=torch.int64)
         if count is not None and len(labels) != count:
             raise PixelBayesError(
@@ -335,10 +337,11 @@ class Verbs(ClassLikelihoods):
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
             mask = torch.from_numpy(mask)
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            require_two_levels(mask)
             white = image_levels(mask, channels=1, resize=self.resize).levels
             if len(white) != 1:
                 raise PixelBayesError(f"a mask is one image, got {len(white)}")
-            return white[0, 0] >= WHITE
+            return white[0, 0] >= WHITE_FROM
         if tuple(mask.shape) != self.image_size:
             raise PixelBayesError(
                 f"a mask is bool {self.image_size} (rows, columns) like the model's images, got "
@@ -373,7 +376,8 @@ def _generator(generator: torch.Generator | int | None) -> torch.Generator:
         return torch.default_generator
     if isinstance(generator, torch.Generator):
         return generator
-    return torch.Generator().manual_seed(generator)
+    seed = whole_number(generator, "generator is a torch.Generator or a seed, 0 or more")
+    return torch.Generator().manual_seed(seed)
 
 
 def _check_output(output_type: str, temperature: float) -> None:

@@ -5,6 +5,7 @@ What a file does not mention has its default; a key that is unknown is refused b
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -153,7 +154,7 @@ class RunConfig(Configuration):
     """Decides first weights, order of the images, augmentation and dropout."""
 
     def __post_init__(self) -> None:
-        require_seed(self.seed)
+        object.__setattr__(self, "seed", require_seed(self.seed))
         settings = self.kind.settings
         if self.network is None:
             object.__setattr__(self, "network", settings())
@@ -223,14 +224,19 @@ def read_configuration(path: str | Path) -> str:
         raise RunError(f"cannot read the configuration {path}: {error}") from error
 
 
-def require_seed(seed: Any) -> None:
-    """Refuses what is no seed.
+def require_seed(seed: Any) -> int:
+    """Returns a seed, an integer of any library, as an int.
 
     Raises:
         RunError: If it is no whole number of 0 or more.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
         raise RunError(f"--seed is a whole number, 0 or more, got {seed!r}")
+    return number
 
 
 def _from_baseline(content: dict[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN
-from pixelbayes.data import DatasetError, read_image
-from pixelbayes.data.files import naming_file
-from pixelbayes.data.pixels import decoded, open_image, plain
+from pixelbayes.data import read_image
+from pixelbayes.data.masks import WHITE_FROM, require_two_levels
+from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import complete, complete_weighted, first_rows
 from pixelbayes.inference.cached import tile_size
@@ -31,9 +31,6 @@ from pixelbayes.workflows.samples import Samples
 __all__ = ["generate"]
 
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
-WHITE = 128  # from this level on, a pixel of a mask is white
-NEITHER = (64, 191)  # levels farther from black and white than JPEG's noise at an edge
-SOFT_EDGES = 0.05  # share of a mask's pixels that may be neither: edges that a program smoothed
 
 
 def generate(
@@ -70,11 +67,12 @@ def generate(
             completing without a `source`.
         DatasetError: If a file cannot be read.
     """
-    for flag, number in (("--count", count), ("--candidates", candidates)):
-        if number < 1:
-            raise PixelBayesError(f"{flag} is a number of images above 0, got {number}")
-    if batch_size is not None and batch_size < 1:
-        raise PixelBayesError(f"--batch-size is a number of images above 0, got {batch_size}")
+    above_0 = "is a number of images above 0"
+    count = whole_number(count, f"--count {above_0}", least=1)
+    candidates = whole_number(candidates, f"--candidates {above_0}", least=1)
+    if batch_size is not None:
+        batch_size = whole_number(batch_size, f"--batch-size {above_0}", least=1)
+    seed = whole_number(seed, "--seed is a whole number, 0 or more")
     chosen = range(len(model.classes)) if classes is None else map(model.class_index, classes)
     labels = torch.tensor([index for index in chosen for _ in range(count)], dtype=torch.int64)
     if not len(labels):
@@ -134,8 +132,8 @@ def _given(
             raise PixelBayesError(
                 "--rows and --mask both say which pixels are kept; give one of them"
             )
-        _require_two_levels(Path(mask))
-        known = read_image(mask, channels=1, resize=model.resize)[0] < WHITE
+        require_two_levels(mask)
+        known = read_image(mask, channels=1, resize=model.resize)[0] < WHITE_FROM
         if bool(known.all()):
             raise PixelBayesError(
                 f"{mask} keeps every pixel; make it white where pixels are to be drawn"
@@ -150,23 +148,6 @@ def _given(
         known = first_rows(model.network, kept)
     levels = read_image(source, channels=model.channels, resize=model.resize)
     return _Given(model.network, levels, known)
-
-
-def _require_two_levels(mask: Path) -> None:
-    """Refuses a photograph in the place of a mask.
-
-    Raises:
-        ImageFileError: If too many pixels are neither black nor white.
-    """
-    with naming_file(mask), open_image(mask) as image:
-        counts = plain(decoded(image), "L").histogram()
-        share = sum(counts[NEITHER[0] : NEITHER[1] + 1]) / sum(counts)
-        if share > SOFT_EDGES:
-            raise DatasetError(
-                f"{100 * share:.0f} % of the pixels are neither black nor white, so this is no "
-                f"mask; a mask is white where pixels are drawn and black where they are kept, and "
-                f"at most {100 * SOFT_EDGES:.0f} % may be levels {NEITHER[0]} to {NEITHER[1]}"
-            )
 
 
 def _drawn(

@@ -151,9 +151,7 @@ class StudyConfig:
     """None: generated images are shown, not scored."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seeds", tuple(self.seeds))
-        for seed in self.seeds:
-            require_seed(seed)
+        object.__setattr__(self, "seeds", tuple(require_seed(seed) for seed in self.seeds))
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise RunError(f"seeds are one or more different numbers, got {list(self.seeds)}")
         if not self.models:

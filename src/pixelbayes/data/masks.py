@@ -1,0 +1,54 @@
+"""What a mask is: black where pixels are kept and white where they are drawn.
+
+A photograph in its place would be thresholded without a word, so it is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pixelbayes.data.errors import DatasetError
+from pixelbayes.data.files import naming_file
+from pixelbayes.data.pixels import decoded, open_image, plain
+
+__all__ = ["WHITE_FROM", "require_two_levels"]
+
+WHITE_FROM = 128  # from this level on, a pixel of a mask is white
+NEITHER = (64, 191)  # levels farther from black and white than JPEG's noise at an edge
+SOFT_EDGES = 0.05  # share of a mask's pixels that may be neither: edges that a program smoothed
+
+
+def require_two_levels(mask: Any) -> None:
+    """Refuses a photograph in the place of a mask.
+
+    Args:
+        mask: An image file, a Pillow image, or an array of levels.
+
+    Raises:
+        DatasetError: If too many pixels are neither black nor white.
+    """
+    if isinstance(mask, (str, os.PathLike)):
+        with naming_file(Path(mask)), open_image(Path(mask)) as image:
+            _check(plain(decoded(image), "L").histogram())
+    elif isinstance(mask, Image.Image):
+        _check(plain(mask, "L").histogram())
+    else:
+        levels = np.asarray(mask)
+        if levels.dtype == np.uint8:
+            _check(np.bincount(levels.ravel(), minlength=256).tolist())
+
+
+def _check(histogram: Sequence[int]) -> None:
+    share = sum(histogram[NEITHER[0] : NEITHER[1] + 1]) / sum(histogram)
+    if share > SOFT_EDGES:
+        raise DatasetError(
+            f"{100 * share:.0f} % of the pixels are neither black nor white, so this is no "
+            f"mask; a mask is white where pixels are drawn and black where they are kept, and "
+            f"at most {100 * SOFT_EDGES:.0f} % may be levels {NEITHER[0]} to {NEITHER[1]}"
+        )
