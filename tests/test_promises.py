@@ -22,7 +22,7 @@ PROMISES = [
 ]
 
 
-def tests_of(path: Path) -> set[str]:
+def functions_in(path: Path) -> set[str]:
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
@@ -34,7 +34,7 @@ def test_a_promise_stands_where_it_is_said_to_and_has_its_test(
     text = re.sub(r"\s+", " ", (ROOT / place).read_text(encoding="utf-8"))
     assert words in text, "reworded or taken back"
     file, name = test.split("::")
-    assert name in tests_of(TESTS / file), "the test was renamed or removed"
+    assert name in functions_in(TESTS / file), "the test was renamed or removed"
 
 
 def test_the_package_of_the_feature_network_is_never_imported() -> None:

@@ -320,8 +320,9 @@ class Verbs(ClassLikelihoods):
             label = label.tolist()
         if isinstance(label, (str, int, np.integer)):
             return torch.tensor([self.class_index(label)]).repeat(1 if count is None else count)
-        if not isinstance(label, Iterable):
-            self.class_index(label)  # neither a name nor a whole number: the error lists them
+        given: Any = label
+        if not isinstance(given, Iterable):
+            self.class_index(given)  # neither a name nor a whole number: the error lists them
         labels = torch.tensor([self.class_index(one) for one in label], dtype=torch.int64)
         if count is not None and len(labels) != count:
             raise PixelBayesError(
