@@ -90,11 +90,14 @@ def test_a_stopped_table_goes_on_to_the_same_bytes(
     assert unfinished(table).exists() == (chunk > 0)
     assert sum(scored) == chunk * CHUNK
     scored.clear()
+    capsys.readouterr()
     assert main([*command, "-o", str(table), "--resume"]) == 0
+    left = IMAGES - chunk * CHUNK
+    assert f": {left} of {left} images need more than 8 bits/dim" in capsys.readouterr().err
     assert table.read_bytes() == whole.read_bytes()
     assert not unfinished(table).exists()
     one_to_compare = int(chunk > 0)
-    assert sum(scored) == IMAGES - chunk * CHUNK + one_to_compare
+    assert sum(scored) == left + one_to_compare
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

@@ -142,7 +142,7 @@ def predict(
     tell_left_out(inputs, answered)
     tell_unlike(loaded, answered, doubts["unlike"], doubts["worse than uniform"])
     if doubts["unsure"]:
-        terminal.note(f"not sure: {doubts['unsure']} of {answered.rows} images, which get no class")
+        terminal.note(f"not sure: {doubts['unsure']} of {answered.new} images, which get no class")
     if destination.format is None:
         _tell_what_percents_are(loaded, coverage)
     if output != STDOUT:

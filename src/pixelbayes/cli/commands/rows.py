@@ -47,6 +47,8 @@ class Answered:
 
     rows: int
     """Rows of the table, those of an earlier call with it."""
+    new: int
+    """Rows of this call."""
     bad: tuple[BadFile, ...]
     conversions: Conversions
 
@@ -169,7 +171,7 @@ class Destination(Generic[Row]):
         conversions = Conversions()
         if going_on.whole:
             terminal.note(f"nothing is left to do: {self.output} has all {going_on.rows} rows")
-            return Answered(going_on.rows, tuple(bad), conversions)
+            return Answered(going_on.rows, 0, tuple(bad), conversions)
         if self.resume and going_on.rows and first:
             terminal.note(f"going on after {going_on.rows} rows")
         rows = going_on.rows
@@ -190,7 +192,7 @@ class Destination(Generic[Row]):
                             people(new)
                     bad += part.bad
                     conversions += part.conversions
-        return Answered(rows, tuple(bad), conversions)
+        return Answered(rows, rows - going_on.rows, tuple(bad), conversions)
 
     def _going_on(
         self,
@@ -290,12 +292,12 @@ def tell_unlike(model: Model, answered: Answered, unlike: int, worse: int) -> No
     if unlike > worse and model.decisions is not None:
         rate = model.decisions.outlier_rule(UNLIKE_BY).false_alarm_rate
         terminal.note(
-            f"unlike the training data: {unlike} of {answered.rows} images, by log p(x); of "
+            f"unlike the training data: {unlike} of {answered.new} images, by log p(x); of "
             f"familiar ones about {100 * rate:g} % are called so"
         )
     if worse:
         terminal.note(
-            f"unlike anything the model knows: {worse} of {answered.rows} images need more than "
+            f"unlike anything the model knows: {worse} of {answered.new} images need more than "
             f"{UNIFORM:g} bits/dim, worse than uniform"
         )
 
