@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --progress-bar on
 
-.PHONY: setup announce-demo demo test lint types pytest bench clean
+.PHONY: setup announce-demo demo test lint types pytest app-test bench clean
 
 setup: .venv/installed
 
@@ -38,6 +38,11 @@ types: setup
 # Many tiny tensors: threads only wait for each other.
 pytest: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+# Needs Chromium on the path, or named by PIXELBAYES_BROWSER.
+app-test: setup
+	$(PIP) install --constraint constraints.txt playwright axe-playwright-python
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/app/browser.py
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pixelbayes.app.familiarity import place
 from pixelbayes.app.limits import Photo
 from pixelbayes.app.markup import render
 from pixelbayes.core import bits_per_dim
@@ -20,18 +21,23 @@ from pixelbayes.inference import class_posterior
 from pixelbayes.inference.counterfactual import Counterfactual, counterfactual
 from pixelbayes.inference.evidence import evidence_of_maps
 from pixelbayes.models import Model, PixelBayes
+from pixelbayes.models.prediction import prediction_sets
 
 __all__ = [
+    "DEFAULT_COVERAGE",
     "EVERY_OTHER",
     "Answer",
     "answer",
     "answer_html",
     "change_html",
+    "coverages",
     "evidence_html",
     "evidence_maps",
     "what_would_it_take",
 ]
 
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+DEFAULT_COVERAGE = 0.9
 EVERY_OTHER = "every other class"
 SHOWN_CLASSES = 8  # bars; the rest are summed up
 CHANGE_DRAWS = 8
@@ -68,10 +74,26 @@ def answer(model: Model, photo: Photo) -> Answer:
     return Answer(photo, log_posterior, None if model.dims is None else log_prob)
 
 
-def answer_html(model: Model, said: Answer) -> str:
-    """The photo as the model sees it, and a bar for each class."""
+def coverages(model: Model) -> list[float]:
+    """Coverages to choose from; none where no sets were calibrated."""
+    largest = None if model.decisions is None else model.decisions.largest_coverage
+    return [it for it in COVERAGES if largest is not None and it <= largest]
+
+
+def answer_html(model: Model, said: Answer, coverage: float = DEFAULT_COVERAGE) -> str:
+    """The photo as the model sees it, a bar for each class, the set, how usual the image is.
+
+    Args:
+        model: Whose answer it is.
+        said: From `answer`.
+        coverage: Share of images whose set is to hold the true class; without meaning where
+            `coverages` has none.
+    """
     shares, order = said.log_posterior.exp(), said.order
     shown = order[:SHOWN_CLASSES]
+    inside = None
+    if coverages(model):
+        inside = prediction_sets(model, said.log_posterior[None], coverage)[0]
     return render(
         "classify.html.jinja",
         photo=said.photo,
@@ -80,6 +102,9 @@ def answer_html(model: Model, said: Answer) -> str:
         bars=[(model.classes[y], float(shares[y])) for y in shown],
         others=len(order) - len(shown),
         others_share=float(shares[order[SHOWN_CLASSES:]].sum()),
+        coverage=coverage,
+        inside=inside,
+        place=None if said.log_prob is None else place(model, said.log_prob),
         bits=None if said.log_prob is None else _bits(model, said.log_prob),
     )
 

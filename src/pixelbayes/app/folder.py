@@ -184,6 +184,9 @@ def _classified(model: Model, photos: Sequence[Photo], labels: Mapping[str, str]
     table = model.log_likelihoods(torch.stack([photo.levels for photo in photos]))
     shares = class_posterior(table, model.log_prior, model.temperature).exp()
     log_prob = torch.logsumexp(table + model.log_prior, dim=1)
+    unlike: list[bool | None] = [None] * len(photos)
+    if model.dims is not None and model.decisions is not None:
+        unlike = model.decisions.is_unlike(-log_prob).tolist()
     rows = []
     for number, photo in enumerate(photos):
         best, label = int(shares[number].argmax()), labels.get(photo.name)
@@ -194,7 +197,7 @@ def _classified(model: Model, photos: Sequence[Photo], labels: Mapping[str, str]
                 model.classes[best],
                 float(shares[number, best]),
                 None if model.dims is None else float(bits_per_dim(log_prob[number], model.dims)),
-                None,
+                unlike[number],
                 label,
                 None if label is None else float(shares[number, model.classes.index(label)]),
             )

@@ -67,8 +67,8 @@ def percent(share: float) -> str:
     elif 0.999 < share < 1:
         text = "over 99.9 %"
     else:
-        digits = 1 if 0 < share < 0.1 or 0.99 <= share < 1 else 0
-        text = f"{100 * share:.{digits}f} %"
+        digits = 1 if share < 0.1 or share >= 0.99 else 0
+        text = f"{100 * share:.{digits}f} %".replace(".0 ", " ")
     return text.replace(" ", NO_BREAK)
 
 

@@ -85,7 +85,7 @@ def serving(
         from starlette.middleware import Middleware
 
         from pixelbayes.app.page import build
-        from pixelbayes.app.theme import CSS, SORTING, theme
+        from pixelbayes.app.theme import CSS, HEAD, SORTING, theme
 
         page = build(shelf, limits)
         page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once)
@@ -106,6 +106,7 @@ def serving(
             theme=theme(),
             css=CSS,
             js=SORTING,
+            head=HEAD,
             app_kwargs={"middleware": [Middleware(_Policy)], "docs_url": None, "redoc_url": None},
         )
         try:

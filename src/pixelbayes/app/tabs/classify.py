@@ -9,7 +9,7 @@ import gradio as gr
 
 from pixelbayes.app import classify
 from pixelbayes.app.limits import Photo, read_photo
-from pixelbayes.app.markup import note
+from pixelbayes.app.markup import note, percent
 from pixelbayes.app.models import OfferedModel
 from pixelbayes.app.tabs.shared import (
     NO_PHOTO,
@@ -41,6 +41,7 @@ class ClassifyTab(Tab):
         with gr.Tab("Classify"), gr.Row():
             with gr.Column(scale=2, min_width=280):
                 self.upload, self.drawn = photo_inputs(page)
+                self.coverage = _coverage(page.start)
             with gr.Column(scale=5, min_width=320):
                 self.result = gr.HTML(note(INVITATION))
                 self.answer, self.maps = gr.State(), gr.State()
@@ -48,16 +49,19 @@ class ClassifyTab(Tab):
                     self._explanations()
         everything = [self.result, self.answer, self.maps, self.more, self.label, self.against]
         everything += [self.towards, self.why, self.change]
-        inputs = [page.model, self.upload]
+        inputs = [page.model, self.coverage, self.upload]
         self.upload.upload(self.uploaded, inputs, everything, **events(page))
-        self.drawn.select(self.chosen, page.model, everything, **events(page))
-        self.changing = [self.upload, self.drawn, self.result, self.answer, self.maps, self.more]
+        self.drawn.select(self.chosen, inputs[:2], everything, **events(page))
+        inputs = [page.model, self.coverage, self.answer]
+        self.coverage.input(self.covered, inputs, self.result, **events())
+        self.changing = [self.upload, self.drawn, self.coverage, self.result, self.answer]
+        self.changing += [self.maps, self.more]
 
     def _explanations(self) -> None:
         gr.HTML('<h3 class="pb-heading">Why?</h3>')
         with gr.Row():
-            self.label = gr.Dropdown([], label="Evidence for")
-            self.against = gr.Dropdown([], label="against")
+            self.label = gr.Dropdown([], label="Evidence for", min_width=220)
+            self.against = gr.Dropdown([], label="against", min_width=220)
         self.why = gr.HTML()
         gr.HTML('<h3 class="pb-heading">What would it take?</h3>')
         with gr.Row(elem_classes="pb-controls"):
@@ -76,25 +80,36 @@ class ClassifyTab(Tab):
     def values_for(self, offered: OfferedModel) -> list[Any]:
         """See `Tab.values_for`."""
         gone = gr.Column(visible=False)
-        return [None, thumbnails(offered), note(INVITATION), None, None, gone]
+        begun = [None, thumbnails(offered), _coverage(offered)]
+        return [*begun, note(INVITATION), None, None, gone]
 
-    def uploaded(self, name: str, path: str | None) -> Iterator[Changes]:
+    def uploaded(self, name: str, coverage: float, path: str | None) -> Iterator[Changes]:
         """What the model of this name says about an uploaded file."""
         if path is not None:
             limits = self.page.limits
-            yield from self._answered(name, lambda offered: read_photo(path, offered.model, limits))
+            yield from self._answered(
+                name, coverage, lambda offered: read_photo(path, offered.model, limits)
+            )
 
-    def chosen(self, name: str, event: gr.SelectData) -> Iterator[Changes]:
+    def chosen(self, name: str, coverage: float, event: gr.SelectData) -> Iterator[Changes]:
         """What it says about an image that it has drawn."""
-        yield from self._answered(name, lambda offered: offered.photo(event.index))
+        yield from self._answered(name, coverage, lambda offered: offered.photo(event.index))
 
-    def _answered(self, name: str, read: Callable[[OfferedModel], Photo]) -> Iterator[Changes]:
+    def covered(self, name: str, coverage: float, answer: Any) -> str:
+        """The answer with the set of another coverage."""
+        if answer is None:
+            return note(INVITATION)
+        return classify.answer_html(self.page.shelf.get(name).model, answer, coverage)
+
+    def _answered(
+        self, name: str, coverage: float, read: Callable[[OfferedModel], Photo]
+    ) -> Iterator[Changes]:
         try:
             offered = self.page.shelf.get(name)
             model, names = offered.model, list(offered.model.classes)
             answer = classify.answer(model, read(offered))
             yield {
-                self.result: classify.answer_html(model, answer),
+                self.result: classify.answer_html(model, answer, coverage),
                 self.answer: answer,
                 self.maps: None,
                 self.change: "",
@@ -152,3 +167,15 @@ class ClassifyTab(Tab):
                 yield note(f"Not even a whole image drawn as {towards} changes the answer.")
             else:
                 yield classify.change_html(model, step.value)
+
+
+def _coverage(offered: OfferedModel) -> gr.Radio:
+    """The choice of a coverage; not shown where no sets were calibrated."""
+    kept = classify.coverages(offered.model)
+    return gr.Radio(
+        [(percent(it), it) for it in kept] or [("", classify.DEFAULT_COVERAGE)],
+        value=classify.DEFAULT_COVERAGE,
+        label="Coverage of the set of classes",
+        info="The share of images whose set holds the true class.",
+        visible=bool(kept),
+    )
