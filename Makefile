@@ -4,7 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --progress-bar on
 
+<<<<<<< HEAD
 .PHONY: setup announce-demo demo test lint types pytest app-test bench clean
+=======
+.PHONY: setup announce-demo demo test lint types pytest bench campaign clean
+>>>>>>> 285f175 (Add a campaign of generated inputs and injected faults; read grey TIFF files that lie on their side)
 
 setup: .venv/installed
 
@@ -46,6 +50,10 @@ app-test: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Generated inputs, and a fault at each write; under half an hour on two cores.
+campaign: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m campaign
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -416,3 +417,22 @@ def test_damaged_exif_of_a_camera_never_refuses_nor_warns(tmp_path: Path, suffix
         for content in (bytes(damaged), part):
             (tmp_path / "a").write_bytes(with_exif(marked(), content, suffix))
             corner_of(tmp_path / "a")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "I;16"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_tiff_that_lies_on_its_side_is_read_upright(
+    tmp_path: Path, mode: str, number: int
+) -> None:
+    stored = np.random.default_rng(number).integers(0, 2, (5, 9), dtype=np.uint8) * 255
+    turned = {5: stored.T, 6: np.rot90(stored, -1), 7: np.rot90(stored, 2).T, 8: np.rot90(stored)}
+    flipped = {2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1]}
+    expected = {1: stored, **flipped, **turned}[number]
+    tag = Image.Exif()
+    tag[0x0112] = number
+    grey = Image.fromarray(stored)
+    image = Image.fromarray(stored.astype(np.uint16) * 257) if mode == "I;16" else grey
+    image = image if mode == "I;16" else image.convert(mode)
+    image.save(tmp_path / "a.tif", exif=tag)
+    levels = read_image(tmp_path / "a.tif", channels=1, resize=Resize(expected.shape))
+    assert np.array_equal(levels[0].numpy(), expected)

@@ -143,6 +143,8 @@ def decoded(image: Image.Image) -> Image.Image:
     _refuse_unusual_samples(image, tags)
     turn, kind = UPRIGHT.get(orientation(image)), image.format
     low = _low_bytes(image)
+    if image.format == "TIFF":  # Pillow 12 swaps the sides of grey ones that it maps
+        image.filename = ""  # type: ignore[attr-defined]  # without a name it does not map them
     image.load()
     exact = image if low is None else _rounded(image, low)
     upright = exact if turn is None else exact.transpose(turn)
