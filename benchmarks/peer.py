@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["FULL", "INSTALL", "QUICK", "Plan", "draw", "is_installed", "measure"]
 
 INSTALL = """\
-TensorFlow Probability is not installed, so there is no peer to measure.  It needs:
-    pip install tensorflow-cpu tensorflow-probability
-    pip install --no-deps tf-keras"""
+TensorFlow Probability is not installed, so there is no peer to measure.  It needs, best in an
+environment of its own (it asks for an older numpy), with these or later versions that fit together:
+    pip install tensorflow-cpu==2.18.1 tensorflow-probability==0.25.0
+    pip install --no-deps tf-keras==2.18.0"""
 
 EQUAL = replace(SMALL, fusion="gated-gates")
 """Ours with the label where the peer has it."""

@@ -208,15 +208,17 @@ def end_of_memory(
         limit: What it may have; all three in one unit.
 
     Returns:
-        None where memory does not grow between the last two points.
+        None where memory does not grow between the last two points, or ends more than `FAR` times
+        the last value away.
 
-    >>> end_of_memory([1.0, 2.0, 4.0], [1.0, 10.0, 20.0], before=100.0, limit=500.0)
-    80.0
+    >>> round(end_of_memory([1.0, 2.0, 4.0], [1.0, 10.0, 20.0], before=100.0, limit=500.0))
+    80
     """
     slope = exponent(x[-2:], added[-2:])
     if slope is None or slope <= 0.0:
         return None
-    return float(x[-1] * ((limit - before) / added[-1]) ** (1.0 / slope))
+    steps = math.log((limit - before) / added[-1]) / slope
+    return None if steps > math.log(FAR) else float(x[-1] * math.exp(steps))
 
 
 def _ends(rows: Sequence[dict[str, Any]]) -> Table:
@@ -230,7 +232,7 @@ def _ends(rows: Sequence[dict[str, Any]]) -> Table:
             row: dict[str, Any] = {"work": work.name, "axis": heading, "last": x[-1]}
             for limit in LIMITS:
                 end = end_of_memory(x, added, mine[-1]["before"], limit * 1024)
-                row[f"{limit}"] = None if end is None or end > FAR * x[-1] else int(end)
+                row[f"{limit}"] = None if end is None else int(end)
             ends.append(row)
     columns = (
         Column("work", "work"),

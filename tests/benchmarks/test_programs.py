@@ -229,6 +229,7 @@ def test_exponents_are_slopes_in_the_log_log_plot():
 
 def test_memory_ends_where_the_last_slope_leads():
     assert scaling.end_of_memory([1, 2], [3.0, 3.0], 0.0, 10.0) is None
+    assert scaling.end_of_memory([1, 2], [3.0, 3.0001], 0.0, 10.0) is None
     assert scaling.end_of_memory([1, 2, 4], [1.0, 4.0, 16.0], 36.0, 100.0) == pytest.approx(8.0)
 
 
