@@ -36,6 +36,15 @@ SECONDS = 1000.0
 PATIENCE = 120 * SECONDS  # of one answer, on a busy machine
 SOFTWARE_GL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 COLOURS = 160  # of a picture's palette
+SHOWN = (
+    "classify-1280-light",
+    "classify-390-dark",
+    "create-390-dark",
+    "complete-1280-light",
+    "complete-390-dark",
+    "folder-1280-light",
+)
+"""Pictures that the documents show: few, since each stays in the history."""
 WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 
 
@@ -135,7 +144,9 @@ def fits(page: Page) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Keeps a picture of the page for the documents."""
+    """Keeps a picture of the page, if it is one of the documents'."""
+    if name not in SHOWN:
+        return
     page.mouse.move(2, 2)
     page.evaluate("document.activeElement?.blur()")
     page.wait_for_timeout(400)
