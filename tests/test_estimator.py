@@ -110,7 +110,7 @@ class OfMatrices(PixelBayesClassifier):
 
 
 def as_images(**changes: Any) -> OfMatrices:
-    return OfMatrices(**tiny(**changes).get_params())
+    return OfMatrices(**tiny(max_level=255, **changes).get_params())
 
 
 @parametrize_with_checks([tiny()], expected_failed_checks=expected_failures)
@@ -136,11 +136,11 @@ def test_it_answers_as_its_model_does(
     fitted: PixelBayesClassifier, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
     X, _ = digits
-    levels = torch.from_numpy(X.astype(np.uint8)).view(-1, 1, 8, 8)
+    levels = torch.from_numpy(np.rint(X * 255 / 16).astype(np.uint8)).view(-1, 1, 8, 8)
 
     proba = fitted.predict_proba(X)
 
-    assert fitted.n_iter_ == 1
+    assert (fitted.n_iter_, fitted.max_level_) == (1, 16)
     np.testing.assert_allclose(proba, fitted.model_.predict_proba(levels).numpy())
     np.testing.assert_allclose(fitted.predict_log_proba(X), np.log(proba))
     np.testing.assert_allclose(fitted.score_samples(X), fitted.model_.score_samples(levels).numpy())
@@ -159,7 +159,7 @@ def test_flat_and_shaped_images_of_any_number_type_are_the_same(
         (60, 1, 8, 8): X.reshape(-1, 1, 8, 8).astype(np.int64),
     }
     for shape, images in forms.items():
-        shaped = tiny().fit(images, y)
+        shaped = tiny(max_level=16).fit(images, y)
         np.testing.assert_allclose(shaped.predict_proba(images), flat.predict_proba(X))
         np.testing.assert_allclose(shaped.predict_proba(X), flat.predict_proba(X))
         drawn, labels = shaped.sample(2, y=[2, 0], random_state=1)
@@ -201,6 +201,10 @@ def test_what_is_no_image_is_refused_with_what_to_do(
         tiny().fit(np.zeros((4, 3, 8, 3), np.uint8), [0, 1, 0, 1])
     with pytest.raises(ValueError, match=r"those of fit were \(8, 8, 1\)"):
         fitted.predict(np.zeros((2, 9, 9), np.uint8))
+    with pytest.raises(
+        ValueError, match=r"levels up to 17, and 16 counts as white; set max_level="
+    ):
+        fitted.predict(X + 1)
     with pytest.raises(TypeError, match=r"sample_weight as well; .* repeat those"):
         tiny().fit(X, y, sample_weight=np.ones(60))
     with pytest.raises(ValueError, match="device is auto, cpu, cuda"):
@@ -292,6 +296,7 @@ def test_it_starts_from_a_model_with_other_classes(
         np.testing.assert_array_equal(tuned.classes_, [2, 3, 4])
         assert tuned.model_.network.config.features == 4
         # class 2 keeps its embedding, the new ones begin as the mean of all
-        theirs = fitted.model_.log_likelihood(X.reshape(-1, 8, 8, 1).astype(np.uint8), "2")
-        ours = tuned.model_.log_likelihood(X.reshape(-1, 8, 8, 1).astype(np.uint8), "2")
+        images = X.reshape(-1, 8, 8, 1).astype(np.uint8)
+        theirs = fitted.model_.log_likelihood(images, "2")
+        ours = tuned.model_.log_likelihood(images, "2")
         torch.testing.assert_close(ours, theirs)
