@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.decisions import evidence, outliers, sets
+from benchmarks.decisions import evidence, labels, outliers, sets
 from benchmarks.records import Record, write
 from pixelbayes.data import LabelledImages
 from pixelbayes.models import PixelBayes
@@ -31,7 +31,7 @@ from pixelbayes.workflows.train import train
 __all__ = ["main"]
 
 OUTPUT, QUICK_OUTPUT = Path("docs/results/decisions"), Path("runs/decisions")
-PARTS = ("outliers", "sets", "evidence")
+PARTS = ("outliers", "sets", "evidence", "labels")
 
 
 class Subjects:
@@ -106,6 +106,12 @@ def _measured(part: str, subjects: Subjects, cifar10: Path, *, quick: bool) -> R
     if part == "evidence":
         few = evidence.EvidencePlan(images=2) if quick else evidence.EvidencePlan()
         return evidence.measure(few, subjects.model, subjects.course_images.levels)
+    if part == "labels":
+        images, scored = subjects.course
+        flips = labels.LabelPlan()
+        if quick:
+            flips = labels.LabelPlan(digits=40, folds=2, epochs=1, rates_digits=(0.2,))
+        return labels.measure(flips, subjects.model, images, scored.table)
     _, course = subjects.course
     halves = sets.SetPlan(halves=3) if quick else sets.SetPlan()
     return sets.measure(halves, {"digits": subjects.digits, "course, validation": course})

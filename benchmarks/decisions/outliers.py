@@ -34,8 +34,8 @@ NOTES = (
     "Raw likelihood fails as is known of it (Nalisnick et al. 2019): images of one colour and "
     "enlarged digits are likelier than the course's own, so an AUROC near 0 there is a score that "
     "calls every photograph stranger than a blank page.",
-    "The JPEG grid: course images come from 64 x 64 JPEG files, reduced by half, and the model has "
-    "learned the faint joints of 8 x 8 blocks that then lie every 4 pixels. CIFAR-10 and what is "
+    "The JPEG grid: course images come from 64 x 64 JPEG files, reduced by half, so the joints of "
+    "8 x 8 blocks lie every 4 pixels, and the model may have learned them. CIFAR-10 and what is "
     "drawn here has no such grid, patches of 8 pixels keep it: part of what tells strangers "
     "apart may be how files were made and not what they show.",
 )

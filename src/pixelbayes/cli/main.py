@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "Set trained models side by side, with paired tests.",
     "app": "Open a page to classify, create and complete images.",
     "explain": "Say where in an image the evidence for a class lies.",
+    "audit": "Find images whose labels are doubtful.",
     "info": "Describe a model, a run or a data set.",
 }
 """The commands, each with a module of that name in `pixelbayes.cli.commands`."""
