@@ -96,11 +96,11 @@ def measure(plan: LabelPlan, model: PixelBayes, course: LabelledImages, table: T
                 tuple(rows),
                 (
                     "Both judges of digits are trained on the flipped labels of the other folds "
-                    f"for {plan.epochs} epochs, the PixelCNN at the settings of "
-                    "`pixelbayes audit`, the ResNet-18 at those of the study that is reproduced (Adam, 0.002). The "
-                    "judge of course images was trained on right labels of other images, so the "
-                    "two halves of the table are not to be compared with each other; no ResNet-18 "
-                    "was measured on those.",
+                    f"for {plan.epochs} epochs, the PixelCNN at the settings of `pixelbayes "
+                    "audit`, the ResNet-18 at those of the study that is reproduced (Adam, "
+                    "0.002). The judge of course images was trained on right labels of other "
+                    "images, so the two parts of the table are not to be compared; no ResNet-18 "
+                    "was measured on course images.",
                 ),
             ),
         ),
