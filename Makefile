@@ -4,11 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --progress-bar on
 
-<<<<<<< HEAD
-.PHONY: setup announce-demo demo test lint types pytest app-test bench clean
-=======
-.PHONY: setup announce-demo demo test lint types pytest bench campaign clean
->>>>>>> 285f175 (Add a campaign of generated inputs and injected faults; read grey TIFF files that lie on their side)
+.PHONY: setup announce-demo demo test lint types pytest app-test bench clean campaign
 
 setup: .venv/installed
 
