@@ -225,7 +225,7 @@ def essence(folder: Path) -> dict[str, str]:
             found[name] = str([{k: v for k, v in row.items() if k not in TIMES} for row in rows])
         elif file.name in ("report.json", "result.json"):
             content = json.loads(file.read_text(encoding="utf-8"))
-            found[name] = json.dumps(content["splits"], sort_keys=True)
+            found[name] = json.dumps(content.get("splits"), sort_keys=True)
         elif file.name == "test_predictions.csv":
             found[name] = file.read_text(encoding="utf-8")
     return found
@@ -273,7 +273,7 @@ base:
   training: {{epochs: 1, batch_size: 64, accuracy_images: 0}}
 models:
   late: {{network: {{fusion: late}}}}
-samples_per_class: 1
+samples_per_class: 2
 """,
         encoding="utf-8",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,8 @@ def run_part(job: tuple[str, int, int, float]) -> dict[str, Any]:
         else:
             found = kill_all(number, seed, Path(place), seconds)
     return {
-        **asdict(found),
+        **vars(found),
+        "tried": dict(found.tried),
         "total": found.total,
         "clean": found.clean,
         "seconds": round(time.monotonic() - started),
