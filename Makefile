@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --progress-bar on
 
-.PHONY: setup announce-demo demo test lint types pytest app-test bench clean campaign
+.PHONY: setup announce-demo demo test lint types pytest app-test docs accessibility bench campaign clean
 
 setup: .venv/installed
 
@@ -43,6 +43,17 @@ pytest: setup
 app-test: setup
 	$(PIP) install --constraint constraints.txt playwright axe-playwright-python
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/app/browser.py
+
+# The site, in build/docs; Python 3.11 or later.
+docs: setup
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+	@echo "Open build/docs/index.html in a browser."
+
+# The report of the demo and the page of the small study, in Chromium.
+accessibility: demo
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python tests/report/browser.py
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from benchmarks.readme import filled
 from benchmarks.scoring import paper_log_bin
 from cyclopts import CycloptsError
 
@@ -23,11 +24,11 @@ from pixelbayes.core.likelihood import HALF_BIN, LEVELS, log_logistic_bin
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "course/*.md", "benchmarks/*.md")
+    for pattern in ("*.md", "docs/*.md", "docs/[aht]*/*.md", "course/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)|<(?:img|a)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`(pixelbayes(?:\.\w+)+)`")
 
 
@@ -179,10 +180,19 @@ def test_the_documents_name_every_fusion_and_every_key_of_a_checkpoint() -> None
     assert not [key for key in keys if f"`{key}`" not in architecture]
 
 
-@pytest.mark.parametrize("table", ["Table 1", "Table 2"])
-def test_the_readme_shows_the_tables_that_the_study_wrote(table: str) -> None:
-    written = (ROOT / "docs/results/cpen455-small/README.md").read_text(encoding="utf-8")
-    section = written.partition(f"\n## {table}. ")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line[:1] == "|"]
-    assert rows
-    assert "\n".join(rows) in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_the_readme_is_made_of_the_studys_json() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "| gated-long |" in readme
+    assert filled(readme) == readme, "python -m benchmarks.readme"
+
+
+def test_the_readme_has_under_900_words() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 900
+
+
+def test_the_bibtex_of_the_readme_is_that_of_the_citation() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    (bibtex,) = fences(ROOT / "README.md", "bibtex")
+    assert f"title = {{{citation['title']}}}" in bibtex
+    assert f"version = {{{citation['version']}}}" in bibtex
+    assert citation["authors"][0]["name"] in bibtex
