@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ class NpzSource(Source):
             EOFError,
             AttributeError,
             TypeError,
+            NotImplementedError,  # a damaged entry may ask for any compression
             zipfile.BadZipFile,
+            zlib.error,
         ) as error:
             raise DatasetError(
                 f"{self.path} is not a NumPy archive (.npz) of plain arrays: {error}"
