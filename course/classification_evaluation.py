@@ -43,7 +43,7 @@ def evaluate(argv: Sequence[str] | None) -> None:
         require_predictions_free(options.output, folder)
     model = pixelbayes.load(options.model)
     images = load_data_for(model, "cpen455", data_dir=folder).split(options.mode)
-    predicted = classify(model.predict, images.levels, options.batch_size)
+    predicted = classify(model, images.levels, options.batch_size)
     known = images.labels != UNLABELLED
     if known.any():
         correct = int((predicted == images.labels)[known].sum())

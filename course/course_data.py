@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pixelbayes.data import LabelledImages
 from pixelbayes.io import replacing
+from pixelbayes.models import Model
 from pixelbayes.workflows.outputs import Kind, require_free
 
 MODES = ("train", "validation", "test")
@@ -37,9 +38,10 @@ def find_course_data(data_dir: Path) -> Path:
     )
 
 
-def classify(predict: Callable[[Tensor], Tensor], levels: Tensor, batch_size: int) -> Tensor:
+def classify(model: Model, levels: Tensor, batch_size: int) -> Tensor:
     """Predicts the class of each image, `batch_size` of them at a time: int64, (N,)."""
-    return torch.cat([predict(batch) for batch in levels.split(batch_size)])
+    some = (model.predict_log_proba(batch) for batch in levels.split(batch_size))
+    return torch.cat([log_proba.argmax(dim=1) for log_proba in some])
 
 
 def require_predictions_free(path: Path, folder: Path) -> None:

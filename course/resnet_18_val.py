@@ -114,7 +114,7 @@ def report(
         allow_upscaling=resize.allow_upscaling,
     ).split(split)
     size = EVALUATED_AT_A_TIME if options.batch_size is None else options.batch_size
-    predicted = classify(classifier.predict, images.levels, size)
+    predicted = classify(classifier, images.levels, size)
     known = images.labels != UNLABELLED
     if known.any():
         correct = int((predicted == images.labels)[known].sum())

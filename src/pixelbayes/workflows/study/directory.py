@@ -13,7 +13,7 @@ from pixelbayes.data import SplitRecord
 from pixelbayes.io import write_whole
 from pixelbayes.report import ModelResult
 from pixelbayes.workflows.config import DataConfig, RunError
-from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.runs import Run, is_new
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 
@@ -44,6 +44,8 @@ class StudyDirectory:
     def record_of(self, data: DataConfig) -> SplitRecord | None:
         """The splits of the first run on these data, which all models of the study keep to."""
         for path in sorted(self.path.glob("*/seed-*/run.json")):
+            if is_new(path.parent):  # killed before its training began
+                continue
             run = Run.open(path.parent)
             record = (
                 run.split() if replace(run.config.data, data_dir=data.data_dir) == data else None
