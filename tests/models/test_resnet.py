@@ -237,7 +237,7 @@ def change_description(**changes: object) -> Callable[[Path], None]:
         (replace_weights, "one of the two was replaced or damaged"),
         (change_description(version=4), "format version 4, .*install a newer pixelbayes"),
         (change_description(config={}), "describes no such network: .*classes, channels missing"),
-        (change_description(format="else"), "does not describe a model of pixelbayes"),
+        (change_description(format="else"), "the format 'else', which is no model of pixelbayes"),
         (change_description(config={"classes": 4, "channels": 3}), "the model has 4 classes"),
         (change_description(config={"classes": 3, "channels": 1}), "holds other weights"),
     ],

@@ -93,8 +93,9 @@ def test_what_is_measured_is_what_the_checkpoint_gives(tmp_path: Path) -> None:
     rows = run(tmp_path, optim, label_smoothing=0.1, epochs=4, precision="64")
 
     classifier = ResNetClassifier.load(tmp_path / "last")
-    loss = log_loss(classifier.predict_log_proba(VALIDATION.levels), VALIDATION.labels).value
-    right = classifier.predict(VALIDATION.levels) == VALIDATION.labels
+    log_proba = classifier.predict_log_proba(VALIDATION.levels)
+    loss = log_loss(log_proba, VALIDATION.labels).value
+    right = log_proba.argmax(dim=1) == VALIDATION.labels
     assert rows[-1]["val/log_loss"] == pytest.approx(loss, rel=1e-9)
     assert rows[-1]["val/accuracy"] == pytest.approx(right.double().mean().item())
     assert rows[-1]["train/accuracy"] is not None
