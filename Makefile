@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --progress-bar on
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: setup announce-demo demo test lint types pytest app-test docs accessibility bench campaign clean
 
@@ -15,9 +15,9 @@ setup: .venv/installed
 	@echo "PyTorch with CUDA, some GB more. Nothing outside of .venv is changed."
 	@$(PYTHON) -m venv .venv
 	@echo "1 of 2: PyTorch"
-	@$(PIP) install --constraint constraints.txt torch==2.13.0
+	@$(PIP) install --progress-bar on --constraint constraints.txt torch==2.13.0
 	@echo "2 of 2: everything else"
-	@$(PIP) install --constraint constraints.txt --editable '.[training,report,baselines,decisions,app,hub,test]'
+	@$(PIP) install --progress-bar on --constraint constraints.txt --editable '.[training,report,baselines,decisions,app,hub,test]'
 	@touch $@
 
 announce-demo:
@@ -41,7 +41,7 @@ pytest: setup
 
 # Needs Chromium on the path, or named by PIXELBAYES_BROWSER.
 app-test: setup
-	$(PIP) install --constraint constraints.txt playwright axe-playwright-python
+	$(PIP) install --progress-bar on --constraint constraints.txt playwright axe-playwright-python
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/app/browser.py
 
 # The site, in build/docs; Python 3.11 or later.
