@@ -237,3 +237,11 @@ def test_a_reader_that_stops_early_sees_no_complaint() -> None:
         os.close(write)
     assert done.stderr == b""
     assert done.returncode == 141
+
+
+def test_what_else_a_process_has_imported_changes_no_command_line(capsys, tmp_path):
+    pytest.importorskip("pydantic", reason="comes with the extra app")
+    arguments = ["train", "--data", "digits", "--limit", "20", "--image-size", "8x8", "--quiet"]
+    arguments += ["--epochs", "1", "--features", "4,4,4", "--patience", "null"]
+    assert main([*arguments, "--output", str(tmp_path / "run")]) == 0, capsys.readouterr().err
+    assert "pydantic" in sys.modules
