@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from math import log
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from pixelbayes.data import Resize, write_png
 from pixelbayes.models import Metadata, PixelBayes
 
 CLASSES = ("koala", "pizza", "sea lion")
+
+BROWSER_PACKAGES = ("playwright", "axe_playwright_python")
+collect_ignore = (
+    []
+    if all(map(find_spec, BROWSER_PACKAGES))
+    else ["app/browser.py", "report/browser.py"]  # commands of their own
+)
 
 OPTIONS: dict[str, dict[str, object]] = {
     "head": {"fusion": "head", "head_layers": 3},
