@@ -2,8 +2,8 @@
 
     python -m benchmarks.startup
 
-Each time is that of a process of its own, taken inside it, so without Python's own start.  The three
-are measured in turns.
+Each time is that of a process of its own, taken inside it, so without Python's own start.  The
+three are measured in turns.
 """
 
 from __future__ import annotations
