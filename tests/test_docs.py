@@ -19,6 +19,7 @@ from cyclopts import CycloptsError
 
 import pixelbayes
 from pixelbayes.cli.main import COMMANDS, program
+from pixelbayes.cli.options import parsed
 from pixelbayes.core.likelihood import HALF_BIN, LEVELS, log_logistic_bin
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +117,7 @@ def test_a_name_that_does_not_exist_is_caught() -> None:
 def test_every_command_is_understood(document: str, line: str) -> None:
     words = shlex.split(line)
     try:
-        program(words[0]).parse_args(words, print_error=False, exit_on_error=False)
+        parsed(program(words[0]), words)
     except CycloptsError as error:
         pytest.fail(f"{document}: pixelbayes {line}: {error}")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from cyclopts import App, CycloptsError
 
-from pixelbayes.cli.options import command, configured
+from pixelbayes.cli.options import command, configured, parsed
 from pixelbayes.core import FUSIONS
 from pixelbayes.data import transforms
 from pixelbayes.models import settings
@@ -99,7 +99,7 @@ def app(given: dict[str, Any]) -> App:
 
 
 def parse(app: App, *arguments: str) -> None:
-    function, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+    function, bound = parsed(app, arguments)
     function(*bound.args, **bound.kwargs)
 
 

@@ -11,14 +11,14 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from pixelbayes import __version__
 from pixelbayes.cli import terminal
-from pixelbayes.cli.options import OPTIONS, UsageError
+from pixelbayes.cli.options import OPTIONS, UsageError, parsed
 from pixelbayes.errors import PixelBayesError, missing_package
 
 __all__ = ["COMMANDS", "main", "program"]
@@ -95,8 +95,7 @@ def _run(arguments: list[str]) -> int:
     # cyclopts takes a lone hyphen, standard input or output, for an option
     arguments = ["./-" if word == "-" else word for word in arguments]
     try:
-        with _pydantic_unseen():
-            command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+        command, bound = parsed(app, arguments)
     except CycloptsError as error:
         verb = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
         raise UsageError(f"{_mistake(error)} See pixelbayes{verb} --help") from error
@@ -132,21 +131,6 @@ def program(invoked: str | None) -> App:
     for flag in ("--help", "--version", COMPLETION):
         app[flag].group = OPTIONS
     return app
-
-
-@contextmanager
-def _pydantic_unseen() -> Iterator[None]:
-    """Reads the same command line the same way, whatever else the process has imported.
-
-    Where pydantic is imported, cyclopts checks each value against the type that the help shows,
-    which is not that of null or of what a converter returns.
-    """
-    pydantic = sys.modules.pop("pydantic", None)
-    try:
-        yield
-    finally:
-        if pydantic is not None:
-            sys.modules["pydantic"] = pydantic
 
 
 def _mistake(error: CycloptsError) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "command",
     "configured",
     "listed",
+    "parsed",
 ]
 
 Config = TypeVar("Config")
@@ -51,6 +53,25 @@ def listed(values: list[str] | None) -> list[str] | None:
     if values is None:
         return None
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def parsed(app: App, arguments: Sequence[str]) -> tuple[Callable[..., Any], inspect.BoundArguments]:
+    """The command that a command line calls, and its arguments.
+
+    Where pydantic is imported, cyclopts checks each value against the type that the help shows,
+    which is not that of null or of what a converter returns; what else a process has imported must
+    not change how a command line is read, so it does not see it.
+
+    Raises:
+        CycloptsError: If the command line is not understood.
+    """
+    pydantic = sys.modules.pop("pydantic", None)
+    try:
+        function, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+    finally:
+        if pydantic is not None:
+            sys.modules["pydantic"] = pydantic
+    return function, bound
 
 
 def command(
