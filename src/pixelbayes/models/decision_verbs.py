@@ -20,7 +20,7 @@ from pixelbayes.inference.evidence import evidence
 from pixelbayes.models.decisions import Decisions
 from pixelbayes.models.explanation import Explanation
 from pixelbayes.models.prediction import prediction_sets
-from pixelbayes.models.verbs import Label, Verbs
+from pixelbayes.models.verbs import Label, Verbs, seeded
 
 __all__ = ["DecisionVerbs"]
 
@@ -144,13 +144,11 @@ class DecisionVerbs(Verbs):
         Raises:
             PixelBayesError: As `explain`.
         """
-        if not isinstance(generator, torch.Generator):
-            generator = torch.Generator().manual_seed(generator)
         return counterfactual(
             self.classifier(),
             self._one(x, "changed"),
             None if label is None else self.class_index(label),
-            generator=generator,
+            generator=seeded(generator),
             draws=draws,
             progress=progress,
         )

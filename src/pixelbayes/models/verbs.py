@@ -32,7 +32,7 @@ from pixelbayes.inference.classification import class_posterior
 from pixelbayes.models.likelihoods import ClassLikelihoods
 from pixelbayes.models.prediction import ClassScore, Prediction, best_classes, predictions
 
-__all__ = ["Verbs"]
+__all__ = ["Verbs", "seeded"]
 
 Label = str | int
 Labels = Label | Sequence[Label] | Tensor
@@ -211,7 +211,7 @@ class Verbs(ClassLikelihoods):
         _check_output(output_type, temperature)
         chosen = list(range(len(self.classes))) if label is None else label
         labels = self._labels(chosen, None).repeat_interleave(count)
-        source = _generator(generator)
+        source = seeded(generator)
         drawn = [
             self.draw(some, source, temperature=temperature)
             for some in labels.split(self._drawn_at_a_time())
@@ -288,7 +288,7 @@ class Verbs(ClassLikelihoods):
             labels = self.class_of_first_pixels(levels, known)
         else:
             labels = self._labels(label, len(levels))
-        source = _generator(generator)
+        source = seeded(generator)
         size = self._drawn_at_a_time()
         drawn = [
             self.draw_given(some, given, known, source, temperature=temperature)
@@ -372,7 +372,12 @@ def _is_one(x: Any) -> bool:
     return isinstance(x, Image.Image)
 
 
-def _generator(generator: torch.Generator | int | None) -> torch.Generator:
+def seeded(generator: torch.Generator | int | None) -> torch.Generator:
+    """The generator itself, one of that seed, or torch's own for None.
+
+    Raises:
+        PixelBayesError: If it is no generator and no whole number from 0 on.
+    """
     if generator is None:
         return torch.default_generator
     if isinstance(generator, torch.Generator):
