@@ -35,9 +35,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Many tiny tensors: threads only wait for each other.
+# Many tiny tensors: threads only wait for each other, processes do not.
 pytest: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 # Needs Chromium on the path, or named by PIXELBAYES_BROWSER.
 app-test: setup
