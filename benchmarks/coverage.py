@@ -8,10 +8,10 @@ calibrated but for a temperature: there the right values are known, or come from
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from pixelbayes.evaluation.calibration import (
 )
 from pixelbayes.evaluation.estimate import Z_95, Estimate
 from pixelbayes.evaluation.frechet import fid, fid_estimate, kid, kid_estimate
+from pixelbayes.io import write_json, write_whole
+from pixelbayes.workflows.provenance import provenance
 
 # Features, images of both sets, shift of the first set's mean, factor on its deviations.
 SETS = (
@@ -41,41 +43,89 @@ TEMPERATURES = (1.0, 1.5, 25.0)
 CLASSES = 4
 ENDLESS = 50_000
 
+SCORES = {
+    "features": "{features}",
+    "images": "{n} and {m}",
+    "first set": "{first_set}",
+    "FID": "{fid:.3g}",
+    "width": "{fid_width:.2f}",
+    "covers, %": "{fid_covers:.0f}",
+    "KID, 10^-3": "{kid:.3g}",
+    "width of KID": "{kid_width:.2f}",
+    "KID covers, %": "{kid_covers:.0f}",
+    "bootstrap of FID: width": "{bootstrap_width:.2f}",
+    "bootstrap covers, %": "{bootstrap_covers:.0f}",
+}
+CALIBRATION = {
+    "temperature": "{temperature:g}",
+    "images": "{n}",
+    "true ECE": "{true_ece:.1f}",
+    "mean ECE": "{ece:.1f}",
+    "mean interval": "{low:.1f} to {high:.1f}",
+    "covers, %": "{covers:.0f}",
+    "inside the calibrated band, %": "{inside:.0f}",
+    "temperature covers, %": "{temperature_covers:.0f}",
+    "accepted, %": "{accepted:.0f}",
+    "harmed, %": "{harmed:.0f}",
+}
+"""Headings of the tables, and how a row is shown under each."""
+
 
 def main(output: Path, *, draws: int = 100, resamples: int = 50) -> None:
-    """Writes the tables; the defaults take under two minutes on one core."""
+    """Writes the numbers beside `output` as JSON, and the tables made of them.
+
+    The defaults take under two minutes on one core.
+    """
+    command = f"python -m benchmarks.coverage {output.as_posix()}"
+    found = {
+        "provenance": {**provenance(), "command": command},
+        "draws": draws,
+        "resamples": resamples,
+        "endless": ENDLESS,
+        "scores": [*scores(draws, resamples)],
+        "calibration": [*calibration(max(draws // 2, 1))],
+    }
+    write_json(output.with_suffix(".json"), found)
+    write_whole(output, page(found, output.with_suffix(".json").name))
+
+
+def page(found: Mapping[str, Any], file: str) -> str:
+    """The tables, in Markdown.
+
+    Args:
+        found: What `main` measured.
+        file: Name of the JSON file beside the page.
+    """
+    source = found["provenance"]
     sections = (
         "# How often intervals cover the truth\n\nA 95 % interval should cover it 95 times in "
-        f"100. Made by `python -m benchmarks.coverage {output.as_posix()}`.",
+        f"100. Made by `{source['command']}`, commit {source['commit'] or 'not recorded'}, "
+        f"{source['date']}; the numbers are those of [{file}]({file}).",
         "## FID and KID\n\nTruth: the mean score of two sets of these sizes. Width: mean "
         "half-width over 1.96 standard deviations of the score; 1 is right. The last columns are "
-        "those of a plain bootstrap of both sets.\n\n"
-        + table(
-            "features | images | first set | FID | width | covers, % | KID, 10^-3 | width "
-            "| covers, % | bootstrap of FID: width | covers, %",
-            scores(draws, resamples),
-        ),
+        "those of a plain bootstrap of both sets.\n\n" + table(SCORES, found["scores"]),
         "## Calibration error and temperature\n\nClass probabilities of four classes that are "
         "calibrated at the stated temperature, measured at 1. ECE in percent, its truth from "
-        f"{ENDLESS} images. *Accepted*: `decide_temperature` used the fitted temperature; "
-        "*harmed*: what it used has a larger log-loss on new images than temperature 1.\n\n"
-        + table(
-            "temperature | images | true ECE | mean ECE | mean interval | covers, % "
-            "| inside the calibrated band, % | temperature covers, % | accepted, % | harmed, %",
-            calibration(max(draws // 2, 1)),
-        ),
+        f"{found['endless']} images. *Accepted*: `decide_temperature` used the fitted "
+        "temperature; *harmed*: what it used has a larger log-loss on new images than temperature "
+        "1.\n\n" + table(CALIBRATION, found["calibration"]),
     )
-    output.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    return "\n\n".join(sections) + "\n"
 
 
-def table(header: str, rows: Iterator[list[str]]) -> str:
-    """A Markdown table."""
-    columns = header.count("|") + 1
-    lines = [header, " | ".join(["---"] * columns), *(" | ".join(row) for row in rows)]
-    return "\n".join(f"| {line} |" for line in lines)
+def table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table.
+
+    Args:
+        columns: For each heading how a row is shown under it, as a format.
+        rows: Named numbers.
+    """
+    cells = [[shown.format(**row) for shown in columns.values()] for row in rows]
+    lines = [[*columns], ["---"] * len(columns), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def scores(draws: int, resamples: int) -> Iterator[list[str]]:
+def scores(draws: int, resamples: int) -> Iterator[dict[str, Any]]:
     for dims, n, m, shift, factor in SETS:
         generator = torch.Generator().manual_seed(0)
         deviations = torch.arange(1, dims + 1, dtype=torch.float64).rsqrt()
@@ -95,22 +145,20 @@ def scores(draws: int, resamples: int) -> Iterator[list[str]]:
 
         pairs = [pair() for _ in range(draws)]
         others = [pair() for _ in range(draws)]
-        row = [f"{dims}", f"{n} and {m}", _described(shift, factor)]
-        for plain, estimate in (
-            (fid, lambda a, b: fid_estimate(a, b, resamples=1)[0]),
-            (lambda a, b: 1000 * kid(a, b), kid_estimate),
+        row = {"features": dims, "n": n, "m": m, "first_set": _described(shift, factor)}
+        for name, plain, estimate in (
+            ("fid", fid, lambda a, b: fid_estimate(a, b, resamples=1)[0]),
+            ("kid", lambda a, b: 1000 * kid(a, b), kid_estimate),
         ):
             truth = torch.tensor([plain(*two) for two in others], dtype=torch.float64)
             found = [estimate(*two) for two in pairs]
-            row += [f"{float(truth.mean()):.3g}", *_judged(found, truth)]
-        row += _judged(
-            [_bootstrap(*two, resamples, generator) for two in pairs[: max(draws // 5, 1)]],
-            torch.tensor([fid(*two) for two in others], dtype=torch.float64),
-        )
-        yield row
+            row |= {name: float(truth.mean()), **_judged(name, found, truth)}
+        drawn = [_bootstrap(*two, resamples, generator) for two in pairs[: max(draws // 5, 1)]]
+        truth = torch.tensor([fid(*two) for two in others], dtype=torch.float64)
+        yield row | _judged("bootstrap", drawn, truth)
 
 
-def calibration(draws: int) -> Iterator[list[str]]:
+def calibration(draws: int) -> Iterator[dict[str, Any]]:
     prior = torch.zeros(CLASSES, dtype=torch.float64)
     for temperature in TEMPERATURES:
         many, labels = predictions(ENDLESS, temperature, seed=0)
@@ -130,21 +178,20 @@ def calibration(draws: int) -> Iterator[list[str]]:
                 used = decisions[-1].temperature
                 if used != 1:
                     harmed += log_loss(torch.log_softmax(many / used, dim=1), labels).value > raw
-            low, high = (sum(getattr(e, end) for e in found) / draws for end in ("low", "high"))
-            yield [
-                f"{temperature:g}",
-                f"{n}",
-                f"{truth:.1f}",
-                f"{sum(e.value for e in found) / draws:.1f}",
-                f"{low:.1f} to {high:.1f}",
-                _percent(sum(e.low <= truth <= e.high for e in found), draws),
-                _percent(inside, draws),
-                _percent(
-                    sum(d.fitted.low <= temperature <= d.fitted.high for d in decisions), draws
-                ),
-                _percent(sum(d.accepted for d in decisions), draws),
-                _percent(harmed, draws),
-            ]
+            covered = sum(d.fitted.low <= temperature <= d.fitted.high for d in decisions)
+            yield {
+                "temperature": temperature,
+                "n": n,
+                "true_ece": truth,
+                "ece": sum(e.value for e in found) / draws,
+                "low": sum(e.low for e in found) / draws,
+                "high": sum(e.high for e in found) / draws,
+                "covers": 100 * sum(e.low <= truth <= e.high for e in found) / draws,
+                "inside": 100 * inside / draws,
+                "temperature_covers": 100 * covered / draws,
+                "accepted": 100 * sum(d.accepted for d in decisions) / draws,
+                "harmed": 100 * harmed / draws,
+            }
 
 
 def predictions(n: int, temperature: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -160,10 +207,13 @@ def _described(shift: float, factor: float) -> str:
     return ", ".join(changes) or "as the second"
 
 
-def _judged(found: list[Estimate], truth: Tensor) -> list[str]:
+def _judged(name: str, found: list[Estimate], truth: Tensor) -> dict[str, float]:
     mean, spread = float(truth.mean()), float(truth.std())
-    width = sum(e.high - e.value for e in found) / len(found) / (Z_95 * spread)
-    return [f"{width:.2f}", _percent(sum(e.low <= mean <= e.high for e in found), len(found))]
+    covered = sum(e.low <= mean <= e.high for e in found)
+    return {
+        f"{name}_width": sum(e.high - e.value for e in found) / len(found) / (Z_95 * spread),
+        f"{name}_covers": 100 * covered / len(found),
+    }
 
 
 def _bootstrap(a: Tensor, b: Tensor, resamples: int, generator: torch.Generator) -> Estimate:
@@ -176,11 +226,6 @@ def _bootstrap(a: Tensor, b: Tensor, resamples: int, generator: torch.Generator)
     )
     value, half = fid(a, b), Z_95 * float(drawn.std())
     return Estimate(value, value - half, value + half, len(a), "")
-
-
-def _percent(number: float, of: int) -> str:
-    share = 100 * number / of
-    return f"{share:.0f}" if math.isfinite(share) else "-"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ LAYERS = [
     {"models"},
     {"inference"},
     {"core", "data", "evaluation"},
-    {"io"},
+    {"io", "switches"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -145,3 +145,10 @@ def test_importing_pixelbayes_stays_light():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"pytorch_lightning", "matplotlib", "sklearn", "scipy", "torchmetrics", "monai"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_the_model_itself_needs_torch_and_nothing_else():
+    core = [path for path in FILES if layer(module_name(path)) == "core"]
+    assert core
+    packages = {module.split(".")[0] for path in core for module in imports(path)}
+    assert packages - {"torch", "pixelbayes", *sys.stdlib_module_names} == set()

@@ -65,3 +65,12 @@ def test_too_many_bytes_are_refused(tiny_model, photo_folder):
 def test_a_missing_upload_gets_a_sentence(tiny_model, tmp_path):
     with pytest.raises(PixelBayesError, match=r"gone\.png: no such file"):
         read_photo(Path(tmp_path / "gone.png"), tiny_model, Limits())
+
+
+def test_the_documents_state_the_limits() -> None:
+    text = " ".join((Path(__file__).parents[2] / "docs" / "app.md").read_text("utf-8").split())
+    limits = Limits()
+    assert f"{limits.upload_bytes >> 20} MB and {limits.pixels // 10**6} million pixels" in text
+    assert f"{limits.files} files at a time, {limits.images} images a drawing" in text
+    assert limits.at_once == 2
+    assert "two computations at a time while others wait" in text

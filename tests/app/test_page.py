@@ -139,3 +139,27 @@ def test_an_unknown_model_is_told_before_anything_is_served(
 ) -> None:
     assert main(["app", "no-such-model", "--port", str(free_port())]) == 2
     assert "no model 'no-such-model'" in capsys.readouterr().err
+
+
+@without_gradio
+def test_two_computations_run_at_a_time_and_uploads_go_with_the_page(
+    model: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pixelbayes", "app", str(model), "--port", str(free_port())]
+    page = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert page.stdout is not None
+    address = page.stdout.readline().strip()
+    try:
+        config = json.loads(opened(f"{address}config")[1])
+        (uploads,) = tmp_path.glob("pixelbayes-app-*")
+        (uploads / "photo.png").write_bytes(b"uploaded")
+    finally:
+        page.send_signal(signal.SIGINT)
+        page.communicate(timeout=PATIENCE)
+    shared = [it for it in config["dependencies"] if it["concurrency_id"] == "model"]
+    assert shared
+    assert {it["concurrency_limit"] for it in shared} == {2}
+    assert not uploads.exists()

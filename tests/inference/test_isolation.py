@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
-from pixelbayes.core.precision import evaluation_mode, ieee_arithmetic, isolated
+from pixelbayes.core.precision import evaluation_mode, isolated
 from pixelbayes.inference import BayesClassifier, complete, complete_weighted, first_rows, sample
 from pixelbayes.inference.anytime import AnytimeClassifier, AnytimeRule, accumulate
 from pixelbayes.inference.completion import importance_weights
 from pixelbayes.inference.counterfactual import counterfactual
 from pixelbayes.inference.evidence import evidence
 from pixelbayes.inference.sampling import complete_naive, sample_naive
+from pixelbayes.switches import ieee_arithmetic
 
 
 def seeded() -> torch.Generator:

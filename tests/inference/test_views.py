@@ -99,3 +99,10 @@ def test_any_time_classification_sees_all_views(tiny_network, random_levels, ove
 def test_views_that_are_not_there_are_refused(tiny_network, views):
     with pytest.raises(ValueError, match=r"views are numbers in 0\.\.1"):
         BayesClassifier(tiny_network(), views=views)
+
+
+def test_the_mean_of_log_p_is_never_above_the_log_of_the_mean() -> None:
+    by_view = torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    by_view = torch.cat([100 * by_view, torch.full((1, 2), -3.0, dtype=torch.float64)])
+    assert bool((mean_log_prob(by_view) <= log_mean_prob(by_view) + 1e-12).all())
+    assert mean_log_prob(by_view)[-1] == pytest.approx(log_mean_prob(by_view)[-1])

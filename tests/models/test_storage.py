@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from math import log
 
 import pytest
@@ -212,3 +213,25 @@ def test_class_names_that_were_shortened_are_noticed(tiny_network, tmp_path):
     edit(tmp_path, classes=["a", "b"], log_prior=[-0.7, -0.7])
     with pytest.raises(CheckpointError, match="the model has 3 classes, the metadata 2: a, b"):
         PixelBayes.load(tmp_path)
+
+
+class Planted:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return (open, (str(self.place), "w"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_no_file_of_a_checkpoint_can_run_code(tiny_network, tmp_path, name):
+    PixelBayes(tiny_network(), METADATA).save(tmp_path / "model")
+    payload = pickle.dumps(Planted(tmp_path / "was here"))
+    pickle.loads(payload).close()
+    (tmp_path / "was here").unlink()  # so it would be there, if it were unpickled
+    (tmp_path / "model" / name).write_bytes(payload)
+    with pytest.raises(CheckpointError, match=name):
+        PixelBayes.load(tmp_path / "model")
+    assert not (tmp_path / "was here").exists()

@@ -3,6 +3,8 @@
 import math
 import re
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import numpy as np
@@ -140,3 +142,18 @@ def test_evidence_that_does_not_fit_the_image_is_refused() -> None:
         evidence_figure(np.zeros((1, 8, 8), np.uint8), np.zeros((8, 6)), ("a", "b"))
     with pytest.raises(ValueError, match="must be finite"):
         evidence_figure(np.zeros((1, 8, 8), np.uint8), np.full((8, 8), np.inf), ("a", "b"))
+
+
+def test_threads_that_draw_at_once_leave_the_settings_as_they_were(report: Report) -> None:
+    import matplotlib as mpl
+
+    expected, before = curves_of(report), dict(mpl.rcParams)
+    start = threading.Barrier(3)
+
+    def draw(_: int) -> list[str]:
+        start.wait()
+        return curves_of(report)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(drawn == expected for drawn in pool.map(draw, range(3)))
+    assert dict(mpl.rcParams) == before

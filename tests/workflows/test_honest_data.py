@@ -11,12 +11,20 @@ import pytest
 import torch
 
 from pixelbayes.cli.main import main
-from pixelbayes.data import load_dataset, same_source, write_png
+from pixelbayes.data import DatasetWarning, load_dataset, same_source, write_png
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import PixelBayes
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
-from pixelbayes.workflows.evaluate import EvaluationError, evaluate_checkpoint, evaluate_run
+from pixelbayes.workflows.audit import AuditError, audit_by_model
+from pixelbayes.workflows.calibrate import calibrate_model, training_data
+from pixelbayes.workflows.compare import compare
+from pixelbayes.workflows.evaluate import (
+    EvaluationError,
+    evaluate_checkpoint,
+    evaluate_run,
+    load_data_for,
+)
 from pixelbayes.workflows.train import train
 
 TINY = NetworkConfig(features=2, mixtures=1, embedding=2)
@@ -158,6 +166,93 @@ def test_images_that_were_trained_on_do_not_count_under_other_names(here: Path) 
         shutil.copy(here / "photos" / name, here / "other" / name)
     with pytest.raises(EvaluationError, match="trained on all 28 images"):
         evaluate_run("run", data="folder:other", samples_per_class=0)
+
+
+def with_copies_of_training_images(here: Path, copies: int, new: int) -> list[str]:
+    """other/, of new images and of some that the run was trained on, under other names."""
+    record = Run.open("run").split()
+    assert record is not None
+    if new:
+        photographs(here / "other", ("cat", "dog"), new, first=700)
+    copied = []
+    for number, name in enumerate([*record.splits["train"]][:copies]):
+        path = here / "other" / Path(name).parent / f"copied-{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(here / "photos" / name, path)
+        copied.append(path.relative_to(here / "other").as_posix())
+    return copied
+
+
+def test_a_model_is_not_calibrated_on_images_that_it_was_trained_on(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = with_copies_of_training_images(here, 28, new=100)
+    model = PixelBayes.load("run")
+    inside = load_data_for(model, "folder:other").split("validation")
+    seen = [name for name in inside.names if name in copied]
+    assert seen, "else the test says nothing"
+    new = [place for place, name in enumerate(inside.names) if name not in copied]
+    found = model.log_likelihoods(inside.select(new).levels)
+
+    command = ["calibrate", "run", "--data", "folder:other", "--output", "calibrated", "--quiet"]
+    assert main(command) == 0
+
+    said = capsys.readouterr().err
+    assert f"trained on {len(seen)} of the {len(inside)} images of validation" in said
+    assert seen[0] in said
+    decisions = PixelBayes.load("calibrated").decisions
+    assert decisions is not None
+    assert decisions.n == len(new)
+    typical = torch.logsumexp(found + model.log_prior, dim=1).mean()
+    assert decisions.typical_log_prob == pytest.approx(float(typical), rel=1e-12)
+
+
+@pytest.mark.parametrize("model", ["run", "run/best"])
+def test_a_model_is_not_calibrated_where_no_image_is_new(here: Path, model: str) -> None:
+    for split in ("train", "val"):
+        with_copies_of_training_images(here, 28, new=0)
+        (here / "splits").mkdir(exist_ok=True)
+        (here / "other").rename(here / "splits" / split)
+    before = (here / "run" / "best" / "model.json").read_bytes()
+    with pytest.raises(EvaluationError, match="trained on all 28 images of validation"):
+        calibrate_model(here / model, data=f"folder:{here / 'splits'}")
+    assert (here / "run" / "best" / "model.json").read_bytes() == before
+
+
+def test_the_own_folder_in_another_spelling_calibrates_on_the_recorded_split(here: Path) -> None:
+    photographs(here / "photos", ("cat", "dog"), 20)
+    for number in range(30):
+        photograph(here / "photos" / "cat" / f"a{number}.png", 1000 + number)
+    record = Run.open("run").split()
+    assert record is not None
+    with pytest.warns(DatasetWarning, match="new, in no split"):
+        found = training_data(Path("run"), PixelBayes.load("run"), data="folder:./photos/")
+    assert found.own
+    assert {*found.dataset.split("validation").names} == {*record.splits["validation"]}
+
+
+def test_models_are_not_compared_on_images_that_one_was_trained_on(here: Path) -> None:
+    shutil.copytree(here / "run", here / "second")
+    copied = with_copies_of_training_images(here, 28, new=40)
+    inside = load_data_for(PixelBayes.load("run"), "folder:other").split("test")
+    seen = {*inside.names} & {*copied}
+    assert seen, "else the test says nothing"
+    found = compare(["run", "second"], data="folder:other")
+    assert found.n == len(inside) - len(seen)
+    assert any(f"trained on {len(seen)} of the {len(inside)}" in note for note in found.notes)
+
+
+def test_a_model_does_not_judge_labels_of_images_that_it_was_trained_on(here: Path) -> None:
+    pytest.importorskip("cleanlab", reason="the extra decisions brings it")
+    copied = with_copies_of_training_images(here, 28, new=5)
+    with pytest.warns(DatasetWarning, match="run was trained on 28 of the 38 images"):
+        found = audit_by_model("folder:other", "run")
+    assert len(found.images) == 10
+    assert not {*found.images.names} & {*copied}
+    shutil.rmtree(here / "other")
+    with_copies_of_training_images(here, 28, new=0)
+    with pytest.raises(AuditError, match="trained on 28 of the 28 images, so it believes"):
+        audit_by_model("folder:other", "run")
 
 
 @pytest.mark.parametrize("spelling", ["folder:photos/", "folder:./photos", "folder:{here}/photos"])

@@ -6,16 +6,17 @@ import csv
 import io
 import math
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 import torch
 
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images, write_png
-from pixelbayes.data.inputs import Conversions
+from pixelbayes.data.inputs import Conversions, ImageBatch, image_levels
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import PixelBayes, Prediction
 from pixelbayes.workflows.inputs import find_inputs
@@ -78,6 +79,25 @@ def test_the_size_of_a_chunk_changes_no_prediction(
     assert [row.source for row in whole] == [row.source for row in chunked]
     for one, other in zip(whole, chunked, strict=True):
         assert one.log_probabilities == pytest.approx(other.log_probabilities)
+
+
+def test_no_more_than_a_chunk_of_images_is_held_at_a_time(
+    tiny_model: PixelBayes, photo_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    most = 0
+
+    def watched(*args: Any, **kwargs: Any) -> ImageBatch:
+        nonlocal most
+        batch = image_levels(*args, **kwargs)
+        held.append(weakref.ref(batch.levels))
+        most = max(most, sum(levels() is not None for levels in held))
+        return batch
+
+    monkeypatch.setattr("pixelbayes.workflows.stream.image_levels", watched)
+    assert len(list(predict(tiny_model, find_inputs([photo_folder(9)]).images, chunk=2))) == 9
+    assert len(held) == 18  # each is read twice: before the first prediction, and for its own
+    assert most == 2
 
 
 def test_unreadable_files_are_listed_before_any_prediction(

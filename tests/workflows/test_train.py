@@ -399,3 +399,24 @@ def test_the_name_of_the_data_may_not_change(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match=r"data\.limit: 30 there, 29 now"):
         train(other, tmp_path / "run", resume=True, progress=False)
+
+
+class Planted:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (open, (str(self.place), "w"))
+
+
+def test_the_state_of_a_training_cannot_run_code(tmp_path: Path) -> None:
+    train_stopped_at(2, tmp_path / "run")
+    torch.save({"state_dict": Planted(tmp_path / "was here")}, tmp_path / "run" / "resume.ckpt")
+    torch.load(tmp_path / "run" / "resume.ckpt", weights_only=False)["state_dict"].close()
+    (tmp_path / "was here").unlink()  # so it would be there, if it were unpickled
+
+    with pytest.raises(CheckpointError, match=r"cannot continue from .*resume\.ckpt"):
+        train(config(), tmp_path / "run", resume=True, progress=False)
+    assert not (tmp_path / "was here").exists()

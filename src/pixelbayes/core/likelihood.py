@@ -5,7 +5,7 @@ weighted logistics per channel; this module turns that description into an exact
 probability for each level, and draws levels from it.
 
 Shapes: B images, K mixture components, C colour channels (1 or 3), H x W pixels.
-Units:  every log-probability is in nats; `bits_per_dim` is the only place that converts.
+Units:  every log-probability is in nats; `bits_per_dim` makes bits per dimension of them.
 
 References:
     [1] Salimans et al., PixelCNN++, ICLR 2017, sections 2.1 and 2.2.

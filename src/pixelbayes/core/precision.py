@@ -8,8 +8,7 @@ that runs a network.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
@@ -18,92 +17,14 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "evaluation_mode",
-    "ieee_arithmetic",
-    "isolated",
-    "require_wide_weights",
-    "shared_state",
-]
+from pixelbayes.switches import Undo, ieee_arithmetic, shared_state
+
+__all__ = ["evaluation_mode", "isolated", "require_wide_weights"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Undo = Callable[[], None]
 
-AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 NARROW = (torch.float16, torch.bfloat16)
-
-_lock = threading.Lock()
-_held: dict[Hashable, tuple[int, Undo]] = {}
-
-
-@contextmanager
-def shared_state(key: Hashable, change: Callable[[], Undo]) -> Iterator[None]:
-    """A state that threads share: the first to need it changes it, the last puts it back."""
-    with _lock:
-        holders, undo = _held[key] if key in _held else (0, change())
-        _held[key] = (holders + 1, undo)
-    try:
-        yield
-    finally:
-        with _lock:
-            holders, undo = _held.pop(key)
-            if holders > 1:
-                _held[key] = (holders - 1, undo)
-            else:
-                undo()
-
-
-@contextmanager
-def ieee_arithmetic() -> Iterator[None]:
-    """Float32 inside is float32, whatever autocast, TensorFloat-32 or bfloat16 is allowed outside.
-
-    PyTorch's default for convolutions on a GPU is TensorFloat-32, with ten bits of mantissa:
-    enough to train with, but classes differ by tenths of nats in a sum over thousands of
-    dimensions, and the naive and the cached sampler compute the same features in different ways.
-    The switches are the process's; they are changed while any thread is inside.
-    """
-    with ExitStack() as stack:
-        for device in AUTOCAST_DEVICES:
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(shared_state(ieee_arithmetic, _forbid_rounding))
-        yield
-
-
-def _forbid_rounding() -> Undo:
-    cudnn = torch.backends.cudnn
-    # Deterministic and not chosen by timing: the same kernels for every caller.
-    switches: list[tuple[Any, str, Any]] = [
-        (cudnn, "benchmark", False),
-        (cudnn, "deterministic", True),
-    ]
-    if hasattr(torch.backends, "fp32_precision"):  # since PyTorch 2.9, one for each operation
-        backends: Any = torch.backends  # the types know nothing of them yet
-        operations = (
-            backends.cuda.matmul,
-            backends.cudnn.conv,
-            backends.mkldnn.matmul,
-            backends.mkldnn.conv,
-        )
-        switches += [(operation, "fp32_precision", "ieee") for operation in operations]
-    else:
-        switches += [(cudnn, "allow_tf32", False)]
-    previous = [(place, name, getattr(place, name)) for place, name, _ in switches]
-    matmul = None
-    if not hasattr(torch.backends, "fp32_precision"):
-        matmul = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-    for place, name, value in switches:
-        setattr(place, name, value)
-
-    def undo() -> None:
-        for place, name, value in previous:
-            setattr(place, name, value)
-        if matmul is not None:
-            torch.set_float32_matmul_precision(matmul)
-
-    return undo
 
 
 @contextmanager

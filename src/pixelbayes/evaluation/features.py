@@ -22,7 +22,6 @@ References:
 import hashlib
 import importlib.metadata
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.switches import ieee_arithmetic, warnings_held_back
 
 __all__ = [
     "WEIGHTS_SHA256",
@@ -193,8 +193,7 @@ class FIDInception(FeatureNetwork):
         self.check_dims(dims)
         found: dict[int, Tensor] = {}
         x = prepare(levels.to(next(self.buffers()).device))
-        # TensorFloat-32, PyTorch's default for convolutions on a GPU, has ten bits of mantissa.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with ieee_arithmetic():
             for layer in self.stem[:3]:
                 x = layer(x)
             x = F.max_pool2d(x, kernel_size=3, stride=2)
@@ -299,9 +298,8 @@ def find_weights(path: Path | str | None = None) -> Path:
 
 def _open_torchscript(file: Path) -> tuple[dict[str, Tensor], list[nn.Module]]:
     """The stem's weights by name, and the modules after the stem."""
-    with warnings.catch_warnings():
-        # Deprecated for new models; there is no other way to open this old one.
-        warnings.filterwarnings("ignore", ".*torch.jit.load", category=DeprecationWarning)
+    # Deprecated for new models; there is no other way to open this old one.
+    with warnings_held_back(".*torch.jit.load", category=DeprecationWarning):
         layers = dict(torch.jit.load(file, map_location="cpu").net.layers.named_children())
     stem = {
         f"{name}.{key}": getattr(layers[name], key).detach()

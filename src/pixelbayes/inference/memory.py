@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from pixelbayes.core.precision import shared_state
+from pixelbayes.switches import shared_state
 
 __all__ = ["feature_budget", "freed_memory_kept", "keep_freed_memory"]
 

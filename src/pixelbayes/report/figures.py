@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import math
 import re
-import warnings
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.accuracy import RiskCoverage, accuracy
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.histogram import Histogram
+from pixelbayes.switches import warnings_held_back
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,6 +116,8 @@ PANELS = (
 )
 FROM_ZERO = ("lr", "images_per_s")  # elsewhere a small noise would fill the panel
 SERIES = (("train/", "train", VERMILION), ("val/", "validation", BLUE), ("", None, QUIET))
+
+_drawing = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -389,14 +392,14 @@ def no_data(words: str = "no data") -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Our settings of matplotlib for the time of the block; nothing global changes."""
+    """Our settings of matplotlib for the time of the block; nothing global changes.
+
+    The settings are those of all threads, so one draws after the other.
+    """
     from matplotlib import rc_context
 
-    with rc_context(STYLE), warnings.catch_warnings():
-        # Text stays text in the SVG: the reader's fonts draw it, not the one measured with here.
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from font", category=UserWarning
-        )
+    # Text stays text in the SVG: the reader's fonts draw it, not the one measured with here.
+    with _drawing, rc_context(STYLE), warnings_held_back("Glyph .* missing", category=UserWarning):
         yield
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pixelbayes.data import LabelledImages
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import naming
+from pixelbayes.switches import warnings_held_back
 from pixelbayes.training.callbacks.display import RunDisplay
 from pixelbayes.training.callbacks.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.callbacks.stopping import GracefulStop, signals_restored
@@ -181,9 +181,7 @@ def quiet_lightning() -> Iterator[None]:
     """Holds back Lightning's announcements; its warnings stay, but for those listed here."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        for message in NO_NEWS:
-            warnings.filterwarnings("ignore", message=message)
+    with warnings_held_back(*NO_NEWS):
         for logger in loggers:
             logger.setLevel(logging.WARNING)
         try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixelbayes.data import UNLABELLED, ImageDataset, LabelledImages, load_dataset
+from pixelbayes.data import (
+    UNLABELLED,
+    DatasetWarning,
+    ImageDataset,
+    LabelledImages,
+    load_dataset,
+)
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation import held_out_temperatures
 from pixelbayes.evaluation.label_quality import LabelQuality, label_quality
@@ -34,7 +41,7 @@ from pixelbayes.report import png_base64
 from pixelbayes.report.audit_page import Doubtful, audit_html
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows.config import DataConfig, NetworkConfig, RunConfig
-from pixelbayes.workflows.evaluate import load_data_for
+from pixelbayes.workflows.evaluate import load_data_for, names_trained_on, training_record
 from pixelbayes.workflows.outputs import FILES_OF, Kind, filling
 from pixelbayes.workflows.scoring import Progress
 from pixelbayes.workflows.train import train
@@ -153,7 +160,7 @@ def audit_by_model(
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Audit:
-    """Audits a collection by a trained model that has not seen it.
+    """Audits a collection by a trained model; images that it was trained on are left out.
 
     Args:
         source: As for `labelled_images`.
@@ -163,7 +170,11 @@ def audit_by_model(
         progress: See `Progress`.
 
     Raises:
-        AuditError: If the classes of the collection are not the model's.
+        AuditError: If the classes of the collection are not the model's, or it was trained on all
+            of the images.
+
+    Warns:
+        DatasetWarning: If images were left out.
     """
     loaded = load_model(model, device)
     dataset = load_data_for(loaded, _spec(source), data_dir=data_dir)
@@ -173,6 +184,17 @@ def audit_by_model(
             f"{', '.join(dataset.classes)}; without --model small ones are trained on it"
         )
     images = labelled_images(dataset)
+    known = {*names_trained_on(dataset, training_record(Path(model)))}
+    if known:
+        new = [place for place, name in enumerate(images.names) if name not in known]
+        said = f"{Path(model).name} was trained on {len(images) - len(new)} of the {len(images)}"
+        if not new:
+            raise AuditError(
+                f"{said} images, so it believes their labels; without --model small models are "
+                "trained, each without the images that it judges"
+            )
+        warnings.warn(f"{said} images, which are left out", DatasetWarning, stacklevel=2)
+        images = images.select(new)
     log_proba = class_posterior(
         _scores(loaded, images, progress, "scoring"), loaded.log_prior, loaded.temperature
     )

@@ -9,11 +9,13 @@ Shapes: N images, K classes.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from pixelbayes.data import ImageDataset
+from pixelbayes.data import DatasetWarning, ImageDataset, SplitRecord, same_source
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
 from pixelbayes.io import Reading
@@ -21,15 +23,33 @@ from pixelbayes.models import Model, load_model
 from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
 from pixelbayes.models.storage import DESCRIPTION, checkpoint_folder
 from pixelbayes.workflows.config import DataConfig
-from pixelbayes.workflows.evaluate import is_checkpoint, load_data_for, record_of_run_around
+from pixelbayes.workflows.evaluate import (
+    FILES_OF_A_USER,
+    MADE_ANEW,
+    is_checkpoint,
+    load_data_for,
+    require_unchanged,
+    training_record,
+    without_trained,
+)
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.scoring import Progress, score_split
 
-__all__ = ["CalibrationError", "calibrate", "calibrate_model", "training_data"]
+__all__ = ["CalibrationError", "DataForModel", "calibrate", "calibrate_model", "training_data"]
 
 
 class CalibrationError(PixelBayesError):
     """A model cannot be calibrated on these images, with the reason and what to do."""
+
+
+class DataForModel(NamedTuple):
+    """Images the way a model wants them."""
+
+    dataset: ImageDataset
+    own: bool
+    """Whether they are those of its training, in their splits."""
+    record: SplitRecord | None
+    """The splits of its training; None where nobody knows them."""
 
 
 def calibrate(
@@ -90,6 +110,8 @@ def calibrate_model(
 ) -> tuple[Decisions, Path]:
     """Fits thresholds and stores them with the model.
 
+    Of other data than those of training, images that the model was trained on are left out.
+
     Args:
         model: Run directory or checkpoint folder.
         data: Source of the images; None: the one that the model was trained on.
@@ -106,16 +128,24 @@ def calibrate_model(
     Raises:
         CheckpointError: If there is no usable model.
         CalibrationError: As `calibrate`; or if the images are those of training.
+        EvaluationError: If the model was trained on all images of the split of other data.
         DatasetError: If the data cannot be loaded.
+
+    Warns:
+        DatasetWarning: If images were left out, or it is not known which ones were trained on.
     """
     folder = Path(model)
     loaded = load_model(folder, device)
-    dataset, own = training_data(folder, loaded, data, data_dir)
+    dataset, own, record = training_data(folder, loaded, data, data_dir)
     if own and split == "train":
         raise CalibrationError(
             "a model is surer of the images that it was trained on than of any others, so their "
             "thresholds hold for no others; choose another --split"
         )
+    if record is not None and not own:
+        dataset, left_out = without_trained(dataset, record, [split])
+        for sentence in left_out:
+            warnings.warn(sentence, DatasetWarning, stacklevel=2)
     decisions = calibrate(
         loaded, dataset, split=split, false_alarm_rate=false_alarm_rate, progress=progress
     )
@@ -126,8 +156,10 @@ def calibrate_model(
 
 def training_data(
     folder: Path, model: Model, data: str | None = None, data_dir: str | Path | None = None
-) -> tuple[ImageDataset, bool]:
-    """The data that a model was trained on, in its own splits, or others; and whether its own.
+) -> DataForModel:
+    """The data that a model was trained on, in its own splits, or others.
+
+    Of others, those that the model was trained on are still among them (see `without_trained`).
 
     Args:
         folder: Run directory or checkpoint folder of the model.
@@ -138,29 +170,38 @@ def training_data(
     Raises:
         CalibrationError: If the model does not say which data it was trained on, and none is
             given.
+        EvaluationError: If the splits of a run are not recorded and its data have changed.
         DatasetError: If the data cannot be loaded.
+
+    Warns:
+        DatasetWarning: If the splits of a checkpoint are not recorded and its data may have
+            changed.
     """
-    if is_checkpoint(folder):
+    run = None if is_checkpoint(folder) else Run.open(folder)
+    if run is None:
         recorded = model.metadata.provenance.get("config", {}).get("data", {})
         if data is None and "data" not in recorded:
             raise CalibrationError(
                 f"{folder} does not say which data it was trained on; name a source with --data"
             )
         origin = f"provenance.config.data in {folder / DESCRIPTION}"
-        trained_on, record = DataConfig.from_plain(recorded, origin, Reading.OLDER), None
+        trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
+        record = training_record(folder)
     else:
-        run = Run.open(folder)
         trained_on, record = run.config.data, run.split()
-    own = data in (None, trained_on.data)
-    if own and record is None:
-        record = record_of_run_around(folder)
+    own = data is None or same_source(data, trained_on.data)
     dataset = load_data_for(
         model,
-        data or trained_on.data,
+        trained_on.data if own or data is None else data,
         data_dir=data_dir or (trained_on.data_dir if own else None),
         seed=trained_on.split_seed,
         skip_bad=trained_on.skip_bad_files,
-        limit=trained_on.limit,
+        limit=trained_on.limit if own else None,
         record=record if own else None,
     )
-    return dataset, own
+    if own and record is None and trained_on.data.startswith(FILES_OF_A_USER):
+        if run is not None:
+            require_unchanged(run, dataset)
+        else:
+            warnings.warn(MADE_ANEW, DatasetWarning, stacklevel=2)
+    return DataForModel(dataset, own, record)

@@ -2,7 +2,8 @@
 
 A run measures itself on the images of its own splits, as it recorded them.  Compared are those that
 stand in the same split of every model, so that each answers about images that are new to it, and
-differences are taken image by image.
+differences are taken image by image.  Of other data, those are left out that a model was trained
+on.
 
 Shapes: N images, K classes.
 Units:  log-probabilities in nats per image, code lengths in bits per dimension.
@@ -28,6 +29,7 @@ from pixelbayes.models import Model
 from pixelbayes.models.hub import find_model, load
 from pixelbayes.report import Comparison
 from pixelbayes.workflows.calibrate import training_data
+from pixelbayes.workflows.evaluate import without_trained
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, measures, score_split
 from pixelbayes.workflows.study.comparisons import comparison
 
@@ -130,17 +132,28 @@ def compare(
     Raises:
         PixelBayesError: If there are fewer than two models, they have different classes or data, or
             no labelled images are in the same split of all.
+        EvaluationError: If a model was trained on all of these images.
         CheckpointError: If there is no usable model.
         DatasetError: If the data cannot be loaded.
     """
     names = _names(paths)
     loaded: list[tuple[str, Model, ImageDataset]] = []
+    records = []
     for name, path in zip(names, paths, strict=True):
         folder = find_model(path)
         model = load(path, device)
-        loaded.append((name, model, training_data(folder, model, data, data_dir)[0]))
+        dataset, own, record = training_data(folder, model, data, data_dir)
+        loaded.append((name, model, dataset))
+        records.append(None if own else record)
     _require_alike(loaded)
     chosen = split or _headline([dataset for _, _, dataset in loaded])
+    notes = []
+    for place, record in enumerate(records):
+        if record is not None:
+            name, model, dataset = loaded[place]
+            dataset, left_out = without_trained(dataset, record, [chosen])
+            loaded[place] = (name, model, dataset)
+            notes += [f"{name}: {sentence}" for sentence in left_out]
     measured = [_measured(*one, chosen, progress) for one in loaded]
     shared = [
         name for name in measured[0].places if all(name in other.places for other in measured[1:])
@@ -151,7 +164,6 @@ def compare(
             "splits differ; name images that none was trained on with --data"
         )
     _require_same_content(measured, shared)
-    notes = []
     largest = max(len(one.labels) for one in measured)
     if len(shared) < largest:
         notes.append(

@@ -12,7 +12,7 @@ Units:  log-probabilities in nats per image, code lengths in bits per dimension.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,18 @@ from pixelbayes.workflows.train import data_digest
 
 __all__ = [
     "DEFAULT_SPLITS",
+    "FILES_OF_A_USER",
+    "MADE_ANEW",
     "EvaluationError",
     "evaluate",
     "evaluate_checkpoint",
     "evaluate_run",
     "is_checkpoint",
     "load_data_for",
-    "record_of_run_around",
+    "names_trained_on",
+    "require_unchanged",
+    "training_record",
+    "without_trained",
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
@@ -217,7 +222,7 @@ def evaluate_run(
         require_writable(Path(output or run.path))
     dataset, own, remarks = _data_for(model, trained_on, record, data, data_dir, splits)
     if own and record is None:
-        _require_unchanged(run, dataset)
+        require_unchanged(run, dataset)
     report = evaluate(
         model,
         dataset,
@@ -292,7 +297,7 @@ def evaluate_checkpoint(
         )
     origin = f"provenance.config.data in {folder / DESCRIPTION}"
     trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
-    record = record_of_run_around(folder)
+    record = training_record(folder)
     dataset, own, remarks = _data_for(model, trained_on, record, data, data_dir, splits)
     report = evaluate(
         model,
@@ -316,9 +321,12 @@ def is_checkpoint(folder: str | Path) -> bool:
     return (Path(folder) / DESCRIPTION).is_file()
 
 
-def record_of_run_around(checkpoint: Path) -> SplitRecord | None:
-    """The splits of the run that a checkpoint lies in, as best/ and epochs/0005/ do."""
-    for folder in checkpoint.resolve().parents[:2]:
+def training_record(model: Path) -> SplitRecord | None:
+    """The splits of the training of a run, or of the run that a checkpoint lies in, if known.
+
+    Checkpoints lie in a run as best/ and as epochs/0005/.
+    """
+    for folder in (model.resolve(), *model.resolve().parents[:2]):
         if (folder / RUN_JSON).is_file():
             return Run.open(folder).split()
     return None
@@ -364,31 +372,42 @@ def _data_for(
             "--split cuts it into splits."
         )
     if record is not None:
-        dataset, known = _without_trained(dataset, record)
+        measured = [name for name in dataset.splits if name != "train" or name in (splits or ())]
+        dataset, known = without_trained(dataset, record, measured)
         remarks += known
     return dataset, False, remarks
 
 
-def _without_trained(dataset: ImageDataset, record: SplitRecord) -> tuple[ImageDataset, list[str]]:
-    """Other data without the images that the model was trained on, whatever their names are.
+def without_trained(
+    dataset: ImageDataset, record: SplitRecord, measured: Iterable[str]
+) -> tuple[ImageDataset, list[str]]:
+    """Other data without the images that a model was trained on, whatever their names are.
+
+    Args:
+        dataset: Data of another source.
+        record: The splits of the model's training; images are known by their content.
+        measured: Splits whose images must be new to the model.
+
+    Returns:
+        The data, and a sentence for each split from which images were left out.
 
     Raises:
         EvaluationError: If nothing is left of a split.
     """
-    trained = set(record.splits["train"].values()) - {""}
-    digests = {} if dataset.record is None else dataset.record.splits
     splits, remarks = dict(dataset.splits), []
-    for split, images in dataset.splits.items():
-        known = [name for name in images.names if digests.get(split, {}).get(name) in trained]
-        if split == "train" or not known:
+    seen = {*names_trained_on(dataset, record)}
+    for split in measured:
+        images = dataset.split(split)
+        known = [name for name in images.names if name in seen]
+        if not known:
             continue
         if len(known) == len(images):
             raise EvaluationError(
                 f"the model was trained on all {len(images)} images of {split} of "
                 f"{dataset.source} (their content is the same), so they say nothing about new "
-                "images; evaluate it on others"
+                "images; name others with --data"
             )
-        kept = [index for index, name in enumerate(images.names) if name not in set(known)]
+        kept = [index for index, name in enumerate(images.names) if name not in seen]
         splits[split] = images.select(kept)
         remarks.append(
             f"The model was trained on {len(known)} of the {len(images)} images of {split}, which "
@@ -397,7 +416,21 @@ def _without_trained(dataset: ImageDataset, record: SplitRecord) -> tuple[ImageD
     return replace(dataset, splits=splits), remarks
 
 
-def _require_unchanged(run: Run, dataset: ImageDataset) -> None:
+def names_trained_on(dataset: ImageDataset, record: SplitRecord | None) -> list[str]:
+    """Names of the images, in any split, on whose content a model was trained.
+
+    Args:
+        dataset: As it was loaded.
+        record: The splits of the model's training; None: not known, so that none can be named.
+    """
+    if record is None or dataset.record is None:
+        return []
+    trained = set(record.splits["train"].values()) - {""}
+    present = dataset.record.splits.values()
+    return [name for files in present for name, digest in files.items() if digest in trained]
+
+
+def require_unchanged(run: Run, dataset: ImageDataset) -> None:
     """Refuses splits made anew that are not those of the training.
 
     Raises:

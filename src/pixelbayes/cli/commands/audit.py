@@ -40,9 +40,9 @@ def audit(
     """Finds images whose labels are doubtful.
 
     Each image is judged by a model that was not trained on it: small ones that are trained on the
-    other images, fold by fold, or the one of --model, which must not have seen them.  cleanlab
-    ranks the labels.  Writes audit.csv (every image, the most doubtful first) and audit.html (the
-    first of them to look at).
+    other images, fold by fold, or the one of --model, without the images that it was trained on.
+    cleanlab ranks the labels.  Writes audit.csv (every image, the most doubtful first) and
+    audit.html (the first of them to look at).
 
     Args:
         folder: Folder with a sub-folder for each class, or another source of labelled images:
