@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -130,6 +133,36 @@ def test_features_of_one_pass_equal_those_of_several():
     torch.testing.assert_close(
         network.features(images, [64, 192])[64], network.features(images, [64])[64]
     )
+
+
+@contextmanager
+def default_type(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: default_type(torch.float64),
+        torch.inference_mode,
+        torch.enable_grad,
+    ],
+    ids=["autocast", "default type", "inference mode", "gradients"],
+)
+def test_no_setting_outside_changes_a_feature(setting: Callable[[], Any]):
+    network, images = random_stem(), levels(2)
+    expected = network.features(images, [64, 192])
+    with setting():
+        found = network.features(images, [64, 192])
+    for dims in (64, 192):
+        assert found[dims].dtype == torch.float32
+        assert found[dims].equal(expected[dims])
+        assert not found[dims].requires_grad
 
 
 def test_float_images_are_refused():
