@@ -11,12 +11,20 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
-__all__ = ["Undo", "ieee_arithmetic", "shared_state", "warnings_held_back"]
+__all__ = [
+    "Undo",
+    "ieee_arithmetic",
+    "shared_state",
+    "thread_alone",
+    "threads_settled",
+    "warnings_held_back",
+]
 
 Undo = Callable[[], None]
 
@@ -52,6 +60,7 @@ def ieee_arithmetic() -> Iterator[None]:
     dimensions, and the naive and the cached sampler compute the same features in different ways.
     The switches are the process's; they are changed while any thread is inside.
     """
+    threads_settled()
     with ExitStack() as stack:
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
@@ -93,6 +102,37 @@ def _forbid_rounding() -> Undo:
             torch.set_float32_matmul_precision(matmul)
 
     return undo
+
+
+def threads_settled() -> int:
+    """Over how many threads PyTorch spreads the operations of this thread, from now on.
+
+    A thread takes, at its first operation, the number that any thread has set last, and keeps it;
+    on the number depends in which order an operation adds.
+    """
+    with _lock:
+        return torch.get_num_threads()
+
+
+def thread_alone() -> ThreadPoolExecutor:
+    """A new thread on which PyTorch computes without further ones.
+
+    The number that other new threads take is put back at once, by a thread that does nothing else:
+    whoever puts it back has it too.
+    """
+
+    def alone() -> int:
+        number = torch.get_num_threads()
+        torch.set_num_threads(1)
+        return number
+
+    with _lock:
+        worker = ThreadPoolExecutor(1)
+        others = worker.submit(alone).result()
+        last = threading.Thread(target=torch.set_num_threads, args=(others,))
+        last.start()
+        last.join()
+    return worker
 
 
 @contextmanager

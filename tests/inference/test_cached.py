@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, current_thread
+
 import pytest
 import torch
 
@@ -235,6 +238,55 @@ def test_every_worker_computes_on_one_thread_and_the_caller_keeps_its_own(thread
         assert each(lambda _: torch.get_num_threads(), [0, 1, 2]) == [1, 1, 1]
         assert each(lambda _: torch.is_inference_mode_enabled(), [0]) == [True]
     assert torch.get_num_threads() == 2
+
+
+def number_of_a_new_thread():
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+def test_new_threads_of_others_compute_on_as_many_threads_as_before(threads):
+    with ThreadPoolExecutor(1) as caller:
+        threads(1)
+        assert caller.submit(torch.get_num_threads).result() == 1  # and it keeps its number
+        threads(2)
+        tiles._idle.clear()  # so that threads are made
+
+        def draw():
+            with tiles.one_thread_each(3) as each:
+                return each(lambda _: torch.get_num_threads(), [0, 1, 2]), number_of_a_new_thread()
+
+        assert caller.submit(draw).result() == ([1, 1, 1], 2)
+        assert caller.submit(torch.get_num_threads).result() == 1
+    assert number_of_a_new_thread() == torch.get_num_threads() == 2
+
+
+def test_threads_are_used_again_and_those_in_use_are_not_shared():
+    def names(count):
+        with tiles.one_thread_each(count) as each:
+            started = Barrier(count)
+            return {*each(lambda _: (started.wait(), current_thread().name)[1], range(count))}
+
+    first = names(2)
+    assert len(first) == 2
+    assert names(2) == first
+    with tiles.one_thread_each(2), tiles.one_thread_each(1) as each:
+        assert each(lambda _: current_thread().name, [0])[0] not in first
+
+
+def test_after_a_failure_no_further_tile_is_begun():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 1:
+            raise KeyError(item)
+
+    with pytest.raises(KeyError), tiles.one_thread_each(1) as each:
+        each(work, range(5))
+    assert begun == [0, 1]
+    with tiles.one_thread_each(1) as each:
+        assert each(lambda item: 2 * item, [1, 2]) == [2, 4]
 
 
 def test_what_fails_in_a_tile_reaches_the_caller(drawn, monkeypatch):

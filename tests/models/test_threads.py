@@ -66,7 +66,6 @@ def test_threads_that_predict_and_score_at_once_give_the_numbers_of_one_after_th
     model, random_levels, precision
 ):
     levels = random_levels(5, model.network.config)
-    expected = {name: verb(model, levels) for name, verb in VERBS.items()}
     start = threading.Barrier(len(VERBS))
 
     def work(name: str) -> list[Any]:
@@ -77,6 +76,7 @@ def test_threads_that_predict_and_score_at_once_give_the_numbers_of_one_after_th
     try:
         before = switches()
         with threads_of_two_cores(), ThreadPoolExecutor(len(VERBS)) as pool:
+            expected = {name: verb(model, levels) for name, verb in VERBS.items()}
             found = dict(zip(VERBS, pool.map(work, VERBS), strict=True))
         assert switches() == before
     finally:

@@ -12,11 +12,11 @@ Images: B in all; a tile holds `width` of them, the last one is filled up.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from threading import Barrier
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from pixelbayes.core.likelihood import standard_noise
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import Kernels, kernels_of
+from pixelbayes.switches import thread_alone
 
 __all__ = ["TILE", "TILE_ELSEWHERE", "Tile", "one_thread_each", "share_out", "tile_size", "tiling"]
 
@@ -44,6 +45,9 @@ WORTH_A_THREAD = 64
 """Images a tile holds before a second thread pays: with fewer, threads wait for Python's lock."""
 
 _shown: dict[tuple[PixelCNNConfig, torch.dtype, int], bool] = {}
+_idle: list[ThreadPoolExecutor] = []
+if hasattr(os, "register_at_fork"):  # a process that was forked has none of the threads
+    os.register_at_fork(after_in_child=_idle.clear)
 
 
 def tile_size(device: torch.device) -> int:
@@ -159,21 +163,46 @@ def _first_features(model: PixelCNN, width: int) -> Tensor:
 def one_thread_each(count: int) -> Iterator[Each]:
     """Gives a `map` over threads, on each of which PyTorch computes without further ones.
 
+    The threads are kept for the next call: to make one changes, for a moment, how many threads
+    other new threads compute on.
+
     Args:
         count: How many.
     """
-    started = Barrier(count)
+    workers = [_idle_worker() for _ in range(count)]
 
-    def apply(work: Callable[[Any], Any], item: Any) -> Any:
-        with torch.inference_mode():
-            return work(item)
+    def each(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        waiting: SimpleQueue[int] = SimpleQueue()
+        for number in range(len(items)):
+            waiting.put(number)
+        results: dict[int, Any] = {}
 
-    def alone() -> None:
-        torch.get_num_threads()  # a thread that has not asked yet takes the number of others later
-        torch.set_num_threads(1)
+        @torch.inference_mode()
+        def serve() -> None:
+            with suppress(Empty):
+                while True:
+                    number = waiting.get_nowait()
+                    results[number] = work(items[number])
 
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(count, initializer=alone) as pool:
-        list(pool.map(lambda _: started.wait(), range(count)))
-        torch.set_num_threads(threads)  # each thread has its own number; new ones inherit the last
-        yield lambda work, items: list(pool.map(partial(apply, work), items))
+        served = [worker.submit(serve) for worker in workers]
+        try:
+            for one in as_completed(served):
+                one.result()
+        finally:  # where one failed, or the caller was interrupted: the others begin nothing more
+            with suppress(Empty):
+                while True:
+                    waiting.get_nowait()
+            wait(served)
+        return [results[number] for number in range(len(items))]
+
+    try:
+        yield each
+    finally:
+        _idle.extend(workers)
+
+
+def _idle_worker() -> ThreadPoolExecutor:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return thread_alone()
