@@ -31,6 +31,7 @@ from pixelbayes.evaluation.calibration import MIN_IMAGES, decide_temperature
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.models import Metadata, Model, PixelBayes, load_model
 from pixelbayes.models.hub import load
+from pixelbayes.switches import undisturbed
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import NetworkConfig, RunConfig
 from pixelbayes.workflows.train import first_network
@@ -137,6 +138,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.random_state = random_state
         self.verbose = verbose
 
+    @undisturbed()
     def fit(self, X: Any, y: Any, **unsupported: Any) -> PixelBayesClassifier:
         """Trains on images and their classes.
 
@@ -165,6 +167,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self._train(train, validation, seed=seed, source=source, epochs=self.epochs)
         return self
 
+    @undisturbed()
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> PixelBayesClassifier:
         """Makes one pass over these images from where training stands.
 
@@ -201,6 +204,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         classes: Array = self.classes_[best]
         return classes
 
+    @undisturbed()
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """log p(y | x), (n, K)."""
         levels = self._levels(X)
@@ -210,11 +214,13 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """p(y | x), (n, K)."""
         return np.exp(self.predict_log_proba(X))
 
+    @undisturbed()
     def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
         """log p(x) in nats, (n,): how much an image is like those of the training."""
         levels = self._levels(X)
         return self.model_.score_samples(levels).numpy()
 
+    @undisturbed()
     def sample(
         self,
         n_samples: int = 1,

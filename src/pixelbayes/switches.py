@@ -2,7 +2,8 @@
 
 PyTorch keeps how it rounds, and Python which warnings it shows, for all threads at once.  What
 saves such a switch, changes it and puts it back leaves it changed where two threads do so in turns.
-Here the first thread that needs a switch turns it, and the last one turns it back.
+Here the first thread that needs a switch turns it, and the last one turns it back.  Modes that each
+thread has for itself are those of our own code while it is inside (`undisturbed`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "shared_state",
     "thread_alone",
     "threads_settled",
+    "undisturbed",
     "warnings_held_back",
 ]
 
@@ -61,11 +63,7 @@ def ieee_arithmetic() -> Iterator[None]:
     The switches are the process's; they are changed while any thread is inside.
     """
     threads_settled()
-    with ExitStack() as stack:
-        for device in AUTOCAST_DEVICES:
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(shared_state(ieee_arithmetic, _forbid_rounding))
+    with _without_autocast(), shared_state(ieee_arithmetic, _forbid_rounding):
         yield
 
 
@@ -102,6 +100,32 @@ def _forbid_rounding() -> Undo:
             torch.set_float32_matmul_precision(matmul)
 
     return undo
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Autocast, inference mode and a default device of the caller do not reach inside.
+
+    Modes of a thread: they change which numbers come out, or what they are good for afterwards.
+    """
+    with (
+        _without_autocast(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        ExitStack() as stack,
+    ):
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextmanager
+def _without_autocast() -> Iterator[None]:
+    with ExitStack() as stack:
+        for device in AUTOCAST_DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def threads_settled() -> int:

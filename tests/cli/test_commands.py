@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pixelbayes.cli import terminal
@@ -52,6 +53,33 @@ def wild_folder(folder: Path) -> Path:
     (folder / "text.jpg").write_text("not an image")
     (folder / "notes.txt").write_text("hello")
     return folder
+
+
+def test_answers_that_are_no_numbers_are_one_line_and_nothing_is_written(
+    tiny_model: PixelBayes, photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    with torch.no_grad():
+        for weight in tiny_model.network.float().parameters():
+            weight.mul_(1e6)  # finite, but sums are not
+    tiny_model.save(tmp_path / "overflowing")
+    model, photo = str(tmp_path / "overflowing"), str(photo_folder(1) / "00.png")
+    output = tmp_path / "output"
+    for command in (
+        ["predict", model, photo, "--output", f"{output}.csv"],
+        ["predict", model, photo, "--format", "csv"],
+        ["predict", model, photo, "--json"],
+        ["score", model, photo],
+        ["sample", model, "--output", str(output)],
+        ["complete", model, photo, "--rows", "4", "--class", "pizza", "--output", str(output)],
+        ["explain", photo, "--model", model, "--output", str(output)],
+    ):
+        assert main([*command, "--quiet"] if command[0] != "explain" else command) == 2, command
+        said = capsys.readouterr()
+        assert not said.out
+        *remarks, error = said.err.splitlines()
+        assert error.startswith("pixelbayes: error: the network computes no numbers")
+        assert all("resized" in remark for remark in remarks)
+    assert not [*tmp_path.glob("output*")]
 
 
 def test_predict_writes_csv_to_stdout_and_nothing_else(

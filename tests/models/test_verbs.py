@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import pixelbayes
 from pixelbayes.core import bits_per_dim
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import first_rows
 from pixelbayes.inference.sampling import complete_naive, sample_naive
 from pixelbayes.models import Ensemble, Model, PixelBayes
@@ -265,6 +267,32 @@ def test_threads_share_a_model_and_get_the_same_answers(
         for predictions, drawn in pool.map(answer, range(8)):
             assert predictions == expected[0]
             assert drawn.equal(expected[1])
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e15])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model, levels: model.predict(levels),
+        lambda model, levels: model.predict_log_proba(levels),
+        lambda model, levels: model.score_samples(levels),
+        lambda model, levels: model.log_likelihood(levels, 0),
+        lambda model, levels: model.sample(0, generator=0),
+        lambda model, levels: model.complete(levels, 0, generator=0),
+        lambda model, levels: model.explain(levels[0]),
+    ],
+    ids=["predict", "log_proba", "score", "log_likelihood", "sample", "complete", "explain"],
+)
+def test_weights_under_which_sums_overflow_are_an_error_and_no_answer(
+    tiny_model: PixelBayes, levels: Tensor, ask: Callable[[PixelBayes, Tensor], Any], scale: float
+) -> None:
+    network = tiny_model.network.float()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.mul_(scale)
+    assert all(bool(weight.isfinite().all()) for weight in network.parameters())
+    with pytest.raises(PixelBayesError, match=r"computes no numbers .* lower --lr"):
+        ask(tiny_model, levels)
 
 
 def test_conversions_are_told_to_the_logger(

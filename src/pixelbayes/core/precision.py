@@ -17,14 +17,25 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.switches import Undo, ieee_arithmetic, shared_state
 
-__all__ = ["evaluation_mode", "isolated", "require_wide_weights"]
+__all__ = [
+    "NotFiniteError",
+    "evaluation_mode",
+    "isolated",
+    "require_finite",
+    "require_wide_weights",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 NARROW = (torch.float16, torch.bfloat16)
+
+
+class NotFiniteError(PixelBayesError):
+    """What a network computes is no number, although its weights are."""
 
 
 @contextmanager
@@ -93,3 +104,18 @@ def require_wide_weights(network: nn.Module) -> None:
                 "and means by more than a level; call model.float() first (where bfloat16 is "
                 "faster, BayesClassifier(..., autocast=torch.bfloat16) narrows the features only)"
             )
+
+
+def require_finite(computed: Tensor) -> Tensor:
+    """What a network has computed, if it is numbers; without, every class would be as good.
+
+    Raises:
+        NotFiniteError: If a number is infinite or none.
+    """
+    if not bool(computed.isfinite().all()):
+        raise NotFiniteError(
+            "the network computes no numbers for this input: its weights are finite but so large "
+            "that sums overflow, as where a training has diverged; use a checkpoint of an earlier "
+            "epoch, or train with a lower --lr or --gradient-clip"
+        )
+    return computed

@@ -16,7 +16,12 @@ from torch import Tensor
 
 from pixelbayes.core.config import STAGES
 from pixelbayes.core.network import PixelCNN
-from pixelbayes.core.precision import evaluation_mode, isolated, require_wide_weights
+from pixelbayes.core.precision import (
+    evaluation_mode,
+    isolated,
+    require_finite,
+    require_wide_weights,
+)
 from pixelbayes.core.views import in_view
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import feature_budget
@@ -131,6 +136,7 @@ class BayesClassifier:
         Raises:
             TypeError: If the images are not uint8.
             ValueError: If their shape does not fit the model.
+            NotFiniteError: If the network computes no numbers.
         """
         shape = (len(levels), self.model.config.classes, len(self.views))
         by_view = torch.empty(shape, dtype=torch.float64)
@@ -139,7 +145,7 @@ class BayesClassifier:
             by_view[images, labels, self.views.index(view)] = (
                 by_pixel.double().sum(dim=(2, 3)).cpu()
             )
-        return self.over_views(by_view)
+        return require_finite(self.over_views(by_view))
 
     @isolated
     def log_likelihood_maps(
@@ -157,7 +163,7 @@ class BayesClassifier:
         result = torch.empty(len(levels), classes, *size, dtype=torch.float64)
         for images, labels, _, by_pixel in self._passes(levels, progress, self.views[:1]):
             result[images, labels] = by_pixel.double().cpu()
-        return result
+        return require_finite(result)
 
     def _passes(
         self, levels: Tensor, progress: Callable[[int], None] | None, views: Sequence[int]

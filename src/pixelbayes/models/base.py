@@ -33,6 +33,7 @@ from pixelbayes.models.storage import (
     read,
     write,
 )
+from pixelbayes.switches import undisturbed
 
 __all__ = ["MODELS", "Metadata", "Model", "TrainedNetwork", "load_model", "register"]
 
@@ -50,6 +51,7 @@ def register(cls: type[Self]) -> type[Self]:
     return cls
 
 
+@undisturbed()
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     """Loads a model of any kind from a checkpoint folder, or the best of a run directory.
 

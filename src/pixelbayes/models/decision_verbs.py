@@ -21,6 +21,7 @@ from pixelbayes.models.decisions import Decisions
 from pixelbayes.models.explanation import Explanation
 from pixelbayes.models.prediction import prediction_sets
 from pixelbayes.models.verbs import Label, Verbs, seeded
+from pixelbayes.switches import undisturbed
 
 __all__ = ["DecisionVerbs"]
 
@@ -33,6 +34,7 @@ class DecisionVerbs(Verbs):
         """Thresholds that `pixelbayes calibrate` stored with the model; None before."""
         return self.metadata.decisions
 
+    @undisturbed()
     def outlier_scores(self, x: ImageInput, score: str = "likelihood") -> Tensor:
         """How strange images are, (N,), float64, larger = stranger.
 
@@ -61,6 +63,7 @@ class DecisionVerbs(Verbs):
             )
         return torch.cat(found)
 
+    @undisturbed()
     def prediction_sets(
         self, x: ImageInput, coverage: float = 0.9, method: str = "lac"
     ) -> list[tuple[str, ...]]:
@@ -89,6 +92,7 @@ class DecisionVerbs(Verbs):
             "explains its answers"
         )
 
+    @undisturbed()
     def explain(
         self, x: ImageInput, label: Label | None = None, against: Label | None = None
     ) -> Explanation:
@@ -116,6 +120,7 @@ class DecisionVerbs(Verbs):
         names = tuple(self.classes[index] for index in found.classes)
         return Explanation(levels, found, names, self.temperature)
 
+    @undisturbed()
     def counterfactual(
         self,
         x: ImageInput,

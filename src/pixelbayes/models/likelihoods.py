@@ -47,7 +47,7 @@ class ClassLikelihoods(ABC):
     @property
     def log_prior(self) -> Tensor:
         """log p(y), (K,), nats, float64."""
-        return torch.tensor(self.metadata.log_prior, dtype=torch.float64)
+        return torch.tensor(self.metadata.log_prior, dtype=torch.float64, device="cpu")
 
     @property
     def temperature(self) -> float:

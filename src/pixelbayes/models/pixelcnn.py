@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.core.initialisation import initialise_from_data
-from pixelbayes.core.precision import isolated
+from pixelbayes.core.precision import isolated, require_finite
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import complete_cached, sample_cached
 from pixelbayes.inference.classification import BayesClassifier, class_posterior
@@ -168,7 +168,8 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
     def nats(self, levels: Tensor, labels: Tensor) -> Tensor:
         """-log p(x | y) in one pass over all the images; see `Model.nats`."""
         there = levels.to(self.device)
-        return -log_prob_over_views(self.network, there, labels.to(self.device)).cpu()
+        nats = -log_prob_over_views(self.network, there, labels.to(self.device))
+        return require_finite(nats).cpu()
 
     def draw(
         self,

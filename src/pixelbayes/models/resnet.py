@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelbayes.core.precision import isolated
+from pixelbayes.core.precision import isolated, require_finite
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.models.base import TrainedNetwork, register
 from pixelbayes.models.settings import ResNetSettings
@@ -190,7 +190,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
             result[start : start + CHUNK] = self.network(chunk).double().cpu()
             if progress is not None:
                 progress(min(start + CHUNK, len(levels)))
-        return result - self.log_prior
+        return require_finite(result) - self.log_prior
 
 
 @naming_extras()

@@ -31,6 +31,7 @@ from pixelbayes.inference.cached import tile_size
 from pixelbayes.inference.classification import class_posterior
 from pixelbayes.models.likelihoods import ClassLikelihoods
 from pixelbayes.models.prediction import ClassScore, Prediction, best_classes, predictions
+from pixelbayes.switches import undisturbed
 
 __all__ = ["Verbs", "seeded"]
 
@@ -64,6 +65,7 @@ class Verbs(ClassLikelihoods):
         """Class names as scikit-learn has them: an array in the order of the columns."""
         return np.array(self.classes)
 
+    @undisturbed()
     def predict(self, x: ImageInput, *, coverage: float | None = None) -> list[Prediction]:
         """Classifies images by Bayes' rule.
 
@@ -94,6 +96,7 @@ class Verbs(ClassLikelihoods):
     def __call__(
         self, x: ImageInput, top_k: int = 5
     ) -> list[ClassScore] | list[list[ClassScore]]: ...
+    @undisturbed()
     def __call__(self, x: ImageInput, top_k: int = 5) -> list[ClassScore] | list[list[ClassScore]]:
         """The most probable classes, as pipelines of image classification give them.
 
@@ -111,14 +114,17 @@ class Verbs(ClassLikelihoods):
         ranked = [best_classes(answer, top_k) for answer in answers]
         return ranked[0] if len(ranked) == 1 and _is_one(x) else ranked
 
+    @undisturbed()
     def predict_log_proba(self, x: ImageInput) -> Tensor:
         """log p(y | x) by Bayes' rule at the temperature, (N, K), float64."""
         return class_posterior(self._table(x), self.log_prior, self.temperature)
 
+    @undisturbed()
     def predict_proba(self, x: ImageInput) -> Tensor:
         """p(y | x), (N, K), float64, the columns in the order of `classes_`."""
         return self.predict_log_proba(x).exp()
 
+    @undisturbed()
     def score_samples(self, x: ImageInput) -> Tensor:
         """log p(x) = log-sum over classes of p(x | y) p(y), (N,), nats, float64.
 
@@ -128,6 +134,7 @@ class Verbs(ClassLikelihoods):
         self._require_density("p(x)")
         return torch.logsumexp(self._table(x) + self.log_prior, dim=1)
 
+    @undisturbed()
     def log_likelihood(self, x: ImageInput, label: Labels) -> Tensor:
         """log p(x | y), (N,), nats, float64.
 
@@ -145,6 +152,7 @@ class Verbs(ClassLikelihoods):
         none = torch.empty(0, dtype=torch.float64)
         return torch.cat([none, *(-self.nats(some, their) for some, their in parts if len(some))])
 
+    @undisturbed()
     def bits_per_dim(self, x: ImageInput) -> Tensor:
         """Code length of images under p(x), (N,), bits for each of the C H W numbers.
 
@@ -183,6 +191,7 @@ class Verbs(ClassLikelihoods):
         output_type: Literal["levels"],
         temperature: float = 1.0,
     ) -> Tensor: ...
+    @undisturbed()
     def sample(
         self,
         label: Labels | None = None,
@@ -251,6 +260,7 @@ class Verbs(ClassLikelihoods):
         output_type: Literal["levels"],
         temperature: float = 1.0,
     ) -> Tensor: ...
+    @undisturbed()
     def complete(
         self,
         x: ImageInput,

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from pixelbayes.core import bits_per_dim
+from pixelbayes.core.precision import NotFiniteError
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Metadata, TrainedNetwork
 from pixelbayes.training.batches import Batch, steps_per_epoch
@@ -105,10 +106,14 @@ class TrainingTask(pl.LightningModule):
             CPU; None in its place where `accuracy_is_due` is false.
         """
         model, labels = self.evaluated(self.start.metadata), batch.labels.cpu()
-        with torch.autocast(self.device.type, enabled=False):
-            if not self.accuracy_is_due:
-                return model.nats(batch.levels, batch.labels).cpu(), None
-            table = model.log_likelihoods(batch.levels)
+        try:
+            with torch.autocast(self.device.type, enabled=False):
+                if not self.accuracy_is_due:
+                    return model.nats(batch.levels, batch.labels).cpu(), None
+                table = model.log_likelihoods(batch.levels)
+        except NotFiniteError as error:
+            step = self.trainer.global_step
+            raise DivergedError(step, self.learning_rate(step)) from error
         log_posterior = table + model.log_prior
         of_truth = table if model.is_density else torch.log_softmax(log_posterior, dim=1)
         nats = -of_truth.gather(1, labels[:, None])[:, 0]

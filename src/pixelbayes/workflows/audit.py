@@ -39,6 +39,7 @@ from pixelbayes.io import write_whole
 from pixelbayes.models import Model, load_model
 from pixelbayes.report import png_base64
 from pixelbayes.report.audit_page import Doubtful, audit_html
+from pixelbayes.switches import undisturbed
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows.config import DataConfig, NetworkConfig, RunConfig
 from pixelbayes.workflows.evaluate import load_data_for, names_trained_on, training_record
@@ -152,6 +153,7 @@ def audit(
     return Audit(images, tuple(classes), log_proba, quality, judged_by)
 
 
+@undisturbed()
 def audit_by_model(
     source: str,
     model: str | Path,
@@ -193,7 +195,7 @@ def audit_by_model(
                 f"{said} images, so it believes their labels; without --model small models are "
                 "trained, each without the images that it judges"
             )
-        warnings.warn(f"{said} images, which are left out", DatasetWarning, stacklevel=2)
+        warnings.warn(f"{said} images, which are left out", DatasetWarning, stacklevel=3)
         images = images.select(new)
     log_proba = class_posterior(
         _scores(loaded, images, progress, "scoring"), loaded.log_prior, loaded.temperature
@@ -201,6 +203,7 @@ def audit_by_model(
     return audit(images, loaded.classes, log_proba, f"the model {Path(model).name}")
 
 
+@undisturbed()
 def audit_by_folds(
     source: str,
     *,

@@ -22,6 +22,7 @@ from pixelbayes.io import Reading
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
 from pixelbayes.models.storage import DESCRIPTION, checkpoint_folder
+from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.evaluate import (
     FILES_OF_A_USER,
@@ -52,6 +53,7 @@ class DataForModel(NamedTuple):
     """The splits of its training; None where nobody knows them."""
 
 
+@undisturbed()
 def calibrate(
     model: Model,
     dataset: ImageDataset,
@@ -97,6 +99,7 @@ def calibrate(
     )
 
 
+@undisturbed()
 def calibrate_model(
     model: str | Path,
     *,
@@ -145,7 +148,7 @@ def calibrate_model(
     if record is not None and not own:
         dataset, left_out = without_trained(dataset, record, [split])
         for sentence in left_out:
-            warnings.warn(sentence, DatasetWarning, stacklevel=2)
+            warnings.warn(sentence, DatasetWarning, stacklevel=3)
     decisions = calibrate(
         loaded, dataset, split=split, false_alarm_rate=false_alarm_rate, progress=progress
     )

@@ -28,6 +28,7 @@ from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.models import Model
 from pixelbayes.models.hub import find_model, load
 from pixelbayes.report import Comparison
+from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.calibrate import training_data
 from pixelbayes.workflows.evaluate import without_trained
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, measures, score_split
@@ -109,6 +110,7 @@ class _Measured:
         return self.table[rows].gather(1, self.labels[rows][:, None])[:, 0]
 
 
+@undisturbed()
 @freed_memory_kept()
 def compare(
     paths: Sequence[str | Path],

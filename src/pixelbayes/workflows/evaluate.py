@@ -34,6 +34,7 @@ from pixelbayes.io import Reading, plain
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.report import Report, save
+from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.illustrations import illustrate
 from pixelbayes.workflows.outputs import require_writable
@@ -80,6 +81,7 @@ class EvaluationError(PixelBayesError):
     """A model cannot be evaluated on this data, with the reason and what to do."""
 
 
+@undisturbed()
 def evaluate(
     model: Model,
     dataset: ImageDataset,
@@ -168,6 +170,7 @@ def evaluate(
     )
 
 
+@undisturbed()
 @freed_memory_kept()
 def evaluate_run(
     path: str | Path,
@@ -252,6 +255,7 @@ def evaluate_run(
     return report
 
 
+@undisturbed()
 @freed_memory_kept()
 def evaluate_checkpoint(
     folder: str | Path,

@@ -26,6 +26,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import complete, complete_weighted, first_rows
 from pixelbayes.inference.cached import tile_size
 from pixelbayes.models import Model, PixelBayes
+from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.samples import Samples
 
 __all__ = ["generate"]
@@ -33,6 +34,7 @@ __all__ = ["generate"]
 SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
 
 
+@undisturbed()
 def generate(
     model: Model,
     classes: Sequence[str | int] | None = None,

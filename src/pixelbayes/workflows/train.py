@@ -28,6 +28,7 @@ from pixelbayes.io import plain
 from pixelbayes.models import Metadata
 from pixelbayes.models.hub import load
 from pixelbayes.models.storage import DESCRIPTION, VERSION, read_description
+from pixelbayes.switches import undisturbed
 from pixelbayes.training import RunStopped, TrainingConfig
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
@@ -63,6 +64,7 @@ FIRST_RESUMABLE = 2
 early and joint fusion read e_y undivided."""
 
 
+@undisturbed()
 @naming_extras()
 def train(
     config: RunConfig,

@@ -14,6 +14,7 @@ from pixelbayes.data.sources.base import LoadOptions, Source
 from pixelbayes.data.sources.builtin import Cifar10Source, Cpen455Source, DigitsSource
 from pixelbayes.data.sources.folders import FolderSource
 from pixelbayes.data.sources.tables import CsvSource
+from pixelbayes.switches import undisturbed
 
 __all__ = ["SOURCES", "load_dataset", "open_source", "same_source"]
 
@@ -118,7 +119,8 @@ def load_dataset(
         limit=limit,
         near_duplicates=near_duplicates,
     )
-    return open_source(spec, data_dir=data_dir).load(options, record=record, whole=whole)
+    with undisturbed():
+        return open_source(spec, data_dir=data_dir).load(options, record=record, whole=whole)
 
 
 def same_source(first: str, second: str) -> bool:

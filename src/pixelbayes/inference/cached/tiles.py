@@ -25,6 +25,7 @@ from torch import Tensor
 from pixelbayes.core.config import STAGES, PixelCNNConfig
 from pixelbayes.core.likelihood import standard_noise
 from pixelbayes.core.network import PixelCNN
+from pixelbayes.core.precision import require_finite
 from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import Kernels, kernels_of
 from pixelbayes.switches import thread_alone
@@ -81,12 +82,21 @@ class Tile:
         self.components, self.temperature = model.config.mixtures, temperature
 
     def advance(self, row: int, given: Sequence[bool]) -> None:
-        """Draws the pixels of the next row that are not given."""
+        """Draws the pixels of the next row that are not given.
+
+        Raises:
+            NotFiniteError: If the network computes no numbers, of which levels would come too.
+        """
         cache, known = self.cache, self.given_levels[:, :, row]
         cache.begin_row(row)
         if all(given):
             cache.give_row(row, known)
             return
+        self._draw(row, given, known)
+        require_finite(cache.features)
+
+    def _draw(self, row: int, given: Sequence[bool], known: Tensor) -> None:
+        cache = self.cache
         noise = standard_noise(self.uniform[:, row], self.components) * self.temperature
         by_column = noise.to(cache.dtype).transpose(0, 1).contiguous()
         if not any(given):
