@@ -14,6 +14,7 @@ pytest.importorskip("constriction")
 
 from pixelbayes.core import FUSIONS
 from pixelbayes.core.likelihood import LEVELS
+from pixelbayes.inference.cached import sample_cached
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.inference.codec import (
     TOTAL,
@@ -52,31 +53,42 @@ def test_what_is_decoded_is_what_was_encoded(
 def test_every_option_of_the_network_is_coded(tiny_network, random_levels, option):
     network = tiny_network(**option).float()
     levels = random_levels(3, network.config)
-    conditions = shortest_conditions(network, levels, uniform_log_prior(network.config.classes))
-    _, decoded = round_trip(network, levels, whole(3, network.config.image_size), conditions)
+    extents, prior = whole(3, network.config.image_size), uniform_log_prior(network.config.classes)
+    conditions = shortest_conditions(network, levels, extents, prior)
+    _, decoded = round_trip(network, levels, extents, conditions)
     assert decoded.equal(levels)
 
 
+STATE = 64  # bits that end a stream
+
+
+def test_the_code_of_likely_images_is_as_long_as_the_likelihood_says(tiny_network):
+    network = tiny_network(channels=3).float()
+    labels = torch.arange(16) % network.config.classes
+    levels = sample_cached(network, labels, generator=torch.Generator().manual_seed(0))
+    code, _ = round_trip(network, levels, whole(16, (8, 8)), labels, width=16)
+    with torch.no_grad():
+        nats = -network(levels, labels).log_prob(levels).double().sum()
+    expected = float(nats) / math.log(2) + 16 * math.log2(network.config.classes)
+    assert -STATE <= 8 * len(code) - expected <= STATE + 1e-3 * expected
+
+
 @pytest.mark.parametrize("grey", [False, True])
-def test_the_code_is_as_long_as_the_likelihood_says(tiny_network, random_levels, grey):
+def test_the_code_of_any_images_is_as_long_as_their_tables_say(tiny_network, random_levels, grey):
     network = tiny_network(channels=3).float()
     levels = random_levels(16, network.config)
     labels = torch.arange(16) % network.config.classes
     if grey:
-        levels = levels[:, :1].expand(-1, 3, -1, -1)
-    code, _ = round_trip(
-        network, levels, whole(16, network.config.image_size, grey), labels, width=16
-    )
+        levels = levels[:, :1].repeat(1, 3, 1, 1)
+    code, _ = round_trip(network, levels, whole(16, (8, 8), grey), labels, width=16)
     with torch.no_grad():
         described = network(levels, labels)
-    nats = -described.log_prob(levels).double()
-    if grey:  # of the first channel alone
-        cdf = described.cdf(levels, 0)
-        step = cdf.diff(dim=1).gather(1, levels[:, :1].long())
-        nats = -step.log().sum(dim=(1, 2, 3))
-    expected = float(nats.sum()) / math.log(2) + 16 * math.log2(network.config.classes)
-    state = 64  # bits that end a stream
-    assert -state <= 8 * len(code) - expected <= state + 1e-3 * expected
+    expected = 16 * math.log2(network.config.classes)
+    for channel in range(1 if grey else 3):
+        numbers = torch.from_numpy(table_of(described.cdf(levels, channel).movedim(1, -1))) + 1
+        number = numbers.gather(-1, levels[:, channel, :, :, None].long())
+        expected -= float((number / TOTAL).log2().sum())
+    assert -STATE <= 8 * len(code) - expected <= STATE + 1e-3 * expected
 
 
 @pytest.mark.parametrize("grey", [False, True])
@@ -125,16 +137,16 @@ def test_a_table_has_no_zero_and_sums_to_its_total(weights):
 
 
 def test_constriction_spends_on_a_symbol_what_our_table_says():
-    from constriction.stream.model import Categorical
-    from constriction.stream.stack import AnsCoder
+    from constriction import stream
 
+    family = stream.model.Categorical(perfect=False)
     numbers = np.array([1, 2**20, 2**22, TOTAL - 1 - 2**20 - 2**22])
     for symbol, number in enumerate(numbers):
-        coder = AnsCoder()
-        coder.encode_reverse(np.full(64, 2, np.int32), Categorical(perfect=False), _rows(numbers))
+        coder = stream.stack.AnsCoder()
+        coder.encode_reverse(np.full(64, 2, np.int32), family, _rows(numbers))
         before = coder.num_bits()
         coder.encode_reverse(
-            np.full(640, symbol, np.int32), Categorical(perfect=False), _rows(numbers, 640)
+            np.full(640, symbol, np.int32), family, _rows(numbers, 640)
         )
         spent = (coder.num_bits() - before) / 640
         assert spent == pytest.approx(math.log2(TOTAL / number), abs=32 / 640)
@@ -160,7 +172,7 @@ def test_the_condition_is_the_one_with_the_shortest_code(tiny_network, random_le
     levels = random_levels(3, network.config)
     classes = network.config.classes
     prior = torch.tensor([0.7, 0.2, 0.1]).log()
-    chosen = shortest_conditions(network, levels, prior)
+    chosen = shortest_conditions(network, levels, whole(3, (8, 8)), prior)
     with torch.no_grad():
         for image in range(3):
             lengths = [
@@ -170,6 +182,15 @@ def test_the_condition_is_the_one_with_the_shortest_code(tiny_network, random_le
                 for label in range(classes)
             ]
             assert int(chosen[image]) == int(np.argmin(lengths))
+
+
+def test_a_patch_that_is_not_coded_whole_is_coded_as_it_is(tiny_network, random_levels):
+    network = tiny_network(views=2, channels=1).float()
+    levels, prior = random_levels(16, network.config), uniform_log_prior(network.config.classes)
+    whole_patches = shortest_conditions(network, levels, whole(16, (8, 8)), prior)
+    assert (whole_patches >= network.config.classes).any()
+    chosen = shortest_conditions(network, levels, whole(16, (8, 7)), prior)
+    assert (chosen < network.config.classes).all()
 
 
 def test_each_image_is_decoded_in_the_view_it_was_coded_in(tiny_network, random_levels):

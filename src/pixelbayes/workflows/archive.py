@@ -17,7 +17,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import BinaryIO
 
 from PIL import Image
@@ -64,9 +64,8 @@ class Picture:
     """CRC-32 of its levels, row by row, channels last."""
 
     def __post_init__(self) -> None:
-        path = PurePosixPath(self.name)
-        outside = path.is_absolute() or ".." in path.parts or "\\" in self.name or ":" in self.name
-        if outside or not path.parts:
+        paths = (PurePosixPath(self.name), PurePath(self.name))  # as here, and as on this system
+        if any(path.anchor or ".." in path.parts or not path.parts for path in paths):
             raise CodecError(f"a picture's name is a relative path, got {self.name!r}")
         limit = Image.MAX_IMAGE_PIXELS
         size = self.height * self.width

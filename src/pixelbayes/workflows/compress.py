@@ -218,7 +218,7 @@ def compress(
         levels = torch.stack([patch for patch, _ in tile])
         extents = _extents([place for _, place in tile])
         if label is None:
-            conditions = shortest_conditions(model.network, levels, model.log_prior)
+            conditions = shortest_conditions(model.network, levels, extents, model.log_prior)
         else:
             conditions = torch.full((len(levels),), label)
         return codec.encode(levels, extents, conditions)
