@@ -128,7 +128,9 @@ def _measured(subject: Subject, limit: int | None) -> Table:
         started = time.perf_counter()
         files = [encode(one) for one in pixels]
         encoded = time.perf_counter()
-        exact = all(np.array_equal(decode(file), one) for file, one in zip(files, pixels, strict=True))
+        exact = all(
+            np.array_equal(decode(file), one) for file, one in zip(files, pixels, strict=True)
+        )
         decoded = time.perf_counter()
         rows.append(
             {
@@ -155,8 +157,8 @@ def _measured(subject: Subject, limit: int | None) -> Table:
         ),
         tuple(rows),
         (
-            f"Model {subject.model}.  -log2 p(x) of its mixture over classes: {ideal:.4f} bits/dim; "
-            f"the payload is {100 * (rows[0]['payload'] / ideal - 1):+.3f} % longer.  All bytes are "
+            f"{subject.model}: -log2 p(x) of its mixture over classes is {ideal:.4f} bits/dim; "
+            f"the payload is {100 * (rows[0]['payload'] / ideal - 1):+.3f} % longer.  All bytes: "
             "with names, sizes and sums of each image.",
         ),
     )

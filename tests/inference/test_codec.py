@@ -145,9 +145,7 @@ def test_constriction_spends_on_a_symbol_what_our_table_says():
         coder = stream.stack.AnsCoder()
         coder.encode_reverse(np.full(64, 2, np.int32), family, _rows(numbers))
         before = coder.num_bits()
-        coder.encode_reverse(
-            np.full(640, symbol, np.int32), family, _rows(numbers, 640)
-        )
+        coder.encode_reverse(np.full(640, symbol, np.int32), family, _rows(numbers, 640))
         spent = (coder.num_bits() - before) / 640
         assert spent == pytest.approx(math.log2(TOTAL / number), abs=32 / 640)
 
