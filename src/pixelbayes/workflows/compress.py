@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -127,9 +128,9 @@ def sources_of(
     names: dict[str, Path] = {}
     plain = [_relative(path, folders) for path in images]
     shortened = [name.with_suffix(".png").as_posix() for name in plain]
-    sources = []
+    times, sources = Counter(shortened), []
     for path, name, short in zip(images, plain, shortened, strict=True):
-        unique = short if shortened.count(short) == 1 else f"{name.as_posix()}.png"
+        unique = short if times[short] == 1 else f"{name.as_posix()}.png"
         if unique in names:
             raise CodecError(
                 f"{path} and {names[unique]} would both be called {unique}; compress their common "
