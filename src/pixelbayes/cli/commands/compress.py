@@ -62,7 +62,7 @@ def compress(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.io import replacing
-    from pixelbayes.models.hub import DEFAULT
+    from pixelbayes.models.hub import DENSITY
     from pixelbayes.workflows.compress import compress, require_coder, sources_of
     from pixelbayes.workflows.inputs import find_inputs
     from pixelbayes.workflows.outputs import Kind, require_free
@@ -74,7 +74,7 @@ def compress(
         raise UsageError("--json and --output - would both write to stdout; name a file")
     if to_stdout and sys.stdout.isatty():
         raise UsageError("a compressed file is nothing to look at; name it with --output")
-    coder = require_coder(load_model(named, "cpu", verbose=verbose, tell=not quiet))
+    coder = require_coder(load_model(named, "cpu", density=True, verbose=verbose, tell=not quiet))
     label = None if class_ is None else coder.class_index(class_)
     inputs = find_inputs(given, sys.stdin.buffer)
     if not to_stdout:
@@ -87,7 +87,7 @@ def compress(
                 coder,
                 sources,
                 file,
-                name=named or DEFAULT,
+                name=named or DENSITY,
                 label=label,
                 skip_bad=skip_bad_files,
                 progress=None if quiet else progress,
