@@ -70,7 +70,9 @@ def test_what_is_there_is_not_replaced(archive, model, photo_folder, tmp_path, c
     assert main(["compress", model, photos, "--output", archive, "--overwrite"]) == 0
     photo = str(tmp_path / "photos" / "00.png")
     assert main(["compress", model, photos, "--output", photo, "--overwrite"]) == 2
+    capsys.readouterr()
     assert main(["decompress", archive, "--model", model, "--output", photos]) == 2
+    assert "is not empty; choose a new folder with --output" in capsys.readouterr().err
     assert main(["test", archive, "--model", model]) == 0
 
 

@@ -114,6 +114,8 @@ def require_free(
         if any(there.exists() and file.exists() and there.samefile(file) for there in replaced):
             raise OutputExistsError(f"{file} is read, and is not replaced; choose another {option}")
     state = "is not empty" if is_folder else "exists"
+    if kind is Kind.DECOMPRESSED:  # pictures like any others
+        raise OutputExistsError(f"{path} {state}; choose a new folder with {option}")
     if not overwrite:
         raise OutputExistsError(
             f"{path} {state}; choose another {option}, or pass --overwrite to replace {kind.value} "

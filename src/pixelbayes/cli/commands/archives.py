@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from pixelbayes.models import PixelBayes
     from pixelbayes.workflows.archive import ArchiveReader
 
-__all__ = ["opened"]
+__all__ = ["counted", "opened"]
+
+
+def counted(images: int) -> str:
+    """So many images, in words."""
+    return f"{images} image" if images == 1 else f"{images} images"
 
 
 @contextmanager

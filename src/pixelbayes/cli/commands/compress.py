@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from cyclopts import App
 
 from pixelbayes.cli import terminal
+from pixelbayes.cli.commands.archives import counted
 from pixelbayes.cli.commands.model import leading_model, load_model, require_images
 from pixelbayes.cli.commands.rows import STDOUT, tell_files
 from pixelbayes.cli.options import UsageError, command
@@ -113,7 +114,7 @@ def compress(
         )
     elif not quiet:
         terminal.note(
-            f"{done.pictures} images, {done.numbers:,} numbers: {done.total:,} bytes, of which "
+            f"{counted(done.pictures)}, {done.numbers:,} numbers: {done.total:,} bytes, of which "
             f"{done.total - done.payload:,} for names and checks; "
             f"{done.bits_per_dim:.3f} bits/dim without these"
         )

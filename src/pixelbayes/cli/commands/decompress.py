@@ -7,7 +7,7 @@ from pathlib import Path
 from cyclopts import App
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.archives import opened
+from pixelbayes.cli.commands.archives import counted, opened
 from pixelbayes.cli.options import command
 
 __all__ = ["app", "decompress"]
@@ -50,7 +50,7 @@ def decompress(
     ):
         for picture, image in decompressed(coder, reader, None if quiet else progress):
             save_png(image, folder / picture.name)
-    terminal.note(f"{len(reader.pictures)} images; written: {output}")
+    terminal.note(f"{counted(len(reader.pictures))}; written: {output}")
     return 0
 
 

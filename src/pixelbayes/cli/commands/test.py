@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.commands.archives import opened
+from pixelbayes.cli.commands.archives import counted, opened
 from pixelbayes.cli.options import command
 
 __all__ = ["app", "test"]
@@ -46,8 +46,9 @@ def test(
     if json:
         terminal.show_json(rows)
     else:
-        terminal.show_table([[str(cell) for cell in row.values()] for row in rows], [*rows[0]])
-    terminal.note(f"{file}: {len(rows)} images, all as they went in")
+        header = ["name", "height", "width", "mode"]
+        terminal.show_table([[str(cell) for cell in row.values()] for row in rows], header)
+    terminal.note(f"{file}: {counted(len(rows))}, all as they went in")
     return 0
 
 
