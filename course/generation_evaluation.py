@@ -23,7 +23,7 @@ from pixelbayes.data import DatasetError, Resize, find_images, read_images, writ
 from pixelbayes.evaluation.features import FIDInception
 from pixelbayes.evaluation.fid import CourseProtocol, Features, score
 from pixelbayes.models import Model
-from pixelbayes.models.hub import DEFAULT
+from pixelbayes.models.hub import DENSITY
 from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.generate import generate
 from pixelbayes.workflows.outputs import Kind, filling, require_free
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "-r", "--ref_data_dir", type=Path, default=Path("data/test"), metavar="DIR"
     )
     options.add_argument("-b", "--batch_size", type=positive, default=None, metavar="N")
-    options.add_argument("--model", default=DEFAULT, help="run directory, checkpoint or name")
+    options.add_argument("--model", default=DENSITY, help="run directory, checkpoint or name")
     options.add_argument("--seed", type=int, default=0, help="of the images")
     options.add_argument("--output", type=Path, default=Path("samples"), help="where images go")
     options.add_argument("--fid_weights", type=Path, help="path of default_1.pt")

@@ -7,7 +7,9 @@ import torch
 
 from pixelbayes.app.models import ModelShelf, offered_names
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.models.hub import shipped
+from pixelbayes.models.hub import DEFAULT, DENSITY, shipped
+
+SHIPPED = [DEFAULT, DENSITY]  # the classifier first
 
 
 def test_finished_runs_are_offered_and_others_are_not(tiny_model, tmp_path):
@@ -15,12 +17,13 @@ def test_finished_runs_are_offered_and_others_are_not(tiny_model, tmp_path):
     (tmp_path / "runs" / "begun").mkdir()
     (tmp_path / "runs" / "begun" / "run.json").touch()
     names = offered_names(runs=tmp_path / "runs")
-    assert names == [*shipped(), str(tmp_path / "runs" / "done")]
+    assert names == [*SHIPPED, str(tmp_path / "runs" / "done")]
 
 
 def test_the_model_that_was_asked_for_comes_first_and_once(tmp_path):
-    assert offered_names("mine", tmp_path) == ["mine", *shipped()]
-    assert offered_names(shipped()[0], tmp_path) == list(shipped())
+    assert offered_names("mine", tmp_path) == ["mine", *SHIPPED]
+    assert offered_names(DENSITY, tmp_path) == [DENSITY, DEFAULT]
+    assert {*SHIPPED} == {*shipped()}
 
 
 def test_a_model_is_loaded_once_and_its_examples_are_its_own(tiny_model, tmp_path):

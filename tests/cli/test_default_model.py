@@ -25,8 +25,9 @@ UNLIKE = "unlike anything the model knows"  # which noise is to a model of rando
 @pytest.fixture
 def shelf(tiny_model: PixelBayes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "pretrained"
-    tiny_model.save(folder / hub.DEFAULT)
-    (folder / hub.DEFAULT / "README.md").write_text(CARD)
+    for name in (hub.DEFAULT, hub.DENSITY):
+        tiny_model.save(folder / name)
+    (folder / hub.DENSITY / "README.md").write_text(CARD)
     monkeypatch.setattr(hub, "PRETRAINED", folder)
     monkeypatch.chdir(tmp_path)
     return folder
@@ -49,7 +50,7 @@ def test_predict_needs_only_an_image(
     assert main(["predict", photo]) == 0
     out, err = capsys.readouterr()
     assert paths(out) == [photo]
-    assert err.startswith("model: cpen455-gated, as shipped (")
+    assert err.startswith("model: cpen455-onepass, as shipped (")
     assert [line.partition(":")[0] for line in err.splitlines()] == ["model", RESIZED, UNLIKE]
 
 
@@ -96,9 +97,23 @@ def test_two_different_models_are_a_mistake(run_dir: str, capsys: Capture) -> No
     assert f'Unexpected argument "{run_dir}"' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["predict", "photo.jpg"], ["sample", "--class", "koala"]])
+def test_score_needs_only_an_image_and_takes_the_model_for_likelihoods(
+    shelf: Path, photo_folder: MakeFolder, capsys: Capture
+) -> None:
+    assert main(["score", str(photo_folder(1) / "00.png")]) == 0
+    assert capsys.readouterr().err.startswith("model: cpen455-gated, as shipped (")
+
+
+@pytest.mark.parametrize(
+    ("default", "command"),
+    [(hub.DEFAULT, ["predict", "photo.jpg"]), (hub.DENSITY, ["sample", "--class", "koala"])],
+)
 def test_without_a_shipped_model_the_error_says_what_to_name(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    default: str,
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
 ) -> None:
     monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "none")
     monkeypatch.chdir(tmp_path)
@@ -106,7 +121,7 @@ def test_without_a_shipped_model_the_error_says_what_to_name(
     assert main(command) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "the default model, cpen455-gated, is not in this installation (no trained" in err
+    assert f"the default model, {default}, is not in this installation (no trained" in err
     assert "--model MODEL" in err
     assert err.count("\n") == 1
 
@@ -114,7 +129,8 @@ def test_without_a_shipped_model_the_error_says_what_to_name(
 def test_the_error_lists_other_shipped_models(
     shelf: Path, tiny_model: PixelBayes, capsys: Capture
 ) -> None:
-    (shelf / hub.DEFAULT / "model.json").unlink()
+    for name in (hub.DEFAULT, hub.DENSITY):
+        (shelf / name / "model.json").unlink()
     tiny_model.save(shelf / "digits")
     assert main(["sample"]) == 2
     assert "(shipped are: digits)" in capsys.readouterr().err

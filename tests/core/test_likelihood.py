@@ -186,3 +186,32 @@ def test_the_widest_scale_still_sums_to_one(dtype):
     assert total_probability(log_logistic_bin, MAX_LOG_SCALE, 0.3, dtype) == pytest.approx(
         1.0, abs=5e-5
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_steps_of_the_cdfs_of_a_pixel_multiply_to_its_probability(channels):
+    described = mixture(channels, pixels=64)
+    levels = torch.randint(LEVELS, (1, channels, 1, 64), generator=torch.Generator().manual_seed(1))
+    levels = levels.to(torch.uint8)
+    log_prob = torch.zeros(1, 1, 64, dtype=torch.float64)
+    for channel in range(channels):
+        cdf = described.cdf(levels, channel)
+        assert cdf.shape == (1, LEVELS + 1, 1, 64)
+        assert (cdf[:, 0] == 0).all()
+        assert (cdf[:, -1] == 1).all()
+        assert (cdf.diff(dim=1) >= 0).all()
+        step = cdf.diff(dim=1).gather(1, levels[:, channel : channel + 1].long())
+        log_prob += step[:, 0].log()
+    torch.testing.assert_close(
+        log_prob, described.log_prob_map(levels), rtol=1e-6, atol=1e-6
+    )  # differences near one lose digits
+
+
+def test_a_cdf_never_falls_where_a_component_is_far_narrower_than_a_level():
+    described = mixture(3, pixels=16)
+    narrow = DiscretizedLogisticMixture(
+        described.logits, described.means, described.log_scales - 20.0, described.coeffs
+    )
+    levels = torch.zeros(1, 3, 1, 16, dtype=torch.uint8)
+    for channel in range(3):
+        assert (narrow.cdf(levels, channel).diff(dim=1) >= 0).all()

@@ -69,7 +69,8 @@ def shelf(
         classes=CLASSES, resize=asdict(Resize(size=(32, 32))), log_prior=(log(0.25),) * 4
     )
     network = tiny_network(classes=4, image_size=(32, 32), features=2, embedding=2, mixtures=1)
-    PixelBayes(network.float(), metadata).save(tmp_path / "shelf" / hub.DEFAULT)
+    for name in (hub.DEFAULT, hub.DENSITY):
+        PixelBayes(network.float(), metadata).save(tmp_path / "shelf" / name)
     monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "shelf")
     monkeypatch.chdir(tmp_path)
 

@@ -46,7 +46,7 @@ SHIPPED = "cpen455-gated"
 FUSIONS = ("none", "early", "gated", "late", "joint", "film", "gated-preact", "gated-gates")
 COMMANDS = (
     "demo", "train", "study", "evaluate", "predict", "score", "sample", "complete", "compare",
-    "app", "info",
+    "app", "info", "calibrate", "explain", "audit", "compress", "decompress", "test",
 )  # fmt: skip
 SCRIPTS = ("classification_evaluation", "generation_evaluation", "resnet_18_val")
 CHECKPOINTS = sorted(path for path in HERE.glob("checkpoints-*/*") if path.is_dir())

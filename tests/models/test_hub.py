@@ -56,9 +56,11 @@ def test_load_takes_a_run_directory_or_a_checkpoint_folder(
 
 
 def test_an_unknown_name_is_answered_with_the_models_there_are(shelf: Path) -> None:
-    with pytest.raises(CheckpointError, match="no model 'cifar10': shipped are cpen455-gated; or"):
+    with pytest.raises(
+        CheckpointError, match="no model 'cifar10': shipped are cpen455-onepass; or"
+    ):
         pixelbayes.load("cifar10")
-    with pytest.raises(CheckpointError, match=r"no such folder: a/b; .*\(cpen455-gated\)"):
+    with pytest.raises(CheckpointError, match=r"no such folder: a/b; .*\(cpen455-onepass\)"):
         pixelbayes.load("a/b")
 
 

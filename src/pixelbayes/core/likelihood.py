@@ -15,7 +15,7 @@ References:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -203,6 +203,36 @@ class DiscretizedLogisticMixture:
         mean_green = mean_green + green_red * red
         mean_blue = mean_blue + blue_red * red + blue_green * green
         return torch.stack([mean_red.expand_as(mean_blue), mean_green, mean_blue], dim=2)
+
+    def cdf(self, levels: Tensor, channel: int) -> Tensor:
+        """P(level of one channel < l | the earlier channels of the pixel), l = 0..256.
+
+        The step from l to l + 1 is the probability of level l; over the channels of a pixel the
+        steps at its levels multiply to `log_prob_map`.
+
+        Args:
+            levels: uint8, (B, C, H, W); only channels before `channel` matter.
+            channel: In range(C).
+
+        Returns:
+            From 0 to 1 without a step down, (B, 257, H, W), float64.
+        """
+        x = to_axis(levels, torch.float64)[:, None]
+        wide = DiscretizedLogisticMixture(*(getattr(self, f.name).double() for f in fields(self)))
+        means = wide._conditional_means(x)
+        weights = wide.logits
+        if channel > 0:  # how well each component has described the earlier channels
+            earlier = slice(0, channel)
+            described = log_logistic_bin(
+                x[:, :, earlier], means[:, :, earlier], wide.log_scales[:, :, earlier]
+            )
+            weights = weights + described.sum(dim=2)
+        edges = to_axis(torch.arange(1, LEVELS, device=levels.device), torch.float64) - HALF_BIN
+        centred = edges[:, None, None] - means[:, :, channel, None]
+        below = torch.sigmoid(centred * torch.exp(-wide.log_scales[:, :, channel, None]))
+        inner = (torch.softmax(weights, dim=1)[:, :, None] * below).sum(dim=1)
+        rising = inner.clamp(0.0, 1.0).cummax(dim=1).values  # not below 0 or down by rounding
+        return F.pad(F.pad(rising, (0, 0, 0, 0, 1, 0)), (0, 0, 0, 0, 0, 1), value=1.0)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Draws every pixel from its own distribution.

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
 from pixelbayes.data.finding import BadFile
-from pixelbayes.data.pixels import FORMATS, WHITE, decoded, open_image, plain
+from pixelbayes.data.pixels import FORMATS, WHITE, decoded, exact, open_image, plain
 from pixelbayes.data.transforms import Resize
 
 __all__ = [
@@ -33,8 +33,10 @@ __all__ = [
     "grid",
     "image_to_levels",
     "naming_file",
+    "read_exactly",
     "read_image",
     "read_images",
+    "save_png",
     "write_png",
 ]
 
@@ -79,6 +81,17 @@ def read_image(path: str | Path, *, channels: int, resize: Resize) -> Tensor:
     path = Path(path)
     with naming_file(path), open_image(path) as image:
         return image_to_levels(decoded(image), channels=channels, resize=resize)
+
+
+def read_exactly(path: str | Path) -> Image.Image:
+    """Reads one image file without changing a pixel: mode L, LA, RGB or RGBA, upright.
+
+    Raises:
+        ImageFileError: If it cannot be read, or a PNG file of 8 bits a channel cannot hold it.
+    """
+    path = Path(path)
+    with naming_file(path), open_image(path) as image:
+        return exact(image)
 
 
 @contextmanager
@@ -177,8 +190,12 @@ def write_png(levels: Tensor, path: str | Path) -> None:
     if levels.ndim != 3 or levels.shape[0] not in (1, 3):
         raise DatasetError(f"an image is (C, H, W) with C = 1 or 3, got {tuple(levels.shape)}")
     pixels = levels.detach().cpu().permute(1, 2, 0).contiguous().numpy()
+    save_png(Image.fromarray(pixels[:, :, 0] if levels.shape[0] == 1 else pixels), path)
+
+
+def save_png(image: Image.Image, path: str | Path) -> None:
+    """Writes a Pillow image as a PNG file that says what wrote it; missing folders are made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(pixels[:, :, 0] if levels.shape[0] == 1 else pixels)
     origin = PngInfo()
     origin.add_text("Software", SOFTWARE)
     image.save(path, format="PNG", pnginfo=origin)

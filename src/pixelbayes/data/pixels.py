@@ -28,6 +28,7 @@ __all__ = [
     "FORMATS",
     "WHITE",
     "decoded",
+    "exact",
     "is_grey",
     "open_image",
     "orientation",
@@ -42,6 +43,16 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # Mode I means 32 bits, but in these formats there are never more than sixteen.
 SIXTEEN_BITS_AS_MODE_I = ("PNG", "PPM")
 GREY_MODES = ("1", "L", "LA", "La", "I", *SIXTEEN_BIT_MODES)
+EXACT_MODES = {
+    "1": "L",
+    "L": "L",
+    "LA": "LA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": "RGB",
+    "RGBA": "RGBA",
+}
+"""Modes whose pixels a PNG file of 8 bits holds as they are, and its mode."""
 WHITE = 255
 
 # TIFF 6.0, section 8 and "SampleFormat"
@@ -178,15 +189,38 @@ def plain(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def exact(image: Image.Image) -> Image.Image:
+    """The only picture of an open file, upright, in mode L, LA, RGB or RGBA, no pixel changed.
+
+    Raises:
+        DatasetError: If a PNG file of 8 bits a channel cannot hold it, or as `decoded`.
+    """
+    mode = EXACT_MODES.get(image.mode)
+    if mode is None or _unpacked_as(image) in LOW_BYTE:
+        bits = "16-bit colours" if mode else f"mode {image.mode!r}"
+        raise DatasetError(
+            f"pixels of {bits} are not kept exactly; save the image as grey or RGB with 8 bits a "
+            "channel"
+        )
+    if image.has_transparency_data:
+        mode = {"LA": "LA"}.get(image.mode, "RGBA")
+    upright = decoded(image)
+    return upright if upright.mode == mode else upright.convert(mode)
+
+
+def _unpacked_as(image: Image.Image) -> str | None:
+    """How Pillow unpacks the pixels of an open file; None where it does not say."""
+    tiles = getattr(image, "tile", ())
+    layout = tiles[0][3] if tiles else None  # a name, or a tuple that begins with it
+    return layout if isinstance(layout, str) else layout[0] if layout else None
+
+
 def _low_bytes(image: Image.Image) -> Image.Image | None:
     """The low bytes of 16-bit colours, of which Pillow gives only the high ones."""
-    tiles, file = getattr(image, "tile", ()), getattr(image, "fp", None)
-    if not tiles or file is None:
+    file, kind = getattr(image, "fp", None), _unpacked_as(image)
+    if file is None or kind not in LOW_BYTE:
         return None
-    layout = tiles[0][3]  # how Pillow unpacks the pixels, or a tuple that begins with it
-    kind = layout if isinstance(layout, str) else layout[0] if layout else None
-    if kind not in LOW_BYTE:
-        return None
+    layout = image.tile[0][3]  # type: ignore[attr-defined]
     position = file.tell()
     file.seek(0)
     again: Any = Image.open(io.BytesIO(file.read()), formats=FORMATS)

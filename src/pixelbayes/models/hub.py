@@ -19,6 +19,7 @@ from pixelbayes.models.storage import BEST, DESCRIPTION, WEIGHTS
 
 __all__ = [
     "DEFAULT",
+    "DENSITY",
     "MODEL_CARD",
     "find_model",
     "is_model",
@@ -30,8 +31,10 @@ __all__ = [
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 MODEL_CARD = "README.md"
-DEFAULT = "cpen455-gated"
-"""The model that is used where none is named."""
+DEFAULT = "cpen455-onepass"
+"""The classifier: the model that is used where none is named."""
+DENSITY = "cpen455-gated"
+"""The model that draws, completes, scores and codes where none is named: p(image | class) alone."""
 TRAINING = "run.json"  # a run directory has it before its first checkpoint
 
 

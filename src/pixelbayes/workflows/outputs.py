@@ -24,12 +24,14 @@ from PIL import Image
 from pixelbayes.data.files import SOFTWARE
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import PARTIAL, naming
+from pixelbayes.workflows.archive import MAGIC
 
 __all__ = [
     "GRID",
     "INDEX",
     "Kind",
     "OutputExistsError",
+    "appearing",
     "filling",
     "free_folder",
     "listed_in",
@@ -65,6 +67,8 @@ class Kind(Enum):
     MODEL = "the folder of a model"
     EXPLANATION = "the folder of an explanation"
     AUDIT = "the folder of an audit"
+    ARCHIVE = "a file of compressed images"
+    DECOMPRESSED = "a folder of decompressed images"
 
 
 FILES_OF = {
@@ -97,7 +101,7 @@ def require_free(
         OSError: If nothing can be written there: told before hours of work, not after.
     """
     require_writable(path)
-    is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, *FILES_OF)
+    is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, Kind.DECOMPRESSED, *FILES_OF)
     if not path.exists() or (is_folder and path.is_dir() and not any(path.iterdir())):
         return
     if path.is_dir() != is_folder and (path.is_dir() or path.is_file()):
@@ -110,6 +114,8 @@ def require_free(
         if any(there.exists() and file.exists() and there.samefile(file) for there in replaced):
             raise OutputExistsError(f"{file} is read, and is not replaced; choose another {option}")
     state = "is not empty" if is_folder else "exists"
+    if kind is Kind.DECOMPRESSED:  # pictures like any others
+        raise OutputExistsError(f"{path} {state}; choose a new folder with {option}")
     if not overwrite:
         raise OutputExistsError(
             f"{path} {state}; choose another {option}, or pass --overwrite to replace {kind.value} "
@@ -179,6 +185,32 @@ def filling(folder: Path, replaced: Iterable[str]) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A folder to fill beside `folder`, which takes its place when all is written.
+
+    If writing fails, there is nothing.
+
+    Args:
+        folder: New, or empty.
+
+    Raises:
+        OSError: If files cannot be written; it names `folder`.
+    """
+    partial = folder.with_name(folder.name + PARTIAL)
+    try:
+        with naming(folder, partial):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            yield partial
+            if folder.is_dir():
+                folder.rmdir()
+            os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
 def listed_in(folder: Path) -> list[str]:
     """Names of the images that `samples.json` in a folder lists; empty where there is none."""
     try:
@@ -212,6 +244,9 @@ def _foreign(path: Path, kind: Kind) -> str | None:
         ours = _is_table_of(SCORED, path)
     elif kind is Kind.COURSE_PREDICTIONS:
         ours = _is_course_table(path)
+    elif kind is Kind.ARCHIVE:
+        with path.open("rb") as file:
+            ours = file.read(len(MAGIC)) == MAGIC
     else:
         ours = DIAGRAM in _first_characters(path)
     return None if ours else f"is not {kind.value} of this program"

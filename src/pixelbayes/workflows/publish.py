@@ -24,7 +24,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain, write_whole
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.decisions import UNLIKE_BY, Decisions
-from pixelbayes.models.hub import MODEL_CARD, PRETRAINED
+from pixelbayes.models.hub import DEFAULT, DENSITY, MODEL_CARD, PRETRAINED
 from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.report import Report, results_rows, temperature_sentence
 from pixelbayes.report import load as load_report
@@ -37,6 +37,12 @@ BUDGET = 8_000_000  # bytes of all shipped models: a wheel is downloaded by ever
 NAME = r"[a-z0-9][a-z0-9-]*"
 MACHINE_ONLY = ("machine", "command")  # of the provenance; `platform` is among the versions
 FOLDERS = ("--data-dir", "--output")  # options that say nothing to anyone else
+ROLES = {
+    DEFAULT: "This is the classifier that `pixelbayes.load()`, `pixelbayes predict`, `explain` and "
+    f"`app` use where no model is named; to draw, complete, score and compress it is {DENSITY}.",
+    DENSITY: "This is the density that `pixelbayes sample`, `complete`, `score` and `compress` use "
+    f"where no model is named; `pixelbayes.load()` and `predict` mean the classifier, {DEFAULT}.",
+}
 LIMITS = """\
 * It knows {classes} and nothing else: to any other picture it gives one of
   these classes. Code length (`bits_per_dim`) is no reliable alarm, because smooth pictures of
@@ -133,6 +139,7 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
         f"# {name}",
         f"{model.summary} of {rows} x {columns} images of {len(model.classes)} classes "
         f"({classes}).",
+        *([ROLES[name]] if name in ROLES else []),
         "## Use",
         f'```python\nimport pixelbayes\n\nmodel = pixelbayes.load("{name}")\n```',
         f"```sh\n{use}\n```",

@@ -35,7 +35,7 @@ def serve(
 
     Args:
         model: Run directory, checkpoint folder or name of a shipped model (default:
-            cpen455-gated, which is shipped).
+            cpen455-onepass, which is shipped).
         port: Port to listen at.
         host: Address to listen at; another than this machine's lets everyone who reaches it upload
             images and use the processor, without a password.

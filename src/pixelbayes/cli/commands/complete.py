@@ -76,7 +76,7 @@ def complete(
     require_images(files, named, "complete")
     if len(files) > 1:
         raise UsageError(f"complete takes one image, got {', '.join(files)}")
-    loaded = load_model(named, device, verbose=verbose)
+    loaded = load_model(named, device, density=True, verbose=verbose)
     source = Path(files[0])
     for sentence in image_levels(
         source, channels=loaded.channels, resize=loaded.resize

@@ -55,7 +55,7 @@ def explain(
     Args:
         image: The image file.
         model: Run directory, checkpoint folder or name of a shipped model (default:
-            cpen455-gated, which is shipped).
+            cpen455-onepass, which is shipped).
         class_: Class that the evidence is for (default: the model's answer).
         against: Class that it is compared with (default: the mixture of all others).
         counterfactual: Look for the smallest part of the image that, drawn anew under --against

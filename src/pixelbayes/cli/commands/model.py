@@ -20,13 +20,19 @@ NAMED = 3  # models that a message offers
 
 
 def load_model(
-    model: str | None, device: Device, *, verbose: bool = False, tell: bool = True
+    model: str | None,
+    device: Device,
+    *,
+    density: bool = False,
+    verbose: bool = False,
+    tell: bool = True,
 ) -> Model:
-    """Loads the model that was named; the shipped one, with a note on stderr, if none was.
+    """Loads the model that was named; a shipped one, with a note on stderr, if none was.
 
     Args:
         model: Run directory, checkpoint folder or name of a shipped model.
         device: Where it is to run.
+        density: Whether the shipped model is the one for likelihoods, not the classifier.
         verbose: Whether to note which one it is and where it runs.
         tell: Whether to note anything.
 
@@ -34,21 +40,22 @@ def load_model(
         UsageError: If none was named and none is shipped.
         CheckpointError: If the model cannot be used.
     """
-    from pixelbayes.models.hub import DEFAULT, find_model, load, shipped
+    from pixelbayes.models.hub import DEFAULT, DENSITY, find_model, load, shipped
 
+    default = DENSITY if density else DEFAULT
     if model is None:
-        if DEFAULT not in shipped():
+        if default not in shipped():
             others = ", ".join(shipped())
             there = f"shipped are: {others}" if others else "no trained model is shipped"
             raise UsageError(
-                f"the default model, {DEFAULT}, is not in this installation ({there}); name one "
+                f"the default model, {default}, is not in this installation ({there}); name one "
                 "with --model MODEL: 'pixelbayes demo' and 'pixelbayes train' make runs"
             )
         if tell:
             terminal.note(
-                f"model: {DEFAULT}, as shipped ('pixelbayes info {DEFAULT}'; or use --model)"
+                f"model: {default}, as shipped ('pixelbayes info {default}'; or use --model)"
             )
-    named, running_on = DEFAULT if model is None else model, resolve(device)
+    named, running_on = default if model is None else model, resolve(device)
     if verbose and tell:
         terminal.note(f"model: {find_model(named)}, on {running_on}")
     return load(named, running_on)

@@ -72,7 +72,7 @@ def predict(
             list of paths.  Without --model, the first may be the model: a run directory, a
             checkpoint folder or the name of a shipped model.
         model: Run directory, checkpoint folder or name of a shipped model (default:
-            cpen455-gated, which is shipped).
+            cpen455-onepass, which is shipped).
         top_k: Classes to name of each image, the most probable first (default: 2 in a table, 5 in
             JSON, 1 in CSV).
         coverage: Give for each image the classes among which the true one is with this probability,

@@ -30,6 +30,7 @@ __all__ = [
     "Destination",
     "Formats",
     "found_inputs",
+    "tell_files",
     "tell_left_out",
     "tell_unlike",
 ]
@@ -271,8 +272,8 @@ def found_inputs(files: Sequence[str], processes: Processes) -> Inputs:
 
 def tell_left_out(inputs: Inputs, answered: Answered) -> None:
     """Says which files have no row, and what was done to the others."""
-    _tell("not used, no image or hidden", inputs.others)
-    _tell("left out, cannot be read", answered.bad)
+    tell_files("not used, no image or hidden", inputs.others)
+    tell_files("left out, cannot be read", answered.bad)
     for sentence in answered.conversions.sentences():
         terminal.note(sentence)
 
@@ -302,7 +303,8 @@ def tell_unlike(model: Model, answered: Answered, unlike: int, worse: int) -> No
         )
 
 
-def _tell(what: str, files: Sequence[object]) -> None:
+def tell_files(what: str, files: Sequence[object]) -> None:
+    """Names some of the files to which something happened, if there are any."""
     if files:
         terminal.note(f"{what} ({len(files)}):")
         for file in files[:SHOWN]:

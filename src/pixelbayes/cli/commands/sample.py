@@ -71,7 +71,7 @@ def sample(
     """
     if complete is not None:
         terminal.note("pixelbayes: sample --complete FILE is now called complete FILE")
-    loaded = load_model(model, device, verbose=verbose)
+    loaded = load_model(model, device, density=True, verbose=verbose)
     draw(
         loaded,
         DEFAULT_OUTPUT,

@@ -96,7 +96,9 @@ def score(
     require_images(given, named, "score")
     with joined_processes() as processes:
         try:
-            loaded = load_model(named, device, verbose=verbose, tell=processes.is_first)
+            loaded = load_model(
+                named, device, density=True, verbose=verbose, tell=processes.is_first
+            )
             classes = chosen_classes(loaded, listed(class_))
             inputs = found_inputs(given, processes)
             read = [*map(Path, given), *inputs.images]

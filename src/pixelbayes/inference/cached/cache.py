@@ -30,14 +30,21 @@ class RowCache:
         model: A network in evaluation mode.
         labels: int64, (B,).
         kernels: From `kernels_of`, where several caches share them.
+        view: The one that is seen; one for all images, or one for each, int64, (B,).
     """
 
-    def __init__(self, model: PixelCNN, labels: Tensor, kernels: Kernels | None = None) -> None:
+    def __init__(
+        self,
+        model: PixelCNN,
+        labels: Tensor,
+        kernels: Kernels | None = None,
+        view: int | Tensor = 0,
+    ) -> None:
         config = model.config
         self._kernels = kernels = kernels_of(model) if kernels is None else kernels
         self.model, self.batch = model, len(labels)
         self.height, self.width = config.image_size
-        conditioning = model.conditioning(labels)
+        conditioning = model.conditioning(labels, view=view)
         self._like = like = model.output.bias.detach()
         features = config.stage_features[0]
 
