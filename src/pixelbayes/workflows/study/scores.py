@@ -112,11 +112,6 @@ class Scorer:
         self.per_class = per_class
         self._references: dict[tuple[int, int] | None, Tensor] = {}
 
-    @property
-    def needed_per_class(self) -> int:
-        """Generated images of each class that all protocols together ask for."""
-        return max(max(self._counts(protocol)) for protocol, _ in self._protocols())
-
     def score(
         self, generated: Callable[[int], Tensor], key: dict[str, Any], cache: Cache
     ) -> list[FIDScore]:
