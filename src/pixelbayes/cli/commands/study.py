@@ -119,7 +119,7 @@ def _run(
 
         def note(text: str) -> None:
             if not quiet:
-                progress.__exit__()  # a line that says what is being done is not finished by this
+                progress.end()  # a training that the note announces has a bar of its own
                 terminal.note(text)
 
         try:
