@@ -46,6 +46,7 @@ __all__ = [
     "notes_on_classes",
     "posteriors_of",
     "score_split",
+    "split_numbers",
     "split_result",
     "tempering_of",
 ]
@@ -179,28 +180,49 @@ def measures(
     return found
 
 
-def split_result(model: Model, name: str, scored: ScoredSplit, tempering: Tempering) -> SplitResult:
-    """Accuracy, code length and calibration of the labelled images of a split."""
-    images = scored.images.select(scored.labelled)
-    log_likelihood, labels = scored.log_likelihood[scored.labelled], images.labels
-    posteriors = posteriors_of(name, log_likelihood, model.log_prior, labels, tempering)
-    answer = posteriors.get("calibrated", posteriors["raw"])
-    predicted = answer.argmax(dim=1)
-    confusion = confusion_matrix(predicted, labels, len(model.classes))
-    of_truth = log_likelihood.gather(1, labels[:, None])[:, 0]
-    marginal = torch.logsumexp(log_likelihood + model.log_prior, dim=1)
-    code_lengths = None if model.dims is None else bits_per_dim(marginal, model.dims)
-    return SplitResult(
+def split_numbers(
+    name: str, scored: ScoredSplit, log_prior: Tensor, tempering: Tempering, dims: int | None
+) -> tuple[SplitResult, Tensor]:
+    """Accuracy, code length and calibration of the labelled images of a split.
+
+    Args:
+        name: Of the split.
+        scored: Its images and their table.
+        log_prior: log p(y), (K,).
+        tempering: Of the calibrated posterior.
+        dims: Dimensions of an image; None: there is no code length.
+
+    Returns:
+        The numbers, without any image, and log p(y | x) of the posterior that answers, (N, K).
+    """
+    labels, table = scored.images.labels[scored.labelled], scored.log_likelihood[scored.labelled]
+    posteriors = posteriors_of(name, table, log_prior, labels, tempering)
+    of_truth = table.gather(1, labels[:, None])[:, 0]
+    numbers = SplitResult(
         split=name,
         n=len(labels),
-        measures=measures(posteriors, labels, of_truth, model.dims),
-        confusion=confusion.tolist(),
-        per_class=per_class_accuracy(confusion),
+        measures=measures(posteriors, labels, of_truth, dims),
         reliability={
             key: reliability_curve(posterior, labels) for key, posterior in posteriors.items()
         },
+    )
+    return numbers, posteriors.get("calibrated", posteriors["raw"])
+
+
+def split_result(model: Model, name: str, scored: ScoredSplit, tempering: Tempering) -> SplitResult:
+    """The numbers of a split, with what is shown of single classes and images."""
+    numbers, answer = split_numbers(name, scored, model.log_prior, tempering, model.dims)
+    images = scored.images.select(scored.labelled)
+    predicted = answer.argmax(dim=1)
+    confusion = confusion_matrix(predicted, images.labels, len(model.classes))
+    marginal = torch.logsumexp(scored.log_likelihood[scored.labelled] + model.log_prior, dim=1)
+    code_lengths = None if model.dims is None else bits_per_dim(marginal, model.dims)
+    return replace(
+        numbers,
+        confusion=confusion.tolist(),
+        per_class=per_class_accuracy(confusion),
         most_confidently_wrong=_most_confidently_wrong(model, images, answer, code_lengths),
-        risk_coverage=_risk_by_percent(answer, predicted == labels),
+        risk_coverage=_risk_by_percent(answer, predicted == images.labels),
         code_lengths=None if code_lengths is None else histogram(code_lengths, CODE_LENGTH_BIN),
     )
 
