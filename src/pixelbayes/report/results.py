@@ -29,10 +29,11 @@ from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.accuracy import McNemar, RiskCoverage
-from pixelbayes.evaluation.calibration import ReliabilityCurve, TemperatureDecision
+from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.fid import FIDScore
 from pixelbayes.evaluation.histogram import Histogram
+from pixelbayes.evaluation.temperature import TemperatureDecision
 from pixelbayes.io import FormatError, Reading, plain, read_json, structure, write_json
 
 __all__ = [
