@@ -19,6 +19,7 @@ from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder
 from pixelbayes.training.metrics import Criterion, columns, criterion_of
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
+from pixelbayes.workflows.resuming import require_same_settings, require_unfinished
 from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_new
 from pixelbayes.workflows.study.cache import weights_digest
 from pixelbayes.workflows.study.config import (
@@ -27,7 +28,7 @@ from pixelbayes.workflows.study.config import (
     ModelConfig,
     StudyConfig,
 )
-from pixelbayes.workflows.train import require_same_settings, require_unfinished, train
+from pixelbayes.workflows.train import train
 
 __all__ = ["CheckpointTrial", "EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
 
