@@ -15,10 +15,10 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pixelbayes.evaluation.accuracy import RiskCoverage, accuracy
 from pixelbayes.evaluation.calibration import ReliabilityCurve
@@ -38,6 +38,7 @@ __all__ = [
     "Plot",
     "blank_figure",
     "code_length_figure",
+    "drawn",
     "epoch_axis",
     "epoch_line",
     "inline",
@@ -51,6 +52,8 @@ __all__ = [
     "theme_css",
     "training_plots",
 ]
+
+Drawn = TypeVar("Drawn")
 
 INK, QUIET, GRID, PAPER = "#1c2128", "#59636e", "#dfe3e8", "#ffffff"
 BLUE, VERMILION, GREEN, PINK, SKY, ORANGE = (
@@ -308,6 +311,16 @@ def epoch_axis(axes: Axes, label: str) -> None:
     axes.grid(visible=True)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
+
+
+def drawn(draw: Callable[[], Drawn]) -> Drawn | None:
+    """What was drawn; None without matplotlib."""
+    try:
+        return draw()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        return None
 
 
 def no_data(words: str = "no data") -> str:
