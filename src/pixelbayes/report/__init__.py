@@ -15,12 +15,14 @@ from pixelbayes.report.results import (
     ReportError,
     SplitResult,
     WrongImage,
+    png_base64,
+    share,
+)
+from pixelbayes.report.storage import (
     from_json,
     load,
     load_result,
-    png_base64,
     save_result,
-    share,
     to_json,
 )
 from pixelbayes.report.study_pages import write_study

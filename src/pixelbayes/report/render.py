@@ -18,7 +18,8 @@ from pixelbayes.io import to_json as json_text
 from pixelbayes.io import write_together
 from pixelbayes.report import figures
 from pixelbayes.report.markup import HTML, MARKDOWN, Card
-from pixelbayes.report.results import Report, to_json
+from pixelbayes.report.results import Report
+from pixelbayes.report.storage import to_json
 from pixelbayes.report.tables import (
     COLUMNS,
     column_of,
