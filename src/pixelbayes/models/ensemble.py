@@ -83,7 +83,7 @@ class Ensemble(Model):
 
     @property
     def channels(self) -> int:
-        """See `Model.channels`."""
+        """C of every member."""
         return self.members[0].channels
 
     @property
@@ -176,7 +176,7 @@ class Ensemble(Model):
 
     @classmethod
     def from_stored(cls, stored: Stored) -> Ensemble:
-        """See `Model.from_stored`."""
+        """Rebuilds each member from its part of the one file."""
         members = []
         for number, member in enumerate(structured_config(EnsembleConfig, stored).members):
             if member.kind not in MODELS:

@@ -145,16 +145,16 @@ class TrainingTrial(Trial):
 
     @property
     def kind(self) -> str:
-        """See `Trial.kind`."""
+        """The kind that is trained."""
         return self.config.model
 
     @property
     def fusion(self) -> str | None:
-        """See `Trial.fusion`."""
+        """As configured."""
         return self.config.fusion
 
     def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
+        """Those of the run where it has begun, else those asked for."""
         return without_place(self._found_config() or self.config)
 
     def check(self) -> None:
@@ -165,7 +165,7 @@ class TrainingTrial(Trial):
             raise RunError(f"models.{self.name}: {error}") from error
 
     def find(self) -> TrialState | None:
-        """See `Trial.find`."""
+        """The run in the directory, if it is one of this training."""
         if not self._has_begun():
             return None
         try:
@@ -308,7 +308,7 @@ class EnsembleTrial(_UntrainedTrial):
     kind = Ensemble.kind
 
     def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
+        """The names of its members."""
         return {"ensemble": list(self.names)}
 
     def _model(self) -> Ensemble:
@@ -330,16 +330,16 @@ class CheckpointTrial(_UntrainedTrial):
 
     @property
     def kind(self) -> str:
-        """See `Trial.kind`."""
+        """The kind of the stored model."""
         return self._model().kind
 
     @property
     def fusion(self) -> str | None:
-        """See `Trial.fusion`."""
+        """That of the stored model, where it has one."""
         return self._model().describe().get("fusion")
 
     def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
+        """Which checkpoint, and what it is measured on."""
         return without_place(self.config)
 
     def check(self) -> None:
