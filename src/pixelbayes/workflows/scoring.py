@@ -6,7 +6,7 @@ Units:  log-probabilities in nats per image, code lengths in bits per dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,7 +34,7 @@ from pixelbayes.evaluation.histogram import histogram
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model
 from pixelbayes.report import SplitResult, WrongImage, png_base64, share
-from pixelbayes.workflows.illustrations import evidence_pictures
+from pixelbayes.workflows.illustrations import Progress, evidence_pictures
 
 __all__ = [
     "SMALLEST_SPLIT",
@@ -55,9 +55,6 @@ WRONG_IMAGES = 24  # enough to filter and sort, few enough to look at
 CODE_LENGTH_BIN = 0.1  # bits/dim
 RISK_STEPS = 100  # a percent of the images each
 SMALLEST_SPLIT = 2  # a standard error needs two images
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done and the numbers done and in all."""
 
 
 @dataclass(frozen=True, eq=False)
