@@ -12,7 +12,7 @@ from pixelbayes.core.blocks import elu_projection
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture, standard_noise
 from pixelbayes.inference.cached.output import OutputHead
 
-BATCH = 30
+BATCH = 200
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -26,18 +26,15 @@ def test_the_output_head_draws_what_the_distribution_draws(tiny_network, channel
     uniform = torch.rand(BATCH, numbers, generator=generator, dtype=torch.float64)
     noise = standard_noise(uniform, network.config.mixtures)
 
-    head = OutputHead(network, of_label, BATCH)
-    head.draw(features, head.split_noise(noise[None])[0], col=3)
-
     last = features if of_label is None else features + of_label
     with torch.inference_mode():
+        head = OutputHead(network, of_label, BATCH)
+        head.draw(features, head.split_noise(noise[None])[0], col=3)
         parameters = elu_projection(last[:, :, None, None], network.output)
         described = DiscretizedLogisticMixture.from_parameters(parameters, channels)
         expected = described.transport(noise[:, None, None])[:, :, 0, 0]
     assert head.levels[3].equal(expected.double())
-    assert len({tuple(levels) for levels in expected.tolist()}) > BATCH // 2, (
-        "no draw is like others"
-    )
+    assert len(expected.unique()) > 20, "hardly a draw between black and white"
 
 
 @given(seed=st.integers(0, 10**6), scale=st.floats(0.1, 30.0))

@@ -145,11 +145,11 @@ def test_what_is_drawn_are_levels_of_whole_images(case: Case) -> None:
 
 
 @given(case=cases())
-@settings(QUICK, max_examples=4)
+@settings(QUICK, max_examples=2)
 def test_a_counterfactual_is_an_image_beside_an_image(case: Case) -> None:
     config = case.network.config
     found = counterfactual(
-        BayesClassifier(case.network), case.levels[0], generator=case.generator, draws=2
+        BayesClassifier(case.network), case.levels[0], generator=case.generator, draws=1
     )
     if found is not None:
         for image in (found.original, found.result):
