@@ -401,7 +401,7 @@ def test_a_hybrid_is_made_as_it_was_configured() -> None:
     made = make_objective(settings, classes=3, is_density=True)
     assert isinstance(made, Hybrid)
     assert made.strength == Strength(12.0, (0.1, 0.4))
-    assert float(made.temperature) == pytest.approx(25.0)
+    assert torch.as_tensor(made.temperature).item() == pytest.approx(25.0)
     assert (made.label_smoothing, made.negatives) == (0.2, Negatives(2))
     with pytest.raises(PixelBayesError, match="needs a likelihood"):
         make_objective(settings, classes=3, is_density=False)
