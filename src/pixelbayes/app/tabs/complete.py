@@ -42,17 +42,18 @@ class CompleteTab(Tab):
         with gr.Tab("Complete"), gr.Row():
             with gr.Column(scale=2, min_width=280):
                 upload, drawn = photo_inputs(page)
-                part = gr.Radio(
-                    [complete.PAINTED, *complete.PARTS], value=complete.PAINTED, label="Draw anew"
-                )
-                label = gr.Dropdown(_classes(page.start), value=LIKELIEST, label="Draw it as")
-                seed = seed_input()
-                with gr.Row(elem_classes="pb-controls"):
-                    start = gr.Button("Complete", variant="primary", min_width=90)
-                    stop = gr.Button("Stop", min_width=90)
             with gr.Column(scale=5, min_width=320):
                 editor = _editor()
                 photo = gr.State()
+                part = gr.Radio(
+                    [complete.PAINTED, *complete.PARTS], value=complete.PAINTED, label="Draw anew"
+                )
+                with gr.Row():
+                    label = gr.Dropdown(_classes(page.start), value=LIKELIEST, label="Draw it as")
+                    seed = seed_input()
+                with gr.Row(elem_classes="pb-controls"):
+                    start = gr.Button("Complete", variant="primary", min_width=90)
+                    stop = gr.Button("Stop", min_width=90)
                 result = gr.HTML(note(INVITATION))
         opened = [editor, photo, result]
         upload.upload(self.uploaded, [page.model, upload], opened, **events())
