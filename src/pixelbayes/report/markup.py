@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pixelbayes.report import figures
-from pixelbayes.report.results import WrongImage, decode_png
+from pixelbayes.report.results import CompletedImage, WrongImage, decode_png
 from pixelbayes.report.tables import column_of, settings_rows, worst_confusions
 
 __all__ = ["HTML", "MARKDOWN", "TEX", "Card", "escape_latex", "escape_markdown"]
@@ -96,6 +96,7 @@ def _environment(escape: Callable[[str], str] | None = None) -> Environment:
     )
     environment.filters |= {
         "inline": lambda svg, prefix: Markup(figures.inline(svg, prefix)),  # noqa: S704  our SVG
+        "known_share": _known_share,
         "likeliest": _likeliest,
         "png_size": _png_size,
         "rows": settings_rows,
@@ -116,6 +117,12 @@ def _png_size(png: str) -> tuple[int, int]:
         width, height = image.size
     factor = max(1, -(-SMALLEST_SIDE // min(width, height)))
     return factor * width, factor * height
+
+
+def _known_share(one: CompletedImage) -> str:
+    """Which share of a completed image's height was given, as CSS."""
+    with Image.open(io.BytesIO(decode_png(one.image))) as image:
+        return f"{100 * one.known_rows / image.height:.2f}%"
 
 
 def _likeliest(
