@@ -219,6 +219,7 @@ def test_all_four_tabs_as_a_person_uses_them(visit, photos, width, scheme):
 
     tab(page, "Complete")
     here(page).locator(".pb-examples button").nth(1).click()
+    wait_for(page, "text=then press Complete")
     paint(page)
     here(page).get_by_role("button", name="Complete", exact=True).click()
     wait_for(page, "text=Most likely")
@@ -241,6 +242,8 @@ def test_all_four_tabs_as_a_person_uses_them(visit, photos, width, scheme):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_all_four_tabs_by_keyboard_alone(visit, photos, width):
     page = visit(width)
+    # The browser takes a while to hand over its choices of files: not first at the key.
+    page.on("filechooser", lambda _: None)
 
     def focus(target: Locator) -> None:
         """Only by the key that moves on."""
@@ -251,6 +254,11 @@ def test_all_four_tabs_by_keyboard_alone(visit, photos, width):
             page.keyboard.press("Tab")
         pytest.fail(f"the keyboard does not reach {target}")
 
+    def shows(button: str) -> None:
+        """A tab is there once its button is."""
+        shown = here(page).get_by_role("button", name=button, exact=True)
+        expect(shown).to_be_visible(timeout=PATIENCE)
+
     focus(here(page).locator(".pb-examples button").nth(2))
     page.keyboard.press("Enter")
     wait_for(page, ".pb-why")
@@ -258,14 +266,17 @@ def test_all_four_tabs_by_keyboard_alone(visit, photos, width):
     focus(page.get_by_role("tab", name="Classify"))
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Create")).to_be_focused()
+    shows("Draw")
     focus(here(page).get_by_role("button", name="Draw", exact=True))
     page.keyboard.press("Enter")
     wait_for(page, "text=Save all in one PNG")
 
     focus(page.get_by_role("tab", name="Complete"))
     page.keyboard.press("Enter")
+    shows("Complete")
     focus(here(page).locator(".pb-examples button").nth(1))
     page.keyboard.press("Enter")
+    wait_for(page, "text=then press Complete")
     focus(here(page).get_by_role("radio", name="what I paint"))
     page.keyboard.press("ArrowDown")
     expect(here(page).get_by_role("radio", name="the lower half")).to_be_checked()
@@ -276,6 +287,7 @@ def test_all_four_tabs_by_keyboard_alone(visit, photos, width):
 
     focus(page.get_by_role("tab", name="Folder"))
     page.keyboard.press("Enter")
+    shows("Classify them")
     focus(here(page).locator("button:has(input[type=file]), [aria-label*='upload' i]").first)
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")

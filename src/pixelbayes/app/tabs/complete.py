@@ -32,6 +32,7 @@ BRUSH = 40  # pixels of the painting: three of the image's
 COLOUR = "#d55e00"
 LIKELIEST = "the most probable class"
 INVITATION = "Choose an image, paint over a part of it or choose a part, and press Complete."
+OPENED = "Paint over a part of it, or choose a part; then press Complete."
 
 
 class CompleteTab(Tab):
@@ -83,7 +84,7 @@ class CompleteTab(Tab):
             photo = read(self.page.shelf.get(name))
         except PixelBayesError as error:
             return [None, None, note(str(error), mistake=True)]
-        return [complete.enlarged(photo.levels), photo, note(INVITATION)]
+        return [complete.enlarged(photo.levels), photo, note(OPENED)]
 
     def completed(
         self, name: str, photo: Any, painting: Any, part: str, label: str, seed: int | None

@@ -18,7 +18,7 @@
   // Gradio gives every radio button a name of its own; only those of one name are a group, in
   // which arrows move and of which a screen reader says "2 of 4".
   let groups = 0;
-  const group = () => {
+  const repair = () => {
     for (const set of document.querySelectorAll("fieldset:has(input[type=radio])")) {
       const name = (set.dataset.pbGroup ??= `pb-group-${++groups}`);
       for (const radio of set.querySelectorAll("input[type=radio]"))
@@ -26,11 +26,14 @@
       if (!set.hasAttribute("aria-label"))
         set.setAttribute("aria-label", set.querySelector("[data-testid=block-info]")?.textContent.trim() ?? "");
     }
+    // Nor does it read out of what an image is.
+    for (const image of document.querySelectorAll(".pb-examples button > img[alt]"))
+      if (image.alt) image.parentNode.setAttribute("aria-label", image.alt);
   };
-  new MutationObserver(group).observe(document.body, {
+  new MutationObserver(repair).observe(document.body, {
     subtree: true, childList: true, attributes: true, attributeFilter: ["name"],
   });
-  group();
+  repair();
 
   // Arrows move from tab to tab, as a list of tabs promises.
   document.addEventListener("keydown", (event) => {
