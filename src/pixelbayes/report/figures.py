@@ -364,14 +364,20 @@ def svg(figure: Figure) -> str:
     return f"{head}>\n<style>{theme_css('svg')}</style>{rest}"
 
 
-def theme_css(selector: str) -> str:
-    """The colours of `THEME` as CSS variables of an element."""
+def theme_css(selector: str, *, printed: bool = False) -> str:
+    """The colours of `THEME` as CSS variables of an element.
+
+    Args:
+        selector: Of the element.
+        printed: Paper is white, whatever the reader's screen is.
+    """
     light, dark = (
         "; ".join(f"--{name}: {colours[k]}" for name, colours in THEME.items()) for k in (0, 1)
     )
+    on_paper = f" @media print {{ {selector} {{ {light} }} }}" if printed else ""
     return (
         f"{selector} {{ {light} }} "
-        f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}"
+        f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}{on_paper}"
     )
 
 

@@ -106,7 +106,7 @@ def _environment(escape: Callable[[str], str] | None = None) -> Environment:
         "column": column_of,
         "few_classes": FEW_CLASSES,
         "no_matplotlib": NO_MATPLOTLIB,
-        "theme": figures.theme_css(":root"),
+        "theme": figures.theme_css(":root", printed=True),
     }
     return environment
 
