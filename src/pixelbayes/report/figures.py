@@ -306,6 +306,9 @@ def epoch_axis(axes: Axes, label: str) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     axes.set(xlabel="epoch", ylabel=label)
+    low, high = axes.get_xlim()
+    if high - low < 1:  # a single epoch
+        axes.set_xlim(low - 1, high + 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.grid(visible=True)

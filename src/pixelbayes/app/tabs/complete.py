@@ -50,7 +50,9 @@ class CompleteTab(Tab):
                     [complete.PAINTED, *complete.PARTS], value=complete.PAINTED, label="Draw anew"
                 )
                 with gr.Row():
-                    label = gr.Dropdown(_classes(page.start), value=LIKELIEST, label="Draw it as")
+                    label = gr.Dropdown(
+                        _classes(page.start), value=LIKELIEST, label="Draw it as", min_width=220
+                    )
                     seed = seed_input()
                 with gr.Row(elem_classes="pb-controls"):
                     start = gr.Button("Complete", variant="primary", min_width=90)
