@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ from pixelbayes.models.hub import find_model, load
 from pixelbayes.models.storage import WEIGHTS, checkpoint_folder
 
 FOLDER = Path("docs/results")
+COMMAND = ["python", "-m", "benchmarks.codec"]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -66,6 +68,13 @@ def _opened(content: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
+def _opened_webp(content: bytes) -> Pixels:
+    """Grey comes back as three equal channels: the format has no other."""
+    pixels = _opened(content)
+    grey = (pixels == pixels[..., :1]).all()
+    return pixels[..., 0] if grey else pixels
+
+
 def _jxl(pixels: Pixels) -> bytes:
     return bytes(imagecodecs.jpegxl_encode(pixels, lossless=True, effort=9))
 
@@ -76,7 +85,7 @@ def _jls(pixels: Pixels) -> bytes:
 
 FORMATS: dict[str, tuple[Callable[[Pixels], bytes], Callable[[bytes], Pixels]]] = {
     "PNG (Pillow, optimised)": (_png, _opened),
-    "WebP lossless (method 6)": (_webp, _opened),
+    "WebP lossless (method 6)": (_webp, _opened_webp),
     "JPEG-LS (CharLS)": (_jls, imagecodecs.jpegls_decode),
     "JPEG XL lossless (effort 9)": (_jxl, imagecodecs.jpegxl_decode),
 }
@@ -96,7 +105,7 @@ def main() -> None:
         title="Every bit counts: lossless compression",
         settings={"imagecodecs": imagecodecs.__version__, "limit": given.limit},
         tables=tables,
-        provenance={**origin(), "command": " ".join(["python -m benchmarks.codec", *sys.argv[1:]])},
+        provenance=origin() | {"command": shlex.join(COMMAND + sys.argv[1:])},
         brackets="Seconds are of whole processes for ours and of the calls alone for the others.",
     )
     print(record.to_markdown())

@@ -19,12 +19,12 @@ from torch import Tensor
 from pixelbayes.evaluation.calibration import (
     calibrated_band,
     calibration_error_estimate,
-    decide_temperature,
     expected_calibration_error,
     log_loss,
 )
 from pixelbayes.evaluation.estimate import Z_95, Estimate
 from pixelbayes.evaluation.frechet import fid, fid_estimate, kid, kid_estimate
+from pixelbayes.evaluation.temperature import decide_temperature
 from pixelbayes.io import write_json, write_whole
 from pixelbayes.workflows.provenance import provenance
 

@@ -158,24 +158,14 @@ def _speed(folder: Path) -> str:
     }
     precisions = f"{number(steps[OWN])} times as fast in float32"
     if HALF in steps:
-        precisions += f" and {number(steps[HALF])} in bfloat16"
+        precisions += f", {number(steps[HALF])} in bfloat16"
     drawn = next(row for row in port.table("Images drawn").rows if row["batch"] == 25)
-    classes = _record(folder, "classification")
-    ways = {
-        row["fusion"]: row["over_alone"]
-        for row in classes.table("Images per second").rows
-        if row["classes"] == 4
-    }
     return (
-        f"Beside a [public PyTorch port](docs/results/benchmarks/port.md) in the reader's own copy "
-        f"(`python -m benchmarks port PATH`; {_measured_on(port)}),\n"
-        f"a training step is {precisions},\n"
-        f"and 25 images of 32 x 32 are drawn in {number(drawn['own'].median)} s, "
-        f"{number(drawn['ratio'])} times as fast as by its 1024 passes.\n"
-        f"Of 4 classes, [{number(ways['gated'])} (gated) and {number(ways['late'])} (late) "
-        "times](docs/results/benchmarks/classification.md) as many images a second are\n"
-        "classified as with one image and one class at a time "
-        f"({_measured_on(classes)}). Aims and limits: [performance](docs/performance.md).\n"
+        f"Speed ({_measured_on(port)}): 25 images of 32 x 32 are drawn in "
+        f"{number(drawn['own'].median)} s, {number(drawn['ratio'])} times as fast as by\n"
+        f"the 1024 passes of a [public port](docs/results/benchmarks/port.md); a training step is "
+        f"{precisions}.\n"
+        "Aims, some of them missed: [performance](docs/performance.md).\n"
     )
 
 

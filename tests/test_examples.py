@@ -38,6 +38,7 @@ DOWNLOADS = ("--data cpen455", "--data cifar10", "hf:")
 QUICK = {
     "train": "--epochs 1 --features 2 --mixtures 1 --embedding 2 --accuracy-images 0 --limit 8",
     "evaluate": "--samples-per-class 1",
+    "audit": "--folds 2 --epochs 1",
 }
 QUICK_FROM_WEIGHTS = "--epochs 1 --accuracy-images 0 --limit 4"
 QUICK_PYTHON = {"PixelBayesClassifier(": "PixelBayesClassifier(epochs=1, features=2, "}

@@ -27,7 +27,7 @@ from torch import Tensor
 from pixelbayes.data import LabelledImages, Resize, stratified_split
 from pixelbayes.data.arrays import ArrayForm, whole_levels
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.calibration import MIN_IMAGES, decide_temperature
+from pixelbayes.evaluation.temperature import MIN_IMAGES, decide_temperature
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.models import Metadata, Model, PixelBayes, load_model
 from pixelbayes.models.hub import load

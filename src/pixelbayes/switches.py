@@ -123,7 +123,8 @@ def undisturbed() -> Iterator[None]:
 def _without_autocast() -> Iterator[None]:
     with ExitStack() as stack:
         for device in AUTOCAST_DEVICES:
-            if torch.is_autocast_enabled(device):
+            # PyTorch 2.4 knows no autocast of mps, and would not say whether it is enabled.
+            if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
 

@@ -1,7 +1,8 @@
 """The page as people use it, in a real browser: `make app-test`.
 
 Needs Chromium (found on the path, or named by PIXELBAYES_BROWSER) and the package playwright, and
-fails where there is none.  Pictures of each tab are left in docs/images.
+fails where there is none.  Pictures of each tab are left in docs/images, and all of them, at each
+width, light and dark, in the folder that PIXELBAYES_PICTURES names, to be looked at.
 """
 
 from __future__ import annotations
@@ -144,16 +145,19 @@ def fits(page: Page) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Keeps a picture of the page, if it is one of the documents'."""
-    if name not in SHOWN:
+    """Keeps a picture of the page, if it is one of the documents' or all are asked for."""
+    every = os.environ.get("PIXELBAYES_PICTURES")
+    folders = [PICTURES] * (name in SHOWN) + [Path(every)] * bool(every)
+    if not folders:
         return
     page.mouse.move(2, 2)
     page.evaluate("document.activeElement?.blur()")
     page.wait_for_timeout(400)
     with Image.open(io.BytesIO(page.screenshot(full_page=True))) as taken:
         palette = taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    palette.save(PICTURES / f"app-{name}.png", optimize=True)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        palette.save(folder / f"app-{name}.png", optimize=True)
 
 
 def levels_of(image: Locator) -> np.ndarray:
@@ -215,6 +219,7 @@ def test_all_four_tabs_as_a_person_uses_them(visit, photos, width, scheme):
 
     tab(page, "Complete")
     here(page).locator(".pb-examples button").nth(1).click()
+    wait_for(page, "text=then press Complete")
     paint(page)
     here(page).get_by_role("button", name="Complete", exact=True).click()
     wait_for(page, "text=Most likely")
@@ -234,8 +239,11 @@ def test_all_four_tabs_as_a_person_uses_them(visit, photos, width, scheme):
     picture(page, f"folder-{width}-{scheme}")
 
 
-def test_classify_create_and_folder_by_keyboard_alone(visit, photos):
-    page = visit()
+@pytest.mark.parametrize("width", WIDTHS)
+def test_all_four_tabs_by_keyboard_alone(visit, photos, width):
+    page = visit(width)
+    # The browser takes a while to hand over its choices of files: not first at the key.
+    page.on("filechooser", lambda _: None)
 
     def focus(target: Locator) -> None:
         """Only by the key that moves on."""
@@ -246,18 +254,40 @@ def test_classify_create_and_folder_by_keyboard_alone(visit, photos):
             page.keyboard.press("Tab")
         pytest.fail(f"the keyboard does not reach {target}")
 
+    def shows(button: str) -> None:
+        """A tab is there once its button is."""
+        shown = here(page).get_by_role("button", name=button, exact=True)
+        expect(shown).to_be_visible(timeout=PATIENCE)
+
     focus(here(page).locator(".pb-examples button").nth(2))
     page.keyboard.press("Enter")
     wait_for(page, ".pb-why")
 
-    focus(page.get_by_role("tab", name="Create"))
-    page.keyboard.press("Enter")
+    focus(page.get_by_role("tab", name="Classify"))
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Create")).to_be_focused()
+    shows("Draw")
     focus(here(page).get_by_role("button", name="Draw", exact=True))
     page.keyboard.press("Enter")
     wait_for(page, "text=Save all in one PNG")
 
+    focus(page.get_by_role("tab", name="Complete"))
+    page.keyboard.press("Enter")
+    shows("Complete")
+    focus(here(page).locator(".pb-examples button").nth(1))
+    page.keyboard.press("Enter")
+    wait_for(page, "text=then press Complete")
+    focus(here(page).get_by_role("radio", name="what I paint"))
+    page.keyboard.press("ArrowDown")
+    expect(here(page).get_by_role("radio", name="the lower half")).to_be_checked()
+    focus(here(page).get_by_role("button", name="Complete", exact=True))
+    page.keyboard.press("Enter")
+    wait_for(page, "text=Most likely")
+    assert "512 of 1024 pixels" in here(page).inner_text()
+
     focus(page.get_by_role("tab", name="Folder"))
     page.keyboard.press("Enter")
+    shows("Classify them")
     focus(here(page).locator("button:has(input[type=file]), [aria-label*='upload' i]").first)
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")

@@ -91,6 +91,19 @@ def test_progress_says_how_far_how_fast_and_how_long_still(
     assert re.search(r"classifying .* 40/100 +\d+(\.\d)?/s +\d+:\d\d left", text)
 
 
+def test_a_bar_that_was_ended_begins_anew_with_the_same_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = watched(monkeypatch, "stderr", 80)
+    with terminal.Progress() as progress:
+        progress("scoring", 1, 3)
+        progress.end()
+        terminal.note("a line between")
+        progress("scoring", 2, 3)
+    text = " ".join(shown.lines)
+    assert text.index("1/3") < text.index("a line between") < text.index("2/3")
+
+
 def test_where_nobody_watches_there_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.Progress() as progress:
         progress("classifying", 1, 2)

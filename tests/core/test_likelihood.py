@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
@@ -215,3 +218,114 @@ def test_a_cdf_never_falls_where_a_component_is_far_narrower_than_a_level():
     levels = torch.zeros(1, 3, 1, 16, dtype=torch.uint8)
     for channel in range(3):
         assert (narrow.cdf(levels, channel).diff(dim=1) >= 0).all()
+
+
+QUICK = settings(max_examples=60, deadline=None, derandomize=True)
+MEANS = st.floats(-2.0, 2.0)
+LOG_SCALES = st.floats(-6.0, 2.0)
+
+
+def wide(number: float) -> Tensor:
+    return torch.tensor(number, dtype=torch.float64)
+
+
+@given(level=st.integers(0, LEVELS - 1), mean=MEANS, log_scale=LOG_SCALES)
+@QUICK
+def test_the_gradient_of_a_bin_is_that_of_its_two_sigmoids(
+    level: int, mean: float, log_scale: float
+) -> None:
+    """By hand: of p = s(a) - s(b), at the ends s(a) or 1 - s(b), with s the logistic function,
+
+    d log p / d mean      = -(s'(a) - s'(b)) / (scale p),
+    d log p / d log scale = -(a s'(a) - b s'(b)) / p.
+    """
+    centre, width = wide(mean).requires_grad_(), wide(log_scale).requires_grad_()
+    x, scale = to_axis(torch.tensor(level), torch.float64).item(), math.exp(log_scale)
+    log_logistic_bin(wide(x), centre, width).backward()
+
+    a, b = (x + HALF_BIN - mean) / scale, (x - HALF_BIN - mean) / scale
+    upper = (stats.logistic.cdf(a), stats.logistic.pdf(a)) if level < LEVELS - 1 else (1.0, 0.0)
+    lower = (stats.logistic.cdf(b), stats.logistic.pdf(b)) if level > 0 else (0.0, 0.0)
+    probability = upper[0] - lower[0]
+    assume(probability > 1e-6)  # below it the difference of the hand computation cancels
+    assert centre.grad is not None
+    assert width.grad is not None
+    by_mean = -(upper[1] - lower[1]) / (scale * probability)
+    by_scale = -(a * upper[1] - b * lower[1]) / probability
+    assert centre.grad.item() == pytest.approx(by_mean, rel=1e-6, abs=1e-6)
+    assert width.grad.item() == pytest.approx(by_scale, rel=1e-6, abs=1e-6)
+
+
+@given(level=st.integers(0, LEVELS - 1), mean=MEANS, log_scale=LOG_SCALES)
+@QUICK
+def test_dark_and_bright_are_alike(level: int, mean: float, log_scale: float) -> None:
+    """The axis has no preferred end: level l around m is level 255 - l around -m."""
+    x, other = to_axis(torch.tensor([level, LEVELS - 1 - level]), torch.float64)
+    one = log_logistic_bin(x, wide(mean), wide(log_scale))
+    mirrored = log_logistic_bin(other, -wide(mean), wide(log_scale))
+    assert one.item() == pytest.approx(mirrored.item(), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_neither_the_order_of_components_nor_a_common_weight_matters(channels: int) -> None:
+    described = mixture(channels, components=4, pixels=5)
+    generator = torch.Generator().manual_seed(1)
+    levels = torch.randint(0, LEVELS, (1, channels, 1, 5), generator=generator).to(torch.uint8)
+    order = torch.tensor([2, 0, 3, 1])
+    permuted = DiscretizedLogisticMixture(*(part[:, order] for part in vars(described).values()))
+    heavier = replace(described, logits=described.logits + 7.0)
+    expected = described.log_prob(levels)
+    torch.testing.assert_close(permuted.log_prob(levels), expected)
+    torch.testing.assert_close(heavier.log_prob(levels), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_component_twice_at_half_its_weight_is_that_component(channels: int) -> None:
+    described = mixture(channels, components=2, pixels=4)
+    levels = torch.full((1, channels, 1, 4), 200, dtype=torch.uint8)
+    doubled = DiscretizedLogisticMixture(
+        *(torch.cat([part, part], dim=1) for part in vars(described).values())
+    )
+    torch.testing.assert_close(doubled.log_prob(levels), described.log_prob(levels))
+
+
+def test_one_pixel_of_a_description_is_an_entry_of_its_map() -> None:
+    described = mixture(channels=3, pixels=6)
+    generator = torch.Generator().manual_seed(2)
+    levels = torch.randint(0, LEVELS, (1, 3, 1, 6), generator=generator).to(torch.uint8)
+    by_pixel = described.log_prob_map(levels)
+    for col in range(6):
+        alone = described.at(0, col).log_prob(levels[..., col : col + 1])
+        torch.testing.assert_close(alone, by_pixel[:, 0, col])
+    torch.testing.assert_close(described.log_prob(levels), by_pixel.sum(dim=(1, 2)))
+
+
+@given(uniform=st.floats(1e-9, 1.0 - 1e-9), mean=MEANS, log_scale=LOG_SCALES)
+@QUICK
+def test_the_level_drawn_is_the_one_whose_bin_holds_the_quantile(
+    uniform: float, mean: float, log_scale: float
+) -> None:
+    """Inversion: P(level < l) <= u <= P(level <= l)."""
+    shape = (1, 1, 1, 1, 1)
+    described = DiscretizedLogisticMixture(
+        wide(0.0).view(1, 1, 1, 1),
+        wide(mean).view(shape),
+        wide(log_scale).view(shape),
+        torch.empty(1, 1, 0, 1, 1, dtype=torch.float64),
+    )
+    noise = standard_noise(torch.tensor([0.5, uniform], dtype=torch.float64), components=1)
+    level = int(described.transport(noise.view(1, 1, 1, 2)))
+    below = log_logistic_bin(to_axis(all_levels(), torch.float64), wide(mean), wide(log_scale))
+    total = below.exp().cumsum(dim=0)
+    assert total[level] >= uniform - 1e-9
+    assert level == 0 or total[level - 1] <= uniform + 1e-9
+
+
+@given(log_prob=st.floats(-1e5, 0.0), dims=st.integers(1, 5000), copies=st.integers(1, 9))
+@QUICK
+def test_a_code_length_does_not_depend_on_how_much_is_coded(
+    log_prob: float, dims: int, copies: int
+) -> None:
+    one = bits_per_dim(wide(log_prob), dims)
+    many = bits_per_dim(wide(copies * log_prob), copies * dims)
+    torch.testing.assert_close(one, many)

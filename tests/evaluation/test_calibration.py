@@ -11,12 +11,14 @@ from pixelbayes.evaluation.calibration import (
     brier_score,
     calibrated_band,
     calibration_error_estimate,
-    decide_temperature,
     expected_calibration_error,
-    fit_temperature,
-    held_out_temperatures,
     log_loss,
     reliability_curve,
+)
+from pixelbayes.evaluation.temperature import (
+    decide_temperature,
+    fit_temperature,
+    held_out_temperatures,
     temperature_estimate,
 )
 

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from pixelbayes.inference.anytime import (
@@ -16,6 +18,7 @@ from pixelbayes.inference.anytime import (
     agreement_limit,
     fit_anytime,
     replay,
+    slices_of,
 )
 from pixelbayes.inference.classification import BayesClassifier
 
@@ -217,3 +220,45 @@ def test_a_rule_for_another_image_size_is_refused(tiny_network):
 def test_an_agreement_that_no_sample_can_show_is_refused(wrong):
     with pytest.raises(ValueError, match=r"lie in \(0, 1\)"):
         fit_anytime(random_walks(), PRIOR, **wrong)
+
+
+@given(threshold=st.floats(0.0, 5.0), seed=st.integers(0, 50))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_an_image_is_decided_by_its_own_likelihoods_alone(threshold, seed):
+    joint = random_walks(12, seed=seed) + PRIOR[:, None]
+    rule = AnytimeRule(threshold, tuple(6.0 - 0.7 * done for done in range(7)))
+    together = replay(joint, rule)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(seed))
+    assert replay(joint[order], rule).predicted.equal(together.predicted[order])
+    assert replay(joint[:1], rule).slices.equal(together.slices[:1])
+    # What all classes of an image share says nothing.
+    shared = replay(joint - 100.0 * torch.arange(12.0)[:, None, None], rule)
+    assert shared.predicted.equal(together.predicted)
+    assert shared.slices.equal(together.slices)
+
+
+@given(threshold=st.floats(0.0, 5.0), seed=st.integers(0, 50))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_a_class_is_computed_from_the_top_without_a_gap_and_the_answer_to_the_last(threshold, seed):
+    joint = random_walks(12, seed=seed) + PRIOR[:, None]
+    rule = AnytimeRule(threshold, tuple(6.0 - 0.7 * done for done in range(7)))
+    result = replay(joint, rule)
+    assert result.slices.min() >= 1, "every class is looked at once"
+    assert result.slices.max() <= 8
+    answered = result.slices.gather(1, result.predicted[:, None])[:, 0]
+    assert answered.equal(result.slices.max(dim=1).values)
+    assert result.cost == pytest.approx(float(result.slices.double().mean()) / 8)
+
+
+def test_at_threshold_zero_the_leader_after_the_first_slice_is_the_answer():
+    joint = random_walks(50) + PRIOR[:, None]
+    result = replay(joint, AnytimeRule(0.0, (1.0,) * 7))
+    assert result.predicted.equal(joint[:, :, 0].argmax(dim=1))
+    assert result.cost == pytest.approx(1 / 8)
+
+
+@pytest.mark.parametrize("rows", [8, 13, 32])
+def test_slices_are_the_rows_of_an_image_from_the_top_down(rows):
+    parts = slices_of(rows)
+    assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
+    assert all(part.start % 4 == 0 for part in parts), "where three resolutions can be cut"

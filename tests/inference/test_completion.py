@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pixelbayes.core.likelihood import LEVELS
 from pixelbayes.inference.completion import (
@@ -93,3 +95,53 @@ def test_no_draws_are_refused(grey, known, random_levels, settings):
     image = random_levels(1, grey.config)[0]
     with pytest.raises(ValueError, match="at least 1"):
         complete_weighted(grey, 0, image, known, generator=torch.Generator(), **settings)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_draws_do_not_depend_on_how_many_are_drawn_at_a_time(
+    grey, known, random_levels, batch_size
+):
+    image = random_levels(1, grey.config)[0]
+
+    def drawn(at_a_time: int) -> WeightedDraws:
+        generator = torch.Generator().manual_seed(2)
+        return complete_weighted(
+            grey, 1, image, known, draws=7, generator=generator, batch_size=at_a_time
+        )
+
+    together, apart = drawn(7), drawn(batch_size)
+    assert apart.levels.equal(together.levels)
+    torch.testing.assert_close(apart.log_weights, together.log_weights)
+
+
+def test_every_draw_keeps_what_is_known_and_weights_sum_to_one(grey, random_levels):
+    image = random_levels(1, grey.config)[0]
+    known = torch.rand(8, 8, generator=torch.Generator().manual_seed(4)) < 0.7
+    drawn = complete_weighted(
+        grey, 0, image, known, draws=5, generator=torch.Generator().manual_seed(0)
+    )
+    assert drawn.levels.shape == (5, 1, 8, 8)
+    assert all(one[:, known].equal(image[:, known]) for one in drawn.levels)
+    assert len({tuple(one[:, ~known].flatten().tolist()) for one in drawn.levels}) == 5
+    assert float(drawn.log_weights.exp().sum()) == pytest.approx(1.0)
+
+
+@given(weights=st.lists(st.floats(-50.0, 50.0), min_size=1, max_size=9), shift=st.floats(-9.0, 9.0))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_effective_number_is_between_one_and_all(weights, shift):
+    logits = torch.tensor(weights, dtype=torch.float64)
+    levels = torch.zeros(len(weights), 1, 1, 1, dtype=torch.uint8)
+    number = WeightedDraws(levels, torch.log_softmax(logits, dim=0)).effective_number
+    assert 1.0 - 1e-9 <= number <= len(weights) + 1e-9
+    shifted = WeightedDraws(levels, torch.log_softmax(logits + shift, dim=0)).effective_number
+    assert shifted == pytest.approx(number, rel=1e-6)
+    even = torch.full((len(weights),), 1.0 / len(weights), dtype=torch.float64).log()
+    assert WeightedDraws(levels, even).effective_number == pytest.approx(len(weights))
+
+
+def test_a_draw_that_holds_all_the_weight_is_the_only_one_chosen():
+    levels = torch.arange(4, dtype=torch.uint8)[:, None, None, None]
+    weights = torch.tensor([-1e4, 0.0, -1e4, -1e4], dtype=torch.float64)
+    draws = WeightedDraws(levels, torch.log_softmax(weights, dim=0))
+    assert draws.effective_number == pytest.approx(1.0)
+    assert draws.choose(50, torch.Generator().manual_seed(0)).eq(1).all()

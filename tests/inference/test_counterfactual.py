@@ -96,3 +96,25 @@ def test_the_part_is_drawn_under_the_class_that_is_asked_for(classifier, image):
     found = counterfactual(classifier, image, 2, generator=seeded())
     assert found is not None
     assert found.drawn_as == 2
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+def test_a_share_is_of_the_draws_that_were_made(classifier, image, draws):
+    steps: list[int] = []
+    found = counterfactual(
+        classifier, image, generator=seeded(1), draws=draws, progress=steps.append
+    )
+    assert found is not None
+    assert (found.share * draws) == round(found.share * draws) >= 1
+    assert steps == list(range(1, len(steps) + 1))
+    assert found.pixels == (found.rows[1] - found.rows[0]) * (found.columns[1] - found.columns[0])
+
+
+def test_the_network_and_the_image_are_left_as_they_were(classifier, image):
+    before = {name: weight.clone() for name, weight in classifier.model.state_dict().items()}
+    copy = image.clone()
+    counterfactual(classifier, image, generator=seeded())
+    assert image.equal(copy)
+    assert not classifier.model.training
+    after = classifier.model.state_dict()
+    assert all(after[name].equal(weight) for name, weight in before.items())

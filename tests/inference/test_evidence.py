@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pixelbayes.core import FUSIONS
 from pixelbayes.inference.classification import BayesClassifier
@@ -132,3 +134,65 @@ def test_one_class_has_no_evidence(tiny_network, random_levels):
     network = tiny_network(classes=1)
     with pytest.raises(ValueError, match="no other that is possible"):
         evidence(BayesClassifier(network), random_levels(1, network.config)[0])
+
+
+def random_maps(classes: int = 3, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return -4.0 * torch.rand(classes, 5, 4, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_speaks_for_one_class_speaks_against_the_other(seed):
+    maps = random_maps(seed=seed)
+    forth, back = (evidence_of_maps(maps, PRIOR, *pair) for pair in ((0, 2), (2, 0)))
+    torch.testing.assert_close(forth.evidence, -back.evidence)
+    assert forth.posterior_log_odds == pytest.approx(-back.posterior_log_odds)
+    assert forth.half_share == back.half_share
+    # By way of a third class: log-odds add up, pixel by pixel.
+    steps = [evidence_of_maps(maps, PRIOR, *pair).evidence for pair in ((0, 1), (1, 2))]
+    torch.testing.assert_close(steps[0] + steps[1], forth.evidence)
+
+
+def test_of_two_classes_all_others_are_the_other_one():
+    maps, prior = random_maps(2), torch.tensor([0.7, 0.3], dtype=torch.float64).log()
+    named, mixed = evidence_of_maps(maps, prior, 1, 0), evidence_of_maps(maps, prior, 1)
+    assert named.classes == mixed.classes == (1, 0)
+    assert named.evidence.equal(mixed.evidence)
+    assert named.prior_log_odds == mixed.prior_log_odds == pytest.approx(math.log(0.3 / 0.7))
+
+
+def test_the_prior_moves_no_pixel_between_two_classes_and_weighs_all_others():
+    maps, uniform = random_maps(), torch.full((3,), 1 / 3, dtype=torch.float64).log()
+    pairs = [evidence_of_maps(maps, prior, 0, 1) for prior in (PRIOR, uniform)]
+    assert pairs[0].evidence.equal(pairs[1].evidence)
+    assert pairs[0].prior_log_odds != pairs[1].prior_log_odds
+    mixed = [evidence_of_maps(maps, prior, 0) for prior in (PRIOR, uniform)]
+    assert not mixed[0].evidence.equal(mixed[1].evidence)
+    # Against a mixture whose weight lies on one class, the evidence is that against this class.
+    sure = torch.tensor([0.5, 0.5 - 1e-12, 1e-12], dtype=torch.float64).log()
+    torch.testing.assert_close(
+        evidence_of_maps(maps[:, :1, :2], sure, 0).evidence,
+        evidence_of_maps(maps[:, :1, :2], sure, 0, 1).evidence,
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+@given(
+    values=st.lists(st.floats(-9.0, 9.0), min_size=12, max_size=12),
+    factor=st.floats(0.1, 100.0),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_share_that_holds_half_knows_neither_units_nor_places_nor_signs(values, factor, seed):
+    signal = torch.tensor(values, dtype=torch.float64)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(seed))
+    prior = torch.tensor([0.5, 0.5]).log()
+
+    def share(numbers: torch.Tensor) -> float:
+        maps = torch.stack([numbers, torch.zeros(12, dtype=torch.float64)]).view(2, 3, 4)
+        return evidence_of_maps(maps, prior, 0).half_share
+
+    assert 0.0 <= share(signal) <= 0.5
+    assert share(-signal[order].abs()) == share(signal)
+    assert share(signal * factor) == pytest.approx(share(signal), abs=1 / 12 + 1e-9)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pixelbayes.inference.sampling import complete_naive, first_rows, raster_order, sample_naive
+from pixelbayes.inference.sampling import (
+    complete_naive,
+    draw_noise,
+    first_rows,
+    raster_order,
+    sample_naive,
+)
 
 
 def test_raster_order_goes_row_by_row_from_left_to_right():
@@ -95,3 +101,77 @@ def test_a_mask_that_does_not_fit_is_refused(tiny_network, random_levels, known,
             known,
             generator=torch.Generator().manual_seed(0),
         )
+
+
+def seeded(seed: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_noise_of_an_image_does_not_depend_on_how_many_follow(tiny_network):
+    network = tiny_network()
+    many, few = (draw_noise(network, images, seeded()) for images in (5, 2))
+    assert many.shape == (5, 8, 8, 2 + 3)
+    assert many[:2].equal(few)
+    assert 0.0 <= float(many.min()) < float(many.max()) < 1.0
+
+
+def test_drawing_from_nothing_is_completing_an_image_of_which_nothing_is_known(
+    tiny_network, random_levels
+):
+    network, labels = tiny_network(), torch.tensor([0, 2])
+    drawn = sample_naive(network, labels, generator=seeded())
+    given = random_levels(2, network.config)
+    completed = complete_naive(network, labels, given, first_rows(network, 0), generator=seeded())
+    assert completed.equal(drawn)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_an_image_is_completed_from_its_own_first_rows_to_itself(tiny_network, rows):
+    """Pixels have noise of their own, which those that are given leave unused."""
+    network, labels = tiny_network(), torch.tensor([1, 2])
+    drawn = sample_naive(network, labels, generator=seeded())
+    completed = complete_naive(
+        network, labels, drawn, first_rows(network, rows), generator=seeded()
+    )
+    assert completed.equal(drawn)
+
+
+def test_pixels_scattered_over_an_image_stay_and_decide_those_after_them(
+    tiny_network, random_levels
+):
+    network, labels = tiny_network(), torch.tensor([1])
+    known = torch.zeros(8, 8, dtype=torch.bool)
+    known[2, 3] = known[6, 0] = True
+    first = random_levels(1, network.config)
+    second = first.clone()
+    second[:, :, 2, 3] = 255 - second[:, :, 2, 3]
+    one, other = (
+        complete_naive(network, labels, given, known, generator=seeded())
+        for given in (first, second)
+    )
+    assert one[:, :, known].equal(first[:, :, known])
+    before = torch.arange(64).view(8, 8) < 2 * 8 + 3
+    assert one[:, :, before].equal(other[:, :, before])
+    assert not one[:, :, ~before & ~known].equal(other[:, :, ~before & ~known])
+
+
+def test_at_a_temperature_near_zero_noise_decides_nothing(tiny_network):
+    network, labels = tiny_network(), torch.tensor([0, 1])
+    coldest = [
+        sample_naive(network, labels, generator=seeded(seed), temperature=1e-12) for seed in (3, 4)
+    ]
+    assert coldest[0].equal(coldest[1])
+    with torch.inference_mode():
+        described = network(coldest[0], labels).at(0, 0)
+    likeliest = described.logits[:, :, 0, 0].argmax(dim=1)
+    red = described.means[torch.arange(2), likeliest, 0, 0, 0]
+    expected = ((red + 1.0) * 127.5).round().clamp(0, 255)
+    assert coldest[0][:, 0, 0, 0].double().equal(expected)
+
+
+def test_each_image_is_drawn_from_its_own_label(tiny_network):
+    network = tiny_network()
+    pair = sample_naive(network, torch.tensor([0, 2]), generator=seeded())
+    other = sample_naive(network, torch.tensor([0, 1]), generator=seeded())
+    assert pair[0].equal(other[0])
+    assert not pair[1].equal(other[1])

@@ -6,12 +6,14 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture
 from pixelbayes.core.views import VIEWS, in_view
 from pixelbayes.inference.anytime import AnytimeClassifier, AnytimeRule, accumulate
 from pixelbayes.inference.classification import BayesClassifier
-from pixelbayes.inference.views import log_mean_prob, mean_log_prob
+from pixelbayes.inference.views import log_mean_prob, log_prob_over_views, mean_log_prob
 
 
 @pytest.mark.parametrize("view", range(len(VIEWS)))
@@ -101,8 +103,48 @@ def test_views_that_are_not_there_are_refused(tiny_network, views):
         BayesClassifier(tiny_network(), views=views)
 
 
-def test_the_mean_of_log_p_is_never_above_the_log_of_the_mean() -> None:
-    by_view = torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    by_view = torch.cat([100 * by_view, torch.full((1, 2), -3.0, dtype=torch.float64)])
-    assert bool((mean_log_prob(by_view) <= log_mean_prob(by_view) + 1e-12).all())
-    assert mean_log_prob(by_view)[-1] == pytest.approx(log_mean_prob(by_view)[-1])
+@given(
+    by_view=st.lists(st.floats(-500.0, 0.0), min_size=1, max_size=4), shift=st.floats(-500.0, 0.0)
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_mean_of_logarithms_is_never_above_the_logarithm_of_the_mean(by_view, shift):
+    """Jensen's inequality, with equality where all views say the same."""
+    values = torch.tensor(by_view, dtype=torch.float64)
+    assert mean_log_prob(values) <= log_mean_prob(values) + 1e-9
+    assert min(by_view) - 1e-9 <= float(log_mean_prob(values)) <= max(by_view) + 1e-9
+    alike = torch.full_like(values, shift)
+    for over_views in (log_mean_prob, mean_log_prob):
+        assert float(over_views(alike)) == pytest.approx(shift, abs=1e-9)
+        moved = over_views(values + shift) - over_views(values)
+        assert float(moved) == pytest.approx(shift, abs=1e-9)
+
+
+@pytest.mark.parametrize("over_views", [log_mean_prob, mean_log_prob])
+def test_an_image_and_its_mirror_image_score_alike_where_the_network_is_not_told(
+    tiny_network, random_levels, over_views
+):
+    network = tiny_network()
+    levels = random_levels(3, network.config)
+    both = BayesClassifier(network, views=(0, 1), over_views=over_views)
+    torch.testing.assert_close(both.log_likelihoods(levels.flip(-1)), both.log_likelihoods(levels))
+    one = BayesClassifier(network, views=(0,))
+    assert not one.log_likelihoods(levels.flip(-1)).allclose(one.log_likelihoods(levels))
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_density_over_views_is_what_the_classifier_scores(tiny_network, random_levels, views):
+    network = tiny_network(views=views)
+    levels, labels = random_levels(3, network.config), torch.tensor([2, 0, 1])
+    with torch.inference_mode():
+        own = log_prob_over_views(network, levels, labels)
+    table = BayesClassifier(network).log_likelihoods(levels)
+    torch.testing.assert_close(own, table.gather(1, labels[:, None])[:, 0])
+
+
+def test_views_are_shown_image_by_image_and_undone_by_themselves():
+    levels = torch.arange(4 * 2 * 3, dtype=torch.uint8).view(4, 1, 2, 3)
+    views = torch.tensor([1, 0, 1, 0])
+    seen = in_view(levels, views)
+    assert in_view(seen, views).equal(levels)
+    assert seen[1].equal(levels[1])
+    assert seen[2].equal(levels[2].flip(-1))

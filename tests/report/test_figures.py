@@ -7,16 +7,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from pixelbayes.evaluation import ReliabilityCurve
+from pixelbayes.evaluation.accuracy import RiskCoverage
 from pixelbayes.report import Report
 from pixelbayes.report.figures import (
     THEME,
-    evidence_figure,
     inline,
     reliability_figure,
+    risk_figure,
     training_plots,
 )
 
@@ -118,30 +118,11 @@ def test_a_learning_rate_of_zero_is_drawn() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ["$x_", "<b>&", "猫", "a very long name of a class"])
-def test_any_class_name_can_be_drawn(name: str) -> None:
-    svg = evidence_figure(np.zeros((1, 8, 8), np.uint8), np.ones((8, 8)), (name, "other"))
+@pytest.mark.parametrize("name", ["$x_", "<b>&", "猫", "a very long name of a split"])
+def test_any_name_can_be_drawn(name: str) -> None:
+    svg = risk_figure({name: RiskCoverage([0.5, 1.0], [0.0, 0.25])})
 
-    assert any(f"for {name[:6]}" in text for text in texts(svg))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_evidence_has_a_scale_in_nats_around_zero_and_its_sum(channels: int) -> None:
-    evidence = np.zeros((8, 6))
-    evidence[2, 3], evidence[5, 1] = 4.0, -1.5
-
-    shown = texts(evidence_figure(np.zeros((channels, 8, 6), np.uint8), evidence, ("cat", "dog")))
-
-    assert {"nats: + cat, - dog", "sum from the top, nats", "in all +2.5 nats"} <= {*shown}
-    marks = {text.replace("\N{MINUS SIGN}", "-") for text in shown}
-    assert {"-4", "0", "4"} <= marks, "as far below zero as above"
-
-
-def test_evidence_that_does_not_fit_the_image_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"has evidence \(H, W\), got \(1, 8, 8\) and \(8, 6\)"):
-        evidence_figure(np.zeros((1, 8, 8), np.uint8), np.zeros((8, 6)), ("a", "b"))
-    with pytest.raises(ValueError, match="must be finite"):
-        evidence_figure(np.zeros((1, 8, 8), np.uint8), np.full((8, 8), np.inf), ("a", "b"))
+    assert name in texts(svg)
 
 
 def test_threads_that_draw_at_once_leave_the_settings_as_they_were(report: Report) -> None:

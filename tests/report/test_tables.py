@@ -8,6 +8,7 @@ import pytest
 from pixelbayes.cli.commands.results import show_report
 from pixelbayes.evaluation import Estimate
 from pixelbayes.report import ModelResult, Report, load, save
+from pixelbayes.report.storage import result_from_json, result_to_json
 from pixelbayes.report.tables import COLUMNS, Column, column_of, results_rows
 
 
@@ -59,7 +60,7 @@ def test_the_description_of_a_study_is_that_of_a_report(report: Report) -> None:
         splits=report.splits,
     )
 
-    assert ModelResult.from_json(result.to_json()).splits == report.splits
+    assert result_from_json(result_to_json(result)).splits == report.splits
     assert result.measure("test", "accuracy") == report.accuracy
 
 

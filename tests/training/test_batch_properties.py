@@ -101,3 +101,26 @@ def test_seeds_of_different_purposes_differ(one: list[int], other: list[int]) ->
     assert (derived_seed(*one) == derived_seed(*other)) is (one == other)
     assert derived_seed("order", *one) != derived_seed("augmentation", *one)
     assert 0 <= derived_seed(*one) < 2**63
+
+
+@given(count=COUNTS, batch=SIZES, world=WORLDS)
+@QUICK
+def test_an_image_is_shown_in_the_same_view_however_many_processes_there_are(
+    count: int, batch: int, world: int
+) -> None:
+    def views_by_image(share: Share) -> dict[int, int]:
+        shown = stream(count, batch, share=share)
+        shown.views = 2
+        return {
+            label: view
+            for one in shown
+            for label, view, weight in zip(
+                one.labels.tolist(), torch.as_tensor(one.view).tolist(), one.weights, strict=True
+            )
+            if weight
+        }
+
+    together: dict[int, int] = {}
+    for rank in range(world):
+        together |= views_by_image(Share(rank, world))
+    assert together == views_by_image(Share())

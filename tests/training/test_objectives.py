@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.core.likelihood import DiscretizedLogisticMixture
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.training import TrainingConfig
 from pixelbayes.training.batches import Batch
 from pixelbayes.training.objectives import (
     CrossEntropy,
@@ -18,6 +22,8 @@ from pixelbayes.training.objectives import (
     MaximumLikelihood,
     Negatives,
     Strength,
+    make_objective,
+    smoothed_targets,
 )
 
 CLASSES, DIMS = 4, 3 * 8 * 8
@@ -293,3 +299,109 @@ def test_soft_labels_of_a_teacher_take_the_place_of_labels(table: Table) -> None
 def test_numbers_out_of_range_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@given(shift=st.floats(-900.0, 900.0), temperature=st.floats(0.5, 100.0))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_what_all_classes_share_moves_the_likelihood_and_no_decision(
+    shift: float, temperature: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = -700.0 + 12.0 * torch.randn(5, CLASSES, generator=generator, dtype=torch.float64)
+    objective = hybrid(temperature=temperature)
+    plain, shifted = (objective(Table(table), batch()) for table in (values, values + shift))
+    assert plain.cross_entropy is not None
+    assert shifted.cross_entropy is not None
+    assert shifted.cross_entropy.item() == pytest.approx(plain.cross_entropy.item(), abs=1e-3)
+    assert (plain.nats - shifted.nats).item() == pytest.approx(4 * shift, abs=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_cross_entropy_pulls_as_much_up_as_down(table: Table, smoothing: float) -> None:
+    """Its gradient sums to zero over the classes of an image: only the likelihood lifts all."""
+    hybrid(label_smoothing=smoothing)(table, batch()).total.backward()
+    assert table.table.grad is not None
+    torch.testing.assert_close(
+        table.table.grad.sum(dim=1), -batch().weights.double() / UNIT, rtol=1e-6, atol=1e-12
+    )
+
+
+@given(
+    final=st.floats(0.0, 100.0),
+    rise=st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)).map(sorted).map(tuple),
+    progress=st.lists(st.floats(0.0, 1.0), min_size=2, max_size=6).map(sorted),
+)
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_a_strength_rises_from_nothing_to_its_end_and_never_falls(
+    final: float, rise: tuple[float, float], progress: list[float]
+) -> None:
+    strength = Strength(final, rise)
+    reached = [strength.at(share) for share in progress]
+    assert reached == sorted(reached)
+    assert 0.0 <= reached[0] <= reached[-1] <= final
+    assert strength.at(1.0) == final
+    if 0.0 < rise[0] < rise[1]:
+        assert strength.at(rise[0]) == 0.0
+
+
+@given(smoothing=st.floats(0.0, 0.99), seed=st.integers(0, 99), taught=st.booleans())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_targets_are_probabilities_that_still_prefer_what_was_said(
+    smoothing: float, seed: int, taught: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    soft = torch.softmax(torch.randn(5, CLASSES, generator=generator), dim=1) if taught else None
+    targets = smoothed_targets(batch(soft_labels=soft), CLASSES, smoothing)
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(5))
+    assert targets.min() >= smoothing / CLASSES - 1e-6
+    said = batch().labels if soft is None else soft.argmax(dim=1)
+    assert targets.argmax(dim=1).equal(said)
+
+
+@given(count=st.integers(1, 9), random=st.floats(0.0, 1.0), classes=st.integers(2, 8))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_chosen_classes_stand_for_all(count: int, random: float, classes: int) -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(6) % classes
+    logits = torch.randn(6, classes)
+    chosen, counts = Negatives(count, random).choose(logits, labels, classes)
+    assert chosen.shape == (6, 1 + min(count, classes - 1))
+    assert chosen[:, 0].equal(labels)
+    assert all(len(set(row)) == len(row) for row in chosen.tolist()), "no class twice"
+    wrong = counts[1:].sum().item()
+    # As many wrong classes as there are, or fewer where none is drawn that could count for others.
+    assert wrong == pytest.approx(classes - 1) or (wrong < classes - 1 and counts.eq(1).all())
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_density", "kind"),
+    [
+        ({}, True, MaximumLikelihood),
+        ({"objective": "hybrid"}, True, Hybrid),
+        ({"label_smoothing": 0.1}, False, CrossEntropy),
+    ],
+)
+def test_a_configuration_names_its_objective(
+    settings: dict[str, Any], is_density: bool, kind: type
+) -> None:
+    made = make_objective(TrainingConfig(**settings), classes=3, is_density=is_density)
+    assert type(made) is kind
+
+
+def test_a_hybrid_is_made_as_it_was_configured() -> None:
+    settings = TrainingConfig(
+        objective="hybrid",
+        strength=12.0,
+        strength_rise=(0.1, 0.4),
+        temperature=25.0,
+        learn_temperature=True,
+        label_smoothing=0.2,
+        negatives=2,
+    )
+    made = make_objective(settings, classes=3, is_density=True)
+    assert isinstance(made, Hybrid)
+    assert made.strength == Strength(12.0, (0.1, 0.4))
+    assert torch.as_tensor(made.temperature).item() == pytest.approx(25.0)
+    assert (made.label_smoothing, made.negatives) == (0.2, Negatives(2))
+    with pytest.raises(PixelBayesError, match="needs a likelihood"):
+        make_objective(settings, classes=3, is_density=False)

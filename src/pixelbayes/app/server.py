@@ -85,7 +85,7 @@ def serving(
         from starlette.middleware import Middleware
 
         from pixelbayes.app.page import build
-        from pixelbayes.app.theme import CSS, HEAD, SORTING, theme
+        from pixelbayes.app.theme import CSS, HEAD, SCRIPT, theme
 
         page = build(shelf, limits)
         page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once)
@@ -105,7 +105,7 @@ def serving(
             max_file_size=limits.upload_bytes,
             theme=theme(),
             css=CSS,
-            js=SORTING,
+            js=SCRIPT,
             head=HEAD,
             app_kwargs={"middleware": [Middleware(_Policy)], "docs_url": None, "redoc_url": None},
         )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import gradio as gr
 
-__all__ = ["CSS", "HEAD", "SORTING", "theme"]
+__all__ = ["CSS", "HEAD", "SCRIPT", "theme"]
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 MONOSPACE = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")
 CSS = (Path(__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
-SORTING = (Path(__file__).parent / "templates" / "sorting.js").read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).parent / "templates" / "page.js").read_text(encoding="utf-8")
 
 HEAD = """<style>
 @media (max-width: 520px) { .gradio-container .main.fillable { padding: 1rem .8rem !important; } }

@@ -196,9 +196,13 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Takes the bar away; what is shown next begins another one."""
         if self._bars is not None:
             self._bars.stop()
-            self._bars = None
+            self._bars, self._what = None, ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Shows what is being done and how far it is."""

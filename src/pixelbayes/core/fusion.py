@@ -274,15 +274,15 @@ class JointFusion(Fusion):
         self.input_channels = self.early.input_channels
 
     def on_input(self, condition: Condition) -> Tensor:
-        """As `EarlyFusion`."""
+        """e_y / d, or e_y, (R, d)."""
         return self.early.on_input(condition)
 
     def on_result(self, condition: Condition, block: int) -> Tensor:
-        """As `GatedFusion`."""
+        """NIN(phi(e_y)), (R, F)."""
         return self.gated.on_result(condition, block)
 
     def on_output(self, condition: Condition) -> Tensor:
-        """As `LateFusion`."""
+        """W e_y, (R, F)."""
         return self.late.on_output(condition)
 
 
@@ -304,7 +304,7 @@ class FiLMFusion(Fusion):
         return scale, shift
 
     def on_output(self, condition: Condition) -> Tensor:
-        """As `LateFusion`."""
+        """W e_y, (R, F)."""
         return self.late.on_output(condition)
 
 

@@ -18,20 +18,22 @@ from pixelbayes.evaluation.accuracy import (
 )
 from pixelbayes.evaluation.calibration import (
     ReliabilityCurve,
-    TemperatureDecision,
     adaptive_calibration_error,
     brier_score,
     calibrated_band,
     calibration_error_estimate,
-    decide_temperature,
     expected_calibration_error,
-    fit_temperature,
-    held_out_temperatures,
     log_loss,
     reliability_curve,
-    temperature_estimate,
 )
 from pixelbayes.evaluation.estimate import Estimate, bootstrap, mean_estimate
+from pixelbayes.evaluation.temperature import (
+    TemperatureDecision,
+    decide_temperature,
+    fit_temperature,
+    held_out_temperatures,
+    temperature_estimate,
+)
 
 __all__ = [
     "Estimate",

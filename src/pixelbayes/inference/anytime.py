@@ -23,6 +23,7 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,8 @@ __all__ = [
     "accumulate",
     "agreement_limit",
     "fit_anytime",
+    "passing",
+    "require_enough",
 ]
 
 ROWS_PER_SLICE = 4  # the finest that three resolutions allow
@@ -183,39 +186,81 @@ def fit_anytime(
         ValueError: If a number is out of range, or there are too few images to show the agreement
             even if none of them disagreed; the message says how many it takes.
     """
-    if not (0.0 < agreement < 1.0 and 0.0 < confidence < 1.0):
-        raise PixelBayesError(
-            f"agreement and confidence lie in (0, 1), got {agreement} and {confidence}; where no "
-            "disagreement is allowed, compute the full answer"
-        )
     tenth = torch.arange(len(cumulative)) % ONE_IN_SCALE == 0
     joint = (cumulative + log_prior[:, None])[~tenth]
-    needed = math.ceil(math.log(1.0 - confidence) / math.log(agreement))
-    if len(joint) < needed:
-        raise PixelBayesError(
-            f"an agreement of {agreement:g} at a confidence of {confidence:g} takes at least "
-            f"{math.ceil(needed * ONE_IN_SCALE / (ONE_IN_SCALE - 1))} images even if none "
-            f"disagrees, got {len(cumulative)}; take more (they need no labels) or ask for less"
-        )
+    require_enough(len(joint), agreement, confidence, of=len(cumulative))
     possible = cumulative[tenth][:, log_prior.isfinite()]
     remaining = possible[:, :, -1:] - possible[:, :, :-1]
     centred = remaining - remaining.mean(dim=1, keepdim=True)
     deviations = tuple(centred.square().mean(dim=(0, 1)).sqrt().tolist())
 
     full = joint[:, :, -1].argmax(dim=1)
-    disagreed = torch.zeros(len(joint), dtype=torch.bool)
+
+    def disagreeing(threshold: float) -> Tensor:
+        return replay(joint, AnytimeRule(threshold, deviations)).predicted != full
+
     best = AnytimeRule(math.inf, deviations, AgreementBound(1.0, 1.0, len(joint), 0))
     least = replay(joint, best).cost
-    for threshold in THRESHOLDS:
-        result = replay(joint, AnytimeRule(threshold, deviations))
-        disagreed |= result.predicted != full
-        count = int(disagreed.sum())
-        if agreement_limit(count, len(joint), confidence) < agreement:
-            break  # the count does not fall again
-        if result.cost < least:
-            bound = AgreementBound(agreement, confidence, len(joint), count)
-            best, least = AnytimeRule(threshold, deviations, bound), result.cost
+    for threshold, bound in passing(THRESHOLDS, disagreeing, agreement, confidence):
+        rule = AnytimeRule(threshold, deviations, bound)
+        cost = replay(joint, rule).cost
+        if cost < least:
+            best, least = rule, cost
     return best
+
+
+def require_enough(images: int, agreement: float, confidence: float, of: int | None = None) -> None:
+    """Makes sure that so many images can show an agreement at a confidence.
+
+    Args:
+        images: That are tested.
+        agreement: In (0, 1).
+        confidence: In (0, 1).
+        of: Images that these are nine tenths of; None: they are all there are.
+
+    Raises:
+        ValueError: If a number is out of range, or there are too few images even if none of them
+            disagreed; the message says how many it takes.
+    """
+    if not (0.0 < agreement < 1.0 and 0.0 < confidence < 1.0):
+        raise PixelBayesError(
+            f"agreement and confidence lie in (0, 1), got {agreement} and {confidence}; where no "
+            "disagreement is allowed, compute the full answer"
+        )
+    needed = math.ceil(math.log(1.0 - confidence) / math.log(agreement))
+    if images < needed:
+        if of is not None:
+            needed = math.ceil(needed * ONE_IN_SCALE / (ONE_IN_SCALE - 1))
+        raise PixelBayesError(
+            f"an agreement of {agreement:g} at a confidence of {confidence:g} takes at least "
+            f"{needed} images even if none disagrees, got {of or images}; take more (they need no "
+            "labels) or ask for less"
+        )
+
+
+def passing(
+    thresholds: Sequence[float],
+    disagreeing: Callable[[float], Tensor],
+    agreement: float,
+    confidence: float,
+) -> Iterator[tuple[float, AgreementBound]]:
+    """The thresholds whose agreement passes a fixed sequence of binomial tests [1, 2].
+
+    Args:
+        thresholds: From careful to bold.
+        disagreeing: Which images a threshold answers otherwise than the full computation, bool,
+            (N,).
+        agreement: That is to be shown.
+        confidence: With which.
+    """
+    disagreed: Tensor | None = None
+    for threshold in thresholds:
+        now = disagreeing(threshold)
+        disagreed = now if disagreed is None else disagreed | now
+        count = int(disagreed.sum())
+        if agreement_limit(count, len(now), confidence) < agreement:
+            return  # the count does not fall again
+        yield threshold, AgreementBound(agreement, confidence, len(now), count)
 
 
 def replay(joint: Tensor, rule: AnytimeRule) -> AnytimeResult:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference.cascade import CascadeResult, CascadeRule
+from pixelbayes.inference.classification import class_posterior
 from pixelbayes.models.base import MODELS, Model, register
 from pixelbayes.models.storage import CheckpointError, Metadata, Stored, structured_config
 
@@ -81,7 +83,7 @@ class Ensemble(Model):
 
     @property
     def channels(self) -> int:
-        """See `Model.channels`."""
+        """C of every member."""
         return self.members[0].channels
 
     @property
@@ -112,6 +114,28 @@ class Ensemble(Model):
 
             total += member.log_likelihoods(levels, progress=done) / member.temperature
         return total / len(self.members)
+
+    def answer_in_turn(self, levels: Tensor, rule: CascadeRule) -> CascadeResult:
+        """Asks the members in their order, each only about images that are not decided yet.
+
+        Args:
+            levels: uint8, (N, C, H, W).
+            rule: When an image is decided, from `pixelbayes.inference.cascade.fit_cascade`.
+        """
+        total = torch.zeros(len(levels), len(self.classes), dtype=torch.float64)
+        answer = torch.empty_like(total)
+        asked = torch.zeros(len(levels), dtype=torch.int64)
+        undecided = torch.arange(len(levels))
+        for count, member in enumerate(self.members, start=1):
+            total[undecided] += member.log_likelihoods(levels[undecided]) / member.temperature
+            answer[undecided] = class_posterior(
+                total[undecided] / count, self.log_prior, self.temperature
+            )
+            asked[undecided] = count
+            undecided = undecided[~rule.decided(answer[undecided])]
+            if not len(undecided):
+                break
+        return CascadeResult(answer, asked)
 
     def describe(self) -> dict[str, Any]:
         """The members' architectures and the number of weights."""
@@ -152,7 +176,7 @@ class Ensemble(Model):
 
     @classmethod
     def from_stored(cls, stored: Stored) -> Ensemble:
-        """See `Model.from_stored`."""
+        """Rebuilds each member from its part of the one file."""
         members = []
         for number, member in enumerate(structured_config(EnsembleConfig, stored).members):
             if member.kind not in MODELS:

@@ -52,7 +52,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         channels: int = 3,
         image_size: tuple[int, int] = (32, 32),
     ) -> PixelCNN:
-        """See `TrainedNetwork.build`."""
+        """A `PixelCNN` of the settings and of what the data decide."""
         return PixelCNN(
             PixelCNNConfig(
                 classes=classes, image_size=image_size, channels=channels, **asdict(settings)
@@ -61,7 +61,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
 
     @classmethod
     def check(cls, settings: NetworkConfig) -> None:
-        """See `TrainedNetwork.check`."""
+        """Refuses what `PixelCNNConfig` refuses."""
         PixelCNNConfig(classes=1, **asdict(settings))
 
     @staticmethod
@@ -83,7 +83,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
 
     @property
     def channels(self) -> int:
-        """See `Model.channels`."""
+        """C of the network."""
         return self.network.config.channels
 
     @property
@@ -103,7 +103,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
 
     @property
     def summary(self) -> str:
-        """See `Model.summary`."""
+        """The fusion, and that p(image | class) is exact."""
         fusion = self.network.config.fusion
         return f"Class-conditional PixelCNN++ with {fusion} fusion: exact p(image | class)"
 
@@ -113,7 +113,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         return True
 
     def to_stored(self) -> Stored:
-        """See `Model.to_stored`."""
+        """The configuration and every named weight."""
         return Stored(
             kind=self.kind,
             config=asdict(self.network.config),
@@ -179,7 +179,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         *,
         temperature: float = 1.0,
     ) -> Tensor:
-        """See `Model.draw`."""
+        """Draws pixel after pixel, by cached rows; see `Model.draw`."""
         return sample_cached(
             self.network,
             labels.to(self.device),
@@ -198,7 +198,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         *,
         temperature: float = 1.0,
     ) -> Tensor:
-        """See `Model.draw_given`."""
+        """Draws the unknown pixels in raster order; see `Model.draw_given`."""
         return complete_cached(
             self.network,
             labels.to(self.device),

@@ -149,11 +149,11 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
 
     @property
     def channels(self) -> int:
-        """See `Model.channels`."""
+        """C of the first convolution."""
         return self.network.config.channels
 
     def to_stored(self) -> Stored:
-        """See `Model.to_stored`."""
+        """Its classes, its channels and every weight."""
         return Stored(
             kind=self.kind,
             config={"classes": self.network.config.classes, "channels": self.channels},
@@ -163,7 +163,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
 
     @classmethod
     def from_stored(cls, stored: Stored) -> ResNetClassifier:
-        """See `Model.from_stored`."""
+        """The same network, of the weights as they are stored."""
         config = structured_config(ResNetConfig, stored)
         network = ResNet18(config.classes, config.channels)
         network.to(stored.dtype)

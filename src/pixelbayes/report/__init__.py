@@ -4,7 +4,7 @@ The only package that knows matplotlib, which it loads when a figure is drawn, a
 """
 
 from pixelbayes.report.published import published_study
-from pixelbayes.report.render import save, write_study
+from pixelbayes.report.render import save
 from pixelbayes.report.results import (
     Comparison,
     CompletedImage,
@@ -15,14 +15,17 @@ from pixelbayes.report.results import (
     ReportError,
     SplitResult,
     WrongImage,
+    png_base64,
+    share,
+)
+from pixelbayes.report.storage import (
     from_json,
     load,
     load_result,
-    png_base64,
     save_result,
-    share,
     to_json,
 )
+from pixelbayes.report.study_pages import write_study
 from pixelbayes.report.tables import results_rows, settings_rows, temperature_sentence
 
 __all__ = [

@@ -21,7 +21,7 @@ from html import escape
 from pixelbayes.core import PixelCNN
 from pixelbayes.core.blocks import GatedResidual
 from pixelbayes.core.layers import WeightNormConv2d
-from pixelbayes.report.render import HTML
+from pixelbayes.report.markup import HTML
 from pixelbayes.report.tracing import Flow, Place, Step, trace
 
 __all__ = ["architecture_svg"]

@@ -15,14 +15,11 @@ import io
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.accuracy import RiskCoverage, accuracy
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.evaluation.histogram import Histogram
@@ -42,9 +39,9 @@ __all__ = [
     "Plot",
     "blank_figure",
     "code_length_figure",
+    "drawn",
     "epoch_axis",
     "epoch_line",
-    "evidence_figure",
     "inline",
     "no_data",
     "png",
@@ -56,6 +53,8 @@ __all__ = [
     "theme_css",
     "training_plots",
 ]
+
+Drawn = TypeVar("Drawn")
 
 INK, QUIET, GRID, PAPER = "#1c2128", "#59636e", "#dfe3e8", "#ffffff"
 BLUE, VERMILION, GREEN, PINK, SKY, ORANGE = (
@@ -102,7 +101,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
     "svg.hashsalt": "pixelbayes",
-    "text.parse_math": False,  # a class may be called "$"
+    "text.parse_math": False,  # a name may hold a "$"
     "xtick.color": QUIET,
     "ytick.color": QUIET,
 }
@@ -271,71 +270,6 @@ def code_length_figure(histograms: Mapping[str, Histogram]) -> str:
         return svg(figure)
 
 
-def evidence_figure(
-    levels: np.ndarray, evidence: np.ndarray, classes: tuple[str, str], *, title: str = ""
-) -> str:
-    """Draws where in an image the evidence for one class against another is.
-
-    Left the image; in the middle each pixel's log p(pixel | first) - log p(pixel | second), on
-    colours that diverge from zero; right its sum from the top row down, whose end decides.
-
-    Args:
-        levels: The image, uint8, (C, H, W) with C = 1 (grey) or 3 (RGB).
-        evidence: Nats per pixel, (H, W); positive speaks for the first class.
-        classes: Their names.
-        title: Above the figure.
-
-    Returns:
-        SVG.
-
-    Raises:
-        ValueError: If the shapes do not go together, or the evidence is not finite.
-    """
-    levels, evidence = np.asarray(levels), np.asarray(evidence, dtype=float)
-    if levels.ndim != 3 or levels.shape[0] not in (1, 3) or levels.shape[1:] != evidence.shape:
-        raise PixelBayesError(
-            "an image (C, H, W) of 1 or 3 channels has evidence (H, W), got "
-            f"{levels.shape} and {evidence.shape}"
-        )
-    if not np.isfinite(evidence).all():
-        raise PixelBayesError(
-            "evidence must be finite: a pixel that a class excludes has no colour"
-        )
-    first, second = classes
-    height, width = evidence.shape
-    top = float(np.abs(evidence).max()) or 1.0
-    running = np.cumsum(evidence.sum(axis=1))
-    with style():
-        figure = blank_figure(8.4, 0.9 + 2.5 * min(height / width, 2))
-        image, signed, total = figure.subplots(1, 3, width_ratios=[1, 1.12, 0.9])
-        pixels = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
-        image.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
-        # Brown and blue-green are told apart with any colour vision; white is no evidence.
-        shown = signed.imshow(evidence, cmap="BrBG", vmin=-top, vmax=top, interpolation="none")
-        bar = figure.colorbar(shown, ax=signed, shrink=0.85)
-        bar.set_label(f"nats: + {_short(first)}, - {_short(second)}")
-        bar.outline.set_visible(False)
-        rows = np.arange(height)
-        total.axvline(0, color=QUIET, lw=1)
-        total.plot(running, rows, color=BLUE)
-        total.fill_betweenx(rows, 0, running, color=BLUE, alpha=0.15, lw=0)
-        total.set(ylim=(height - 0.5, -0.5), ylabel="row", xlabel="sum from the top, nats")
-        total.set_title(f"in all {running[-1]:+.1f} nats")
-        total.grid(visible=True)
-        image.set_title("image")
-        signed.set_title(f"for {_short(first)} against {_short(second)}")
-        for axes in (image, signed):
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        if title:
-            figure.suptitle(title)
-        return svg(figure)
-
-
-def _short(name: str, longest: int = 14) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
 def points(
     curves: Mapping[str, Sequence[float | None]], column: str, factor: float
 ) -> list[tuple[float, float]]:
@@ -375,11 +309,24 @@ def epoch_axis(axes: Axes, label: str) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     axes.set(xlabel="epoch", ylabel=label)
+    low, high = axes.get_xlim()
+    if high - low < 1:  # a single epoch
+        axes.set_xlim(low - 1, high + 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.grid(visible=True)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False)
+
+
+def drawn(draw: Callable[[], Drawn]) -> Drawn | None:
+    """What was drawn; None without matplotlib."""
+    try:
+        return draw()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        return None
 
 
 def no_data(words: str = "no data") -> str:
@@ -423,14 +370,20 @@ def svg(figure: Figure) -> str:
     return f"{head}>\n<style>{theme_css('svg')}</style>{rest}"
 
 
-def theme_css(selector: str) -> str:
-    """The colours of `THEME` as CSS variables of an element."""
+def theme_css(selector: str, *, printed: bool = False) -> str:
+    """The colours of `THEME` as CSS variables of an element.
+
+    Args:
+        selector: Of the element.
+        printed: Paper is white, whatever the reader's screen is.
+    """
     light, dark = (
         "; ".join(f"--{name}: {colours[k]}" for name, colours in THEME.items()) for k in (0, 1)
     )
+    on_paper = f" @media print {{ {selector} {{ {light} }} }}" if printed else ""
     return (
         f"{selector} {{ {light} }} "
-        f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}"
+        f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark} }} }}{on_paper}"
     )
 
 

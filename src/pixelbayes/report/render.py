@@ -1,179 +1,39 @@
-"""Pages, texts and tables from reports and studies: the only door of Jinja2.
+"""The pages and texts of a report and of an audit.
 
 A page needs no other file and no network: images, figures and style are in it.  Its one script
 sorts and filters the gallery of errors, which is all there without it.  It follows the reader's
-light or dark setting and fits a telephone.  What comes from
-a report is escaped by the environment of its kind of text: a class may be called "<b>".
+light or dark setting and fits a telephone.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
-from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.io import to_json as json_text
 from pixelbayes.io import write_together
-from pixelbayes.report import figures, study_figures
-from pixelbayes.report.published import published_study
-from pixelbayes.report.results import (
-    ModelResult,
-    Report,
-    WrongImage,
-    decode_png,
-    to_json,
-)
-from pixelbayes.report.study_tables import (
-    Table,
-    grouped,
-    provenance_line,
-    study_tables,
-)
+from pixelbayes.report import figures
+from pixelbayes.report.markup import HTML, MARKDOWN, Card
+from pixelbayes.report.results import Report
+from pixelbayes.report.storage import to_json
 from pixelbayes.report.tables import (
     COLUMNS,
-    Column,
     column_of,
     results_rows,
     settings_rows,
     temperature_sentence,
-    worst_confusions,
 )
 
-__all__ = [
-    "escape_latex",
-    "escape_markdown",
-    "latex_table",
-    "report_html",
-    "report_markdown",
-    "save",
-    "write_study",
-]
+__all__ = ["Doubtful", "audit_html", "report_html", "report_markdown", "save"]
 
-SMALLEST_SIDE = 48  # CSS pixels; below that nobody recognises an image
 HALF = 0.5
-FEW_CLASSES = 20  # more of them get no matrix, and their samples are folded
-NO_MATPLOTLIB = (
-    "The figures are missing because matplotlib is not installed. "
-    "Get it with pip install 'pixelbayes[report]' and write the report again."
-)
-ENDINGS = {
-    "epochs": "all epochs done",
-    "patience": "stopped early",
-    "unfinished": "training not finished",
-}
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",  # after a line break, a bracket would be read as its length
-    "]": "{]}",
-    "±": r"$\pm$",
-    "†": r"\textdagger{}",
-    "‡": r"\textdaggerdbl{}",
-    "·": r"\textperiodcentered{}",
-}
-Drawn = TypeVar("Drawn")
-
-
-@dataclass(frozen=True)
-class Card:
-    """A number that a reader who knows nothing of the field understands."""
-
-    title: str
-    value: str
-    text: str
-
-
-def escape_markdown(text: str) -> str:
-    r"""Keeps a name from being read as markup or from breaking out of its table cell.
-
-    Underscores inside words and lone brackets are no markup, and stay readable.
-
-    >>> print(escape_markdown("film_7 | *x* [80.0, 86.4] [a](b)"))
-    film_7 \| \*x\* [80.0, 86.4] [a]\(b)
-    """
-    found = re.sub(r"[\\`*<>|#]|(?<!\w)_|_(?!\w)", lambda found: f"\\{found[0]}", text)
-    return " ".join(found.replace("](", r"]\(").split())
-
-
-def escape_latex(text: str) -> str:
-    r"""Keeps a text from being read as LaTeX.
-
-    >>> print(escape_latex("-50 % of a_b [±1]"))
-    $-$50 \% of a\_b {[}$\pm$1{]}
-    """
-    escaped = "".join(LATEX.get(character, character) for character in text)
-    escaped = escaped.replace("--", "-{}-")  # two would become a dash
-    return re.sub(r"(?<![\w)])-(?=\d)", "$-$", escaped)
-
-
-def _environment(escape: Callable[[str], str] | None = None) -> Environment:
-    """Templates of one kind of text; HTML is escaped by Jinja2 itself."""
-
-    def finalize(value: Any) -> Any:
-        if escape is None or isinstance(value, Markup):
-            return value
-        return Markup(escape(str(value)))  # noqa: S704  escaped for another kind of text
-
-    environment = Environment(
-        loader=PackageLoader("pixelbayes.report"),
-        autoescape=True,
-        finalize=finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "inline": lambda svg, prefix: Markup(figures.inline(svg, prefix)),  # noqa: S704  our SVG
-        "likeliest": _likeliest,
-        "png_size": _png_size,
-        "rows": settings_rows,
-        "worst": worst_confusions,
-    }
-    environment.globals |= {
-        "column": column_of,
-        "few_classes": FEW_CLASSES,
-        "no_matplotlib": NO_MATPLOTLIB,
-        "theme": figures.theme_css(":root"),
-    }
-    return environment
-
-
-def _png_size(png: str) -> tuple[int, int]:
-    """CSS pixels of an image, enlarged by a whole factor so that its pixels stay squares."""
-    with Image.open(io.BytesIO(decode_png(png))) as image:
-        width, height = image.size
-    factor = max(1, -(-SMALLEST_SIDE // min(width, height)))
-    return factor * width, factor * height
-
-
-def _likeliest(
-    wrong: WrongImage, classes: Sequence[str], number: int = 3
-) -> list[tuple[str, float]]:
-    """The classes that a wrong image was given the most probability for."""
-    if not wrong.probabilities:
-        return [(classes[wrong.predicted], wrong.confidence)]
-    return sorted(zip(classes, wrong.probabilities, strict=True), key=lambda x: -x[1])[:number]
-
-
 SCRIPT = Markup(  # noqa: S704  a file of ours
     (Path(__file__).parent / "templates" / "gallery.js").read_text(encoding="utf-8")
 )
-HTML, MARKDOWN, TEX = _environment(), _environment(escape_markdown), _environment(escape_latex)
 
 
 def report_html(report: Report) -> str:
@@ -185,7 +45,7 @@ def report_html(report: Report) -> str:
         ReportError: If an image of the report is not a PNG in base64.
     """
     header, rows = results_rows(report)
-    curves = _drawn(lambda: figures.training_plots(report.curves))
+    curves = figures.drawn(lambda: figures.training_plots(report.curves))
     names = {name.split("/")[0] for split in report.splits.values() for name in split.measures}
     return HTML.get_template("report.html.jinja").render(
         report=report,
@@ -249,16 +109,6 @@ def save(report: Report, folder: Path) -> tuple[Path, Path, Path]:
     return paths
 
 
-def _drawn(draw: Callable[[], Drawn]) -> Drawn | None:
-    """What was drawn; None without matplotlib."""
-    try:
-        return draw()
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        return None
-
-
 def _reliability(report: Report, split: str) -> figures.Plot | None:
     found = report.splits[split]
     few = _outside_of_bins(found.reliability)
@@ -279,7 +129,7 @@ def _reliability(report: Report, split: str) -> figures.Plot | None:
     if gaps:
         caption += f" Mean distance (ECE): {', '.join(gaps)}."
     alt = f"Accuracy against confidence on {split}. ECE: {', '.join(gaps) or 'unknown'}."
-    return _drawn(
+    return figures.drawn(
         lambda: figures.Plot(
             "reliability", alt, caption, figures.reliability_figure(found.reliability)
         )
@@ -314,7 +164,7 @@ def _selective(report: Report) -> figures.Plot | None:
         f"{100 * curve.risk[half]:.1f} %."
     )
     caption = f"{words} What is left out can be asked of a human."
-    return _drawn(lambda: figures.Plot("risk", words, caption, figures.risk_figure(curves)))
+    return figures.drawn(lambda: figures.Plot("risk", words, caption, figures.risk_figure(curves)))
 
 
 def _code_lengths(report: Report) -> figures.Plot | None:
@@ -332,7 +182,9 @@ def _code_lengths(report: Report) -> figures.Plot | None:
         "each other; a training split far to the left of the others would have been memorised. "
         "Smooth images of anything have short codes: this is no alarm for strangers by itself."
     )
-    return _drawn(lambda: figures.Plot("bits", alt, caption, figures.code_length_figure(found)))
+    return figures.drawn(
+        lambda: figures.Plot("bits", alt, caption, figures.code_length_figure(found))
+    )
 
 
 def _summary(report: Report) -> str:
@@ -398,141 +250,38 @@ def _facts(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def write_study(
-    folder: Path,
-    results: Sequence[ModelResult],
-    *,
-    title: str,
-    published: str | None = None,
-    provenance: Mapping[str, Any],
-) -> list[Path]:
-    """Writes pages, figures and LaTeX tables of a study; files of an earlier call are replaced.
+@dataclass(frozen=True)
+class Doubtful:
+    """What is shown of one image."""
+
+    name: str
+    """Its path."""
+    image: str
+    """PNG in base64, as the model sees it."""
+    given: str
+    """Its label."""
+    suggested: str
+    """The most probable class."""
+    of_given: float
+    """Probability of the label, by a model that was not trained on the image."""
+    of_suggested: float
+    """That of the most probable class."""
+    suspected: bool
+    """Whether confident learning takes the label for wrong."""
+
+
+def audit_html(
+    *, title: str, judged_by: str, images: int, suspected: int, doubtful: Sequence[Doubtful]
+) -> str:
+    """Renders an audit as one self-contained web page.
 
     Args:
-        folder: Gets index.html, README.md, figures/ and tables/; created.
-        results: One for each model and seed, in the order of the study; any subset of the models,
-            also unfinished ones, which are marked.
-        title: Of the pages.
-        published: Name of the published figures to set beside (`PUBLISHED`), None for none.
-        provenance: Command, commit, machine, date, as `workflows.provenance.provenance()`.
-
-    Returns:
-        The files written, index.html first.
-
-    Raises:
-        ValueError: If there are no results, two have the same name and seed, or no figures are
-            published under this name.
-        ReportError: If an image of a result is not a PNG in base64.
+        title: Of the page.
+        judged_by: What gave the probabilities.
+        images: How many were looked at.
+        suspected: How many labels confident learning takes for wrong.
+        doubtful: The images to show, the most doubtful first.
     """
-    if not results:
-        raise PixelBayesError("a study needs at least one result; train a model of it first")
-    seen = [(result.name, result.seed) for result in results]
-    double = sorted({entry for entry in seen if seen.count(entry) > 1})
-    if double:
-        raise PixelBayesError(
-            "each model and seed has one result, but there are several of "
-            + ", ".join(f"{name} (seed {seed})" for name, seed in double)
-        )
-    theirs = published_study(published)
-    tables, groups = study_tables(results, theirs), grouped(results)
-    drawn = _drawn(
-        lambda: (
-            study_figures.comparison_plots(results, theirs),
-            study_figures.sample_plot(results),
-            {name: study_figures.model_plots(group, theirs) for name, group in groups.items()},
-        )
+    return HTML.get_template("audit.html.jinja").render(
+        title=title, judged_by=judged_by, images=images, suspected=suspected, doubtful=doubtful
     )
-    comparisons, sample_plot, model_plots = drawn if drawn is not None else ([], None, {})
-    samples = study_figures.sampled(results)
-    content = {
-        "title": title,
-        "summary": f"{len(groups)} models, measured on the same images.",
-        "tables": tables,
-        "drawn": drawn is not None,
-        "comparisons": comparisons,
-        "sample_plot": sample_plot,
-        "model_plots": model_plots,
-        "groups": groups,
-        "grids": {name: _epoch_grids(group) for name, group in groups.items()},
-        "samples": samples,
-        "sample_classes": list(dict.fromkeys(name for by in samples.values() for name in by)),
-        "notes": _shared_notes(results),
-        "numbers": list(_study_cards(results)),
-        "endings": ENDINGS,
-        "command_line": str(provenance.get("command") or ""),
-        "source": provenance_line(provenance),
-    }
-    files: dict[str, str | bytes] = {
-        "index.html": HTML.get_template("study.html.jinja").render(content),
-        "README.md": MARKDOWN.get_template("study.md.jinja").render(content),
-        **{f"tables/{table.stem}.tex": latex_table(table, provenance) for table in tables},
-    }
-    plots = [*comparisons, *(plot for group in model_plots.values() for plot in group)]
-    for plot in [*plots, *filter(None, [sample_plot])]:
-        image = plot.image
-        files[f"figures/{plot.file}"] = f"{image}\n" if isinstance(image, str) else image
-    for group in groups.values():
-        kept = next((result.epoch_samples for result in group if result.epoch_samples), {})
-        for epoch, file in _epoch_grids(group):
-            files[f"figures/{file}"] = decode_png(kept[epoch])
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    write_together({folder / name: data for name, data in files.items()})
-    return [folder / name for name in files]
-
-
-def latex_table(table: Table, provenance: Mapping[str, Any]) -> str:
-    """Renders a table as a LaTeX float; needs the packages booktabs and graphicx.
-
-    Intervals stand below their values, which halves the width that is to fit the page.
-    """
-    return TEX.get_template("table.tex.jinja").render(
-        table=table,
-        title=re.sub(r"^Table \d+\. ", "", table.title),  # LaTeX counts by itself
-        command_line=str(provenance.get("command") or ""),
-        source=provenance_line(provenance),
-    )
-
-
-def _study_cards(results: Sequence[ModelResult]) -> Iterable[Card]:
-    """The best model of each kind, and what it is measured against."""
-
-    def best(title: str, split: str, name: str, among: Iterable[ModelResult]) -> Iterable[Card]:
-        found = {
-            f"{r.name}, seed {r.seed}": x
-            for r in among
-            if (x := r.measure(split, name)) is not None
-        }
-        if found:
-            column: Column = column_of(name)
-            winner = column.best(found)
-            about = f"{column.title}, {winner}; 95 % interval {column.interval(found[winner])}"
-            yield Card(title, column.value(found[winner]), f"{split} {about}")
-
-    split = "test" if any("test" in result.splits for result in results) else "validation"
-    generative = [result for result in results if result.generative]
-    yield from best("Best generative classifier", split, "accuracy", generative)
-    others = [result for result in results if not result.generative]
-    yield from best("Best discriminative classifier", split, "accuracy", others)
-    yield from best("Shortest code", "validation", "bits_per_dim", results)
-
-
-def _shared_notes(results: Sequence[ModelResult]) -> list[str]:
-    """The notes of all results, each once, with its models where it is not about all of them."""
-    models: dict[str, list[str]] = {}
-    for result in results:
-        for note in result.notes:
-            models.setdefault(note, []).append(result.name)
-    everyone = {result.name for result in results}
-    return [
-        note if set(names) == everyone else f"{', '.join(dict.fromkeys(names))}: {note}"
-        for note, names in models.items()
-    ]
-
-
-def _epoch_grids(group: Sequence[ModelResult]) -> list[tuple[int, str]]:
-    """Epoch and file name of each grid of samples that was kept; of the first seed with some."""
-    kept = next((result for result in group if result.epoch_samples), None)
-    if kept is None:
-        return []
-    return [(k, f"samples-{kept.name}-epoch-{k:04d}.png") for k in sorted(kept.epoch_samples)]

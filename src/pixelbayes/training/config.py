@@ -129,7 +129,7 @@ class TrainingConfig:
     init_from: str | None = None
     """Model whose weights the training starts from: a run, a checkpoint or the name of a shipped
     model, with any classes.  None: the initialisation."""
-    objective: str = "likelihood"
+    objective: str = field(default="likelihood", metadata={"choices": OBJECTIVES})
     """likelihood, or hybrid: the cross-entropy of Bayes' rule is added to it."""
     strength: float = 4.0
     """Pull of the cross-entropy against that of the likelihood; 4 is mild, 40 strong; hybrid

@@ -38,11 +38,11 @@ from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import write_whole
 from pixelbayes.models import Model, load_model
 from pixelbayes.report import png_base64
-from pixelbayes.report.audit_page import Doubtful, audit_html
+from pixelbayes.report.render import Doubtful, audit_html
 from pixelbayes.switches import undisturbed
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows.config import DataConfig, NetworkConfig, RunConfig
-from pixelbayes.workflows.evaluate import load_data_for, names_trained_on, training_record
+from pixelbayes.workflows.evaluation_data import load_data_for, names_trained_on, training_record
 from pixelbayes.workflows.outputs import FILES_OF, Kind, filling
 from pixelbayes.workflows.scoring import Progress
 from pixelbayes.workflows.train import train

@@ -24,7 +24,7 @@ from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisio
 from pixelbayes.models.storage import DESCRIPTION, checkpoint_folder
 from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.config import DataConfig
-from pixelbayes.workflows.evaluate import (
+from pixelbayes.workflows.evaluation_data import (
     FILES_OF_A_USER,
     MADE_ANEW,
     is_checkpoint,

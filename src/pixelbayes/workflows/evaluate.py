@@ -12,23 +12,13 @@ Units:  log-probabilities in nats per image, code lengths in bits per dimension.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pixelbayes.data import (
-    ImageDataset,
-    SplitRecord,
-    data_remarks,
-    describe,
-    load_dataset,
-    same_source,
-)
-from pixelbayes.data.errors import enumerate_offenders
-from pixelbayes.errors import PixelBayesError
+from pixelbayes.data import ImageDataset, data_remarks, describe, same_source
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import Reading, plain
 from pixelbayes.models import Model, load_model
@@ -36,10 +26,17 @@ from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.report import Report, save
 from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.evaluation_data import (
+    EvaluationError,
+    data_for,
+    is_checkpoint,
+    load_data_for,
+    require_unchanged,
+    training_record,
+)
 from pixelbayes.workflows.illustrations import illustrate
 from pixelbayes.workflows.outputs import require_writable
 from pixelbayes.workflows.provenance import provenance as measure_provenance
-from pixelbayes.workflows.runs import INFO as RUN_JSON
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.scoring import (
     SMALLEST_SPLIT,
@@ -50,35 +47,18 @@ from pixelbayes.workflows.scoring import (
     split_result,
     tempering_of,
 )
-from pixelbayes.workflows.train import data_digest
 
 __all__ = [
     "DEFAULT_SPLITS",
-    "FILES_OF_A_USER",
-    "MADE_ANEW",
     "EvaluationError",
     "evaluate",
     "evaluate_checkpoint",
     "evaluate_run",
     "is_checkpoint",
     "load_data_for",
-    "names_trained_on",
-    "require_unchanged",
-    "training_record",
-    "without_trained",
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
-FILES_OF_A_USER = ("folder:", "csv:")
-"""Sources whose files come and go."""
-MADE_ANEW = (
-    "It is not recorded which file went to which split in the training: the splits were made "
-    "anew, and are the same only if no file was added or removed since."
-)
-
-
-class EvaluationError(PixelBayesError):
-    """A model cannot be evaluated on this data, with the reason and what to do."""
 
 
 @undisturbed()
@@ -223,7 +203,7 @@ def evaluate_run(
     trained_on, record = config.data, run.split()
     if output is not None or data is None or same_source(data, trained_on.data):
         require_writable(Path(output or run.path))
-    dataset, own, remarks = _data_for(model, trained_on, record, data, data_dir, splits)
+    dataset, own, remarks = data_for(model, trained_on, record, data, data_dir, splits)
     if own and record is None:
         require_unchanged(run, dataset)
     report = evaluate(
@@ -302,7 +282,7 @@ def evaluate_checkpoint(
     origin = f"provenance.config.data in {folder / DESCRIPTION}"
     trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
     record = training_record(folder)
-    dataset, own, remarks = _data_for(model, trained_on, record, data, data_dir, splits)
+    dataset, own, remarks = data_for(model, trained_on, record, data, data_dir, splits)
     report = evaluate(
         model,
         dataset,
@@ -318,181 +298,6 @@ def evaluate_checkpoint(
     if output is not None:
         save(report, Path(output))
     return report
-
-
-def is_checkpoint(folder: str | Path) -> bool:
-    """Whether the folder holds a checkpoint itself, as best/ of a run does."""
-    return (Path(folder) / DESCRIPTION).is_file()
-
-
-def training_record(model: Path) -> SplitRecord | None:
-    """The splits of the training of a run, or of the run that a checkpoint lies in, if known.
-
-    Checkpoints lie in a run as best/ and as epochs/0005/.
-    """
-    for folder in (model.resolve(), *model.resolve().parents[:2]):
-        if (folder / RUN_JSON).is_file():
-            return Run.open(folder).split()
-    return None
-
-
-def _data_for(
-    model: Model,
-    trained_on: DataConfig,
-    record: SplitRecord | None,
-    data: str | None,
-    data_dir: str | Path | None,
-    splits: Sequence[str] | None,
-) -> tuple[ImageDataset, bool, list[str]]:
-    """The data that a model was trained on, or others, the way the model wants its images.
-
-    Returns:
-        The images, whether they are those of the training, and what a reader must know of them.
-    """
-    if data is None or same_source(data, trained_on.data):
-        dataset = load_data_for(
-            model,
-            trained_on.data,
-            data_dir=data_dir or trained_on.data_dir,
-            seed=trained_on.split_seed,
-            skip_bad=trained_on.skip_bad_files,
-            limit=trained_on.limit,
-            record=record,
-        )
-        anew = record is None and trained_on.data.startswith(FILES_OF_A_USER)
-        return dataset, True, [MADE_ANEW] if anew else []
-    dataset = load_data_for(
-        model,
-        data,
-        data_dir=data_dir,
-        seed=trained_on.split_seed,
-        skip_bad=trained_on.skip_bad_files,
-        whole=splits is None,
-    )
-    remarks = []
-    if "train" not in dataset.splits:
-        remarks.append(
-            f"{dataset.source} has no splits of its own and is measured whole, as the split test; "
-            "--split cuts it into splits."
-        )
-    if record is not None:
-        measured = [name for name in dataset.splits if name != "train" or name in (splits or ())]
-        dataset, known = without_trained(dataset, record, measured)
-        remarks += known
-    return dataset, False, remarks
-
-
-def without_trained(
-    dataset: ImageDataset, record: SplitRecord, measured: Iterable[str]
-) -> tuple[ImageDataset, list[str]]:
-    """Other data without the images that a model was trained on, whatever their names are.
-
-    Args:
-        dataset: Data of another source.
-        record: The splits of the model's training; images are known by their content.
-        measured: Splits whose images must be new to the model.
-
-    Returns:
-        The data, and a sentence for each split from which images were left out.
-
-    Raises:
-        EvaluationError: If nothing is left of a split.
-    """
-    splits, remarks = dict(dataset.splits), []
-    seen = {*names_trained_on(dataset, record)}
-    for split in measured:
-        images = dataset.split(split)
-        known = [name for name in images.names if name in seen]
-        if not known:
-            continue
-        if len(known) == len(images):
-            raise EvaluationError(
-                f"the model was trained on all {len(images)} images of {split} of "
-                f"{dataset.source} (their content is the same), so they say nothing about new "
-                "images; name others with --data"
-            )
-        kept = [index for index, name in enumerate(images.names) if name not in seen]
-        splits[split] = images.select(kept)
-        remarks.append(
-            f"The model was trained on {len(known)} of the {len(images)} images of {split}, which "
-            f"are left out: {enumerate_offenders(known)}."
-        )
-    return replace(dataset, splits=splits), remarks
-
-
-def names_trained_on(dataset: ImageDataset, record: SplitRecord | None) -> list[str]:
-    """Names of the images, in any split, on whose content a model was trained.
-
-    Args:
-        dataset: As it was loaded.
-        record: The splits of the model's training; None: not known, so that none can be named.
-    """
-    if record is None or dataset.record is None:
-        return []
-    trained = set(record.splits["train"].values()) - {""}
-    present = dataset.record.splits.values()
-    return [name for files in present for name, digest in files.items() if digest in trained]
-
-
-def require_unchanged(run: Run, dataset: ImageDataset) -> None:
-    """Refuses splits made anew that are not those of the training.
-
-    Raises:
-        EvaluationError: If images that were trained on may be among those to measure on.
-    """
-    recorded = run.info.get("data_sha256")
-    if run.config.training.crop_margin == 0 and recorded not in (None, data_digest(dataset)):
-        raise EvaluationError(
-            f"{run.path} does not record which image went to which split, and {dataset.source} has "
-            "changed since the training, so images that were trained on may be in every split; "
-            "restore the data, or name other ones with --data"
-        )
-
-
-def load_data_for(
-    model: Model,
-    data: str,
-    *,
-    data_dir: str | Path | None = None,
-    image_size: tuple[int, int] | None = None,
-    seed: int = 0,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    record: SplitRecord | None = None,
-    whole: bool = False,
-) -> ImageDataset:
-    """Loads a data set the way the model wants its images.
-
-    Args:
-        model: Decides size, filter, geometry and channels.
-        data: Source, as for `pixelbayes.data.load_dataset`.
-        data_dir: Folder of the data.
-        image_size: Rows and columns; None: the model's.
-        seed: Of the splits; the one of training, or training images turn up in the test.
-        skip_bad: Leaves out files that cannot be read.
-        limit: At most this many images of each split.
-        record: Which file went to which split, which then seed and limit do not decide.
-        whole: Takes what comes without splits as one split, "test", that need not have every
-            class of the model.
-
-    Raises:
-        DatasetError: If the data cannot be loaded, or none of the recorded training files is there.
-    """
-    resize = model.resize
-    return load_dataset(
-        data,
-        data_dir=data_dir,
-        image_size=image_size or resize.size,
-        channels=model.channels,
-        filter=resize.filter,
-        geometry=resize.geometry,
-        allow_upscaling=resize.allow_upscaling,
-        seed=seed,
-        skip_bad=skip_bad,
-        limit=limit,
-        record=record,
-        whole=model.classes if whole else None,
-    )
 
 
 def _check_fit(model: Model, dataset: ImageDataset) -> None:

@@ -20,9 +20,10 @@ from pixelbayes.models import Model, PixelBayes
 from pixelbayes.report import CompletedImage, png_base64
 from pixelbayes.workflows.generate import generate
 
-__all__ = ["Illustrations", "evidence_pictures", "illustrate", "nearest_images"]
+__all__ = ["Illustrations", "Progress", "evidence_pictures", "illustrate", "nearest_images"]
 
 Progress = Callable[[str, int, int], None]
+"""Called with what is being done and the numbers done and in all."""
 
 COMPLETED_CLASSES = 10
 """At most so many classes are completed: a strip, not a wall."""

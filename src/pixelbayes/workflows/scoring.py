@@ -6,7 +6,7 @@ Units:  log-probabilities in nats per image, code lengths in bits per dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,7 +34,7 @@ from pixelbayes.evaluation.histogram import histogram
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model
 from pixelbayes.report import SplitResult, WrongImage, png_base64, share
-from pixelbayes.workflows.illustrations import evidence_pictures
+from pixelbayes.workflows.illustrations import Progress, evidence_pictures
 
 __all__ = [
     "SMALLEST_SPLIT",
@@ -46,6 +46,7 @@ __all__ = [
     "notes_on_classes",
     "posteriors_of",
     "score_split",
+    "split_numbers",
     "split_result",
     "tempering_of",
 ]
@@ -54,9 +55,6 @@ WRONG_IMAGES = 24  # enough to filter and sort, few enough to look at
 CODE_LENGTH_BIN = 0.1  # bits/dim
 RISK_STEPS = 100  # a percent of the images each
 SMALLEST_SPLIT = 2  # a standard error needs two images
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done and the numbers done and in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,28 +177,49 @@ def measures(
     return found
 
 
-def split_result(model: Model, name: str, scored: ScoredSplit, tempering: Tempering) -> SplitResult:
-    """Accuracy, code length and calibration of the labelled images of a split."""
-    images = scored.images.select(scored.labelled)
-    log_likelihood, labels = scored.log_likelihood[scored.labelled], images.labels
-    posteriors = posteriors_of(name, log_likelihood, model.log_prior, labels, tempering)
-    answer = posteriors.get("calibrated", posteriors["raw"])
-    predicted = answer.argmax(dim=1)
-    confusion = confusion_matrix(predicted, labels, len(model.classes))
-    of_truth = log_likelihood.gather(1, labels[:, None])[:, 0]
-    marginal = torch.logsumexp(log_likelihood + model.log_prior, dim=1)
-    code_lengths = None if model.dims is None else bits_per_dim(marginal, model.dims)
-    return SplitResult(
+def split_numbers(
+    name: str, scored: ScoredSplit, log_prior: Tensor, tempering: Tempering, dims: int | None
+) -> tuple[SplitResult, Tensor]:
+    """Accuracy, code length and calibration of the labelled images of a split.
+
+    Args:
+        name: Of the split.
+        scored: Its images and their table.
+        log_prior: log p(y), (K,).
+        tempering: Of the calibrated posterior.
+        dims: Dimensions of an image; None: there is no code length.
+
+    Returns:
+        The numbers, without any image, and log p(y | x) of the posterior that answers, (N, K).
+    """
+    labels, table = scored.images.labels[scored.labelled], scored.log_likelihood[scored.labelled]
+    posteriors = posteriors_of(name, table, log_prior, labels, tempering)
+    of_truth = table.gather(1, labels[:, None])[:, 0]
+    numbers = SplitResult(
         split=name,
         n=len(labels),
-        measures=measures(posteriors, labels, of_truth, model.dims),
-        confusion=confusion.tolist(),
-        per_class=per_class_accuracy(confusion),
+        measures=measures(posteriors, labels, of_truth, dims),
         reliability={
             key: reliability_curve(posterior, labels) for key, posterior in posteriors.items()
         },
+    )
+    return numbers, posteriors.get("calibrated", posteriors["raw"])
+
+
+def split_result(model: Model, name: str, scored: ScoredSplit, tempering: Tempering) -> SplitResult:
+    """The numbers of a split, with what is shown of single classes and images."""
+    numbers, answer = split_numbers(name, scored, model.log_prior, tempering, model.dims)
+    images = scored.images.select(scored.labelled)
+    predicted = answer.argmax(dim=1)
+    confusion = confusion_matrix(predicted, images.labels, len(model.classes))
+    marginal = torch.logsumexp(scored.log_likelihood[scored.labelled] + model.log_prior, dim=1)
+    code_lengths = None if model.dims is None else bits_per_dim(marginal, model.dims)
+    return replace(
+        numbers,
+        confusion=confusion.tolist(),
+        per_class=per_class_accuracy(confusion),
         most_confidently_wrong=_most_confidently_wrong(model, images, answer, code_lengths),
-        risk_coverage=_risk_by_percent(answer, predicted == labels),
+        risk_coverage=_risk_by_percent(answer, predicted == images.labels),
         code_lengths=None if code_lengths is None else histogram(code_lengths, CODE_LENGTH_BIN),
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,41 +27,21 @@ from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import plain
 from pixelbayes.models import Metadata
 from pixelbayes.models.hub import load
-from pixelbayes.models.storage import DESCRIPTION, VERSION, read_description
 from pixelbayes.switches import undisturbed
 from pixelbayes.training import RunStopped, TrainingConfig
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
+from pixelbayes.workflows.resuming import (
+    as_begun,
+    require_resumable,
+    require_same_settings,
+    require_unfinished,
+)
 from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, require_free_for_run
 
-__all__ = [
-    "MAY_CHANGE",
-    "build_network",
-    "data_digest",
-    "first_network",
-    "load_data",
-    "require_same_settings",
-    "require_unfinished",
-    "train",
-]
-
-MAY_CHANGE = (
-    "data.data_dir",  # the digest of the data says whether they are the same
-    "training.checkpoint_every",
-    "training.epochs",
-    "training.max_time",
-    "training.patience",
-    "training.accelerator",
-    "training.devices",
-    "training.num_nodes",
-)
-"""Settings that another part of a run may have; they change how long and where, not what."""
-
-FIRST_RESUMABLE = 2
-"""Checkpoint version from which on a training's state means what it means today: in version 1
-early and joint fusion read e_y undivided."""
+__all__ = ["build_network", "data_digest", "first_network", "load_data", "train"]
 
 
 @undisturbed()
@@ -103,13 +83,13 @@ def train(
     run_dir, first = Path(run_dir), is_first_process()  # other processes compute; this also writes
     if resume:
         run = Run.open(run_dir)
-        _require_resumable(run)
+        require_resumable(run)
         require_same_settings(run, config)
         require_unfinished(run, config.training)
         record = run.split()
     elif first:
         require_free_for_run(run_dir)
-    images = _as_begun(run.info, config.data) if resume else config.data
+    images = as_begun(run.info, config.data) if resume else config.data
     dataset = load_data(images, crop_margin=config.training.crop_margin, record=record)
     _require_classes(config, dataset, note)
     for sentence in data_remarks(describe(dataset)) if first else ():
@@ -255,48 +235,6 @@ def first_network(
     return network
 
 
-def require_same_settings(run: Run, config: RunConfig) -> None:
-    """Refuses to continue a run under settings that would make it another one.
-
-    Raises:
-        RunError: If any differ, with a list of them.
-    """
-    before, after = _flat(plain(run.config)), _flat(plain(config))
-    different = [
-        f"{name}: {before.get(name)!r} there, {after.get(name)!r} now"
-        for name in {**before, **after}
-        if before.get(name) != after.get(name) and name not in MAY_CHANGE
-    ]
-    if different:
-        raise RunError(
-            f"{run.path} was trained with other settings; leave them out to continue it, or train "
-            f"a new run: {'; '.join(different)}"
-        )
-
-
-def require_unfinished(run: Run, training: TrainingConfig) -> None:
-    """Refuses to continue a run that has nothing left to do.
-
-    Raises:
-        RunError: If all epochs are done, or it ended for want of improvement.
-    """
-    info = run.info
-    done, best = info.get("epochs", 0), info.get("best_epoch", 0)
-    if info.get("status") != "finished":
-        return
-    if done >= training.epochs:
-        raise RunError(
-            f"{run.path} is finished: all {done} epochs are done; a larger --epochs continues it"
-        )
-    patience = training.patience
-    if patience is not None and done - best >= patience:
-        raise RunError(
-            f"{run.path} is finished: validation {run.criterion.words} has not improved in the "
-            f"{done - best} epochs since epoch {best}; a --patience above {done - best} continues "
-            "it"
-        )
-
-
 def data_digest(dataset: ImageDataset) -> str:
     """SHA-256 of the training and validation images and their labels, as hexadecimal digits."""
     digest = hashlib.sha256()
@@ -306,33 +244,6 @@ def data_digest(dataset: ImageDataset) -> str:
             digest.update(f"{name} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def _require_resumable(run: Run) -> None:
-    """Refuses to continue a run whose state means something else in this version.
-
-    Raises:
-        RunError: If its last checkpoint is of such an older version.
-    """
-    if not (run.last / DESCRIPTION).is_file():
-        return
-    version = read_description(run.last)["version"]
-    if run.config.kind.is_density and version < FIRST_RESUMABLE:
-        raise RunError(
-            f"{run.path} was begun by an older pixelbayes (checkpoint version {version}, now "
-            f"{VERSION}): its checkpoints can be used, its training cannot be continued. Train a "
-            "new run."
-        )
-
-
-def _as_begun(info: Mapping[str, Any], data: DataConfig) -> DataConfig:
-    """The data at the size that a run began with, where it was not asked for but decided."""
-    begun = info.get("data", {})
-    if data.image_size is None and "image_size" in begun:
-        data = replace(data, image_size=tuple(begun["image_size"]))
-    if data.channels is None and "channels" in begun:
-        data = replace(data, channels=begun["channels"])
-    return data
 
 
 def _require_classes(config: RunConfig, dataset: ImageDataset, note: Callable[[str], None]) -> None:
@@ -465,13 +376,3 @@ def _progress_of(run: Run) -> dict[str, Any]:
         "best_epoch": best_epoch(columns, run.criterion),
         f"best_{run.criterion.name}": min(values, default=None),
     }
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pixelbayes.report import ModelResult, published_study
-from pixelbayes.report.render import escape_latex, latex_table, write_study
+from pixelbayes.report.markup import escape_latex
+from pixelbayes.report.study_pages import latex_table, write_study
 from pixelbayes.report.study_tables import Row, Table, study_tables
 
 Make = Callable[..., ModelResult]

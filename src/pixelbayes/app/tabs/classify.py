@@ -65,7 +65,7 @@ class ClassifyTab(Tab):
         self.why = gr.HTML()
         gr.HTML('<h3 class="pb-heading">What would it take?</h3>')
         with gr.Row(elem_classes="pb-controls"):
-            self.towards = gr.Dropdown([], label="To make it", scale=3)
+            self.towards = gr.Dropdown([], label="To make it", scale=3, min_width=280)
             search = gr.Button("Search", variant="primary", scale=1, min_width=90)
             stop = gr.Button("Stop", scale=1, min_width=90)
         self.change = gr.HTML()

@@ -32,6 +32,7 @@ BRUSH = 40  # pixels of the painting: three of the image's
 COLOUR = "#d55e00"
 LIKELIEST = "the most probable class"
 INVITATION = "Choose an image, paint over a part of it or choose a part, and press Complete."
+OPENED = "Paint over a part of it, or choose a part; then press Complete."
 
 
 class CompleteTab(Tab):
@@ -42,17 +43,20 @@ class CompleteTab(Tab):
         with gr.Tab("Complete"), gr.Row():
             with gr.Column(scale=2, min_width=280):
                 upload, drawn = photo_inputs(page)
-                part = gr.Radio(
-                    [complete.PAINTED, *complete.PARTS], value=complete.PAINTED, label="Draw anew"
-                )
-                label = gr.Dropdown(_classes(page.start), value=LIKELIEST, label="Draw it as")
-                seed = seed_input()
-                with gr.Row(elem_classes="pb-controls"):
-                    start = gr.Button("Complete", variant="primary", min_width=90)
-                    stop = gr.Button("Stop", min_width=90)
             with gr.Column(scale=5, min_width=320):
                 editor = _editor()
                 photo = gr.State()
+                part = gr.Radio(
+                    [complete.PAINTED, *complete.PARTS], value=complete.PAINTED, label="Draw anew"
+                )
+                with gr.Row():
+                    label = gr.Dropdown(
+                        _classes(page.start), value=LIKELIEST, label="Draw it as", min_width=220
+                    )
+                    seed = seed_input()
+                with gr.Row(elem_classes="pb-controls"):
+                    start = gr.Button("Complete", variant="primary", min_width=90)
+                    stop = gr.Button("Stop", min_width=90)
                 result = gr.HTML(note(INVITATION))
         opened = [editor, photo, result]
         upload.upload(self.uploaded, [page.model, upload], opened, **events())
@@ -82,7 +86,7 @@ class CompleteTab(Tab):
             photo = read(self.page.shelf.get(name))
         except PixelBayesError as error:
             return [None, None, note(str(error), mistake=True)]
-        return [complete.enlarged(photo.levels), photo, note(INVITATION)]
+        return [complete.enlarged(photo.levels), photo, note(OPENED)]
 
     def completed(
         self, name: str, photo: Any, painting: Any, part: str, label: str, seed: int | None

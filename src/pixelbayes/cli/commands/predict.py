@@ -16,7 +16,6 @@ from pixelbayes.cli.commands.rows import (
     STDOUT,
     Destination,
     Formats,
-    found_inputs,
     tell_left_out,
     tell_unlike,
 )
@@ -95,7 +94,6 @@ def predict(
     from pixelbayes.workflows.predict import UNIFORM, Questions, answering, is_unlike, record_of
     from pixelbayes.workflows.processes import OtherProcessError, joined_processes
     from pixelbayes.workflows.records import Format
-    from pixelbayes.workflows.stream import ImageFiles
 
     destination: Destination[Prediction] = Destination.of(
         output, format_, json=json, kind=Kind.PREDICTIONS, overwrite=overwrite, resume=resume
@@ -108,17 +106,10 @@ def predict(
     with joined_processes() as processes:
         try:
             loaded = load_model(named, device, verbose=verbose, tell=processes.is_first)
-            inputs = found_inputs(given, processes)
-            read = [*map(Path, given), *inputs.images]
-            processes.gathered(
-                lambda: destination.require_free(read) if processes.is_first else None
-            )
             if temperature is not None:
                 loaded = loaded.with_temperature(temperature)
             questions.check(loaded)
-            files = ImageFiles(
-                loaded, inputs.images, skip_bad_files, inputs.content, processes=processes
-            )
+            inputs, files = destination.files(loaded, given, processes, skip_bad=skip_bad_files)
             doubts = Counter[str]()
 
             def seen(row: Prediction) -> None:

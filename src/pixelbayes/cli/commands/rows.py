@@ -29,7 +29,6 @@ __all__ = [
     "Answered",
     "Destination",
     "Formats",
-    "found_inputs",
     "tell_files",
     "tell_left_out",
     "tell_unlike",
@@ -140,6 +139,34 @@ class Destination(Generic[Row]):
                 )
             if self.overwrite:
                 partial.unlink()
+
+    def files(
+        self, model: Model, given: Sequence[str], processes: Processes, *, skip_bad: bool
+    ) -> tuple[Inputs, ImageFiles]:
+        """The images that arguments stand for; none of them is written over.
+
+        Args:
+            model: Reads them.
+            given: Files, folders, tables; - is standard input.
+            processes: Which share the work.
+            skip_bad: Whether files that cannot be read are left out.
+
+        Raises:
+            UsageError: If several processes would have to share standard input, or as for
+                `require_free`.
+        """
+        from pixelbayes.workflows.inputs import STDIN, find_inputs
+        from pixelbayes.workflows.stream import ImageFiles
+
+        if STDIN in map(Path, given) and processes.count > 1:
+            raise UsageError(
+                "several processes cannot share standard input; write the list to a file"
+            )
+        inputs = find_inputs(given, sys.stdin.buffer)
+        read = [*map(Path, given), *inputs.images]
+        processes.gathered(lambda: self.require_free(read) if processes.is_first else None)
+        files = ImageFiles(model, inputs.images, skip_bad, inputs.content, processes=processes)
+        return inputs, files
 
     def answer(
         self,
@@ -255,19 +282,6 @@ class Destination(Generic[Row]):
                 if partial.is_file():
                     terminal.note(f"{partial} keeps what is done; add --resume to go on after it")
                 raise
-
-
-def found_inputs(files: Sequence[str], processes: Processes) -> Inputs:
-    """The images that arguments stand for; - is standard input.
-
-    Raises:
-        UsageError: If several processes would have to share standard input.
-    """
-    from pixelbayes.workflows.inputs import STDIN, find_inputs
-
-    if STDIN in map(Path, files) and processes.count > 1:
-        raise UsageError("several processes cannot share standard input; write the list to a file")
-    return find_inputs(files, sys.stdin.buffer)
 
 
 def tell_left_out(inputs: Inputs, answered: Answered) -> None:

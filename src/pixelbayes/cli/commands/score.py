@@ -16,7 +16,6 @@ from pixelbayes.cli.commands.rows import (
     STDOUT,
     Destination,
     Formats,
-    found_inputs,
     tell_left_out,
     tell_unlike,
 )
@@ -87,7 +86,6 @@ def score(
     from pixelbayes.workflows.predict import UNIFORM
     from pixelbayes.workflows.processes import OtherProcessError, joined_processes
     from pixelbayes.workflows.score import chosen_classes, record_of, scoring
-    from pixelbayes.workflows.stream import ImageFiles
 
     destination: Destination[Score] = Destination.of(
         output, format_, json=json, kind=Kind.SCORES, overwrite=overwrite, resume=resume
@@ -100,14 +98,7 @@ def score(
                 named, device, density=True, verbose=verbose, tell=processes.is_first
             )
             classes = chosen_classes(loaded, listed(class_))
-            inputs = found_inputs(given, processes)
-            read = [*map(Path, given), *inputs.images]
-            processes.gathered(
-                lambda: destination.require_free(read) if processes.is_first else None
-            )
-            files = ImageFiles(
-                loaded, inputs.images, skip_bad_files, inputs.content, processes=processes
-            )
+            inputs, files = destination.files(loaded, given, processes, skip_bad=skip_bad_files)
             bits: array[float] = array("d")
             unlike = 0
 

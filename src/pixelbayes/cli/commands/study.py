@@ -119,7 +119,7 @@ def _run(
 
         def note(text: str) -> None:
             if not quiet:
-                progress.__exit__()  # a line that says what is being done is not finished by this
+                progress.end()  # a training that the note announces has a bar of its own
                 terminal.note(text)
 
         try:
@@ -142,8 +142,10 @@ def _run(
 def _show(outcome: StudyOutcome, json: bool) -> int:
     """Writes a line for each result to stdout, and where everything is; or all as JSON."""
     if json:
+        from pixelbayes.report.storage import result_to_json
+
         files = [str(file) for file in outcome.files]
-        results = [result.to_json() for result in outcome.results]
+        results = [result_to_json(result) for result in outcome.results]
         terminal.show_json({"results": results, "missing": outcome.missing, "files": files})
         return 1 if outcome.failed else 0
     if outcome.results:

@@ -30,10 +30,10 @@ from pixelbayes.workflows.scoring import (
     Progress,
     ScoredSplit,
     notes_on,
+    split_numbers,
     tempering_of,
 )
 from pixelbayes.workflows.study.cache import Cache, levels_digest, weights_digest
-from pixelbayes.workflows.study.evaluation import evaluation_by_split
 from pixelbayes.workflows.study.scores import Scorer
 from pixelbayes.workflows.study.trial import Trial
 
@@ -151,9 +151,12 @@ class Measurement:
             if name == "test":
                 write_predictions(self.trial.path / PREDICTIONS, split.images, predicted)
         self.cache.value(ANSWERS, self.answers_key, lambda: answers)
-        splits = evaluation_by_split(scored, prior, tempering, dims=self.model.dims)
         return {
-            "splits": splits,
+            "splits": {
+                name: split_numbers(name, split, prior, tempering, self.model.dims)[0]
+                for name, split in scored.items()
+                if len(split.labelled) >= SMALLEST_SPLIT
+            },
             "temperature": tempering.decision and temperature,
             "remarks": remarks,
         }

@@ -10,14 +10,14 @@ Shapes: N images, K classes, C channels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pixelbayes.data import ImageDataset, SplitRecord, load_dataset
+from pixelbayes.data import ImageDataset, SplitRecord
 from pixelbayes.evaluation import Estimate
 from pixelbayes.evaluation.fid import CourseProtocol, Features, FIDScore, MatchedProtocol, Protocol
 from pixelbayes.evaluation.fid import score as score_images
@@ -63,20 +63,7 @@ class RealImages:
         split = self.reference_split
         if size is None or size == self.dataset.image_size:
             return self.dataset.split(split).levels
-        config = self.config
-        larger = load_dataset(
-            config.data,
-            data_dir=config.data_dir,
-            image_size=size,
-            channels=config.channels,
-            filter=config.filter,
-            geometry=config.geometry,
-            allow_upscaling=config.allow_upscaling,
-            seed=config.split_seed,
-            skip_bad=config.skip_bad_files,
-            limit=config.limit,
-            record=self.record,
-        )
+        larger = load_data(replace(self.config, image_size=size), record=self.record)
         return larger.split(split).levels
 
     def real(self, counts: list[int]) -> Tensor | None:
@@ -111,11 +98,6 @@ class Scorer:
         self.real = real
         self.per_class = per_class
         self._references: dict[tuple[int, int] | None, Tensor] = {}
-
-    @property
-    def needed_per_class(self) -> int:
-        """Generated images of each class that all protocols together ask for."""
-        return max(max(self._counts(protocol)) for protocol, _ in self._protocols())
 
     def score(
         self, generated: Callable[[int], Tensor], key: dict[str, Any], cache: Cache

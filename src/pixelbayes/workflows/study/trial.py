@@ -19,6 +19,7 @@ from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder
 from pixelbayes.training.metrics import Criterion, columns, criterion_of
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
+from pixelbayes.workflows.resuming import require_same_settings, require_unfinished
 from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_new
 from pixelbayes.workflows.study.cache import weights_digest
 from pixelbayes.workflows.study.config import (
@@ -27,7 +28,7 @@ from pixelbayes.workflows.study.config import (
     ModelConfig,
     StudyConfig,
 )
-from pixelbayes.workflows.train import require_same_settings, require_unfinished, train
+from pixelbayes.workflows.train import train
 
 __all__ = ["CheckpointTrial", "EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
 
@@ -144,16 +145,16 @@ class TrainingTrial(Trial):
 
     @property
     def kind(self) -> str:
-        """See `Trial.kind`."""
+        """The kind that is trained."""
         return self.config.model
 
     @property
     def fusion(self) -> str | None:
-        """See `Trial.fusion`."""
+        """As configured."""
         return self.config.fusion
 
     def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
+        """Those of the run where it has begun, else those asked for."""
         return without_place(self._found_config() or self.config)
 
     def check(self) -> None:
@@ -164,7 +165,7 @@ class TrainingTrial(Trial):
             raise RunError(f"models.{self.name}: {error}") from error
 
     def find(self) -> TrialState | None:
-        """See `Trial.find`."""
+        """The run in the directory, if it is one of this training."""
         if not self._has_begun():
             return None
         try:
@@ -307,7 +308,7 @@ class EnsembleTrial(_UntrainedTrial):
     kind = Ensemble.kind
 
     def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
+        """The names of its members."""
         return {"ensemble": list(self.names)}
 
     def _model(self) -> Ensemble:
@@ -329,16 +330,16 @@ class CheckpointTrial(_UntrainedTrial):
 
     @property
     def kind(self) -> str:
-        """See `Trial.kind`."""
+        """The kind of the stored model."""
         return self._model().kind
 
     @property
     def fusion(self) -> str | None:
-        """See `Trial.fusion`."""
+        """That of the stored model, where it has one."""
         return self._model().describe().get("fusion")
 
     def settings(self) -> dict[str, Any]:
-        """See `Trial.settings`."""
+        """Which checkpoint, and what it is measured on."""
         return without_place(self.config)
 
     def check(self) -> None:

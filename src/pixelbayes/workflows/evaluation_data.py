@@ -1,0 +1,232 @@
+"""The images that a model is measured on: none that it was trained on among them.
+
+Of the data that it was trained on those of the recorded splits; of other data those that were not
+among the training images, whatever their names are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pixelbayes.data import ImageDataset, SplitRecord, load_dataset, same_source
+from pixelbayes.data.errors import enumerate_offenders
+from pixelbayes.errors import PixelBayesError
+from pixelbayes.models import Model
+from pixelbayes.models.storage import DESCRIPTION
+from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.runs import INFO as RUN_JSON
+from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.train import data_digest
+
+__all__ = [
+    "FILES_OF_A_USER",
+    "MADE_ANEW",
+    "EvaluationError",
+    "data_for",
+    "is_checkpoint",
+    "load_data_for",
+    "names_trained_on",
+    "require_unchanged",
+    "training_record",
+    "without_trained",
+]
+
+FILES_OF_A_USER = ("folder:", "csv:")
+"""Sources whose files come and go."""
+MADE_ANEW = (
+    "It is not recorded which file went to which split in the training: the splits were made "
+    "anew, and are the same only if no file was added or removed since."
+)
+
+
+class EvaluationError(PixelBayesError):
+    """A model cannot be evaluated on this data, with the reason and what to do."""
+
+
+def data_for(
+    model: Model,
+    trained_on: DataConfig,
+    record: SplitRecord | None,
+    data: str | None,
+    data_dir: str | Path | None,
+    splits: Sequence[str] | None,
+) -> tuple[ImageDataset, bool, list[str]]:
+    """The data that a model was trained on, or others, the way the model wants its images.
+
+    Args:
+        model: Decides size, filter, geometry and channels.
+        trained_on: The data of its training.
+        record: Which file went to which split in the training; None: it is not known.
+        data: Source of the images; None: that of the training.
+        data_dir: Folder of the data; None: as in training, of the data of the training.
+        splits: Those that are asked for; None: other data without splits are taken whole.
+
+    Returns:
+        The images, whether they are those of the training, and what a reader must know of them.
+
+    Raises:
+        DatasetError: If the data cannot be loaded.
+        EvaluationError: If the model was trained on all images of a split.
+    """
+    if data is None or same_source(data, trained_on.data):
+        dataset = load_data_for(
+            model,
+            trained_on.data,
+            data_dir=data_dir or trained_on.data_dir,
+            seed=trained_on.split_seed,
+            skip_bad=trained_on.skip_bad_files,
+            limit=trained_on.limit,
+            record=record,
+        )
+        anew = record is None and trained_on.data.startswith(FILES_OF_A_USER)
+        return dataset, True, [MADE_ANEW] if anew else []
+    dataset = load_data_for(
+        model,
+        data,
+        data_dir=data_dir,
+        seed=trained_on.split_seed,
+        skip_bad=trained_on.skip_bad_files,
+        whole=splits is None,
+    )
+    remarks = []
+    if "train" not in dataset.splits:
+        remarks.append(
+            f"{dataset.source} has no splits of its own and is measured whole, as the split test; "
+            "--split cuts it into splits."
+        )
+    if record is not None:
+        measured = [name for name in dataset.splits if name != "train" or name in (splits or ())]
+        dataset, known = without_trained(dataset, record, measured)
+        remarks += known
+    return dataset, False, remarks
+
+
+def load_data_for(
+    model: Model,
+    data: str,
+    *,
+    data_dir: str | Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    record: SplitRecord | None = None,
+    whole: bool = False,
+) -> ImageDataset:
+    """Loads a data set the way the model wants its images.
+
+    Args:
+        model: Decides size, filter, geometry and channels.
+        data: Source, as for `pixelbayes.data.load_dataset`.
+        data_dir: Folder of the data.
+        image_size: Rows and columns; None: the model's.
+        seed: Of the splits; the one of training, or training images turn up in the test.
+        skip_bad: Leaves out files that cannot be read.
+        limit: At most this many images of each split.
+        record: Which file went to which split, which then seed and limit do not decide.
+        whole: Takes what comes without splits as one split, "test", that need not have every
+            class of the model.
+
+    Raises:
+        DatasetError: If the data cannot be loaded, or none of the recorded training files is there.
+    """
+    resize = model.resize
+    return load_dataset(
+        data,
+        data_dir=data_dir,
+        image_size=image_size or resize.size,
+        channels=model.channels,
+        filter=resize.filter,
+        geometry=resize.geometry,
+        allow_upscaling=resize.allow_upscaling,
+        seed=seed,
+        skip_bad=skip_bad,
+        limit=limit,
+        record=record,
+        whole=model.classes if whole else None,
+    )
+
+
+def without_trained(
+    dataset: ImageDataset, record: SplitRecord, measured: Iterable[str]
+) -> tuple[ImageDataset, list[str]]:
+    """Other data without the images that a model was trained on, whatever their names are.
+
+    Args:
+        dataset: Data of another source.
+        record: The splits of the model's training; images are known by their content.
+        measured: Splits whose images must be new to the model.
+
+    Returns:
+        The data, and a sentence for each split from which images were left out.
+
+    Raises:
+        EvaluationError: If nothing is left of a split.
+    """
+    splits, remarks = dict(dataset.splits), []
+    seen = {*names_trained_on(dataset, record)}
+    for split in measured:
+        images = dataset.split(split)
+        known = [name for name in images.names if name in seen]
+        if not known:
+            continue
+        if len(known) == len(images):
+            raise EvaluationError(
+                f"the model was trained on all {len(images)} images of {split} of "
+                f"{dataset.source} (their content is the same), so they say nothing about new "
+                "images; name others with --data"
+            )
+        kept = [index for index, name in enumerate(images.names) if name not in seen]
+        splits[split] = images.select(kept)
+        remarks.append(
+            f"The model was trained on {len(known)} of the {len(images)} images of {split}, which "
+            f"are left out: {enumerate_offenders(known)}."
+        )
+    return replace(dataset, splits=splits), remarks
+
+
+def names_trained_on(dataset: ImageDataset, record: SplitRecord | None) -> list[str]:
+    """Names of the images, in any split, on whose content a model was trained.
+
+    Args:
+        dataset: As it was loaded.
+        record: The splits of the model's training; None: not known, so that none can be named.
+    """
+    if record is None or dataset.record is None:
+        return []
+    trained = set(record.splits["train"].values()) - {""}
+    present = dataset.record.splits.values()
+    return [name for files in present for name, digest in files.items() if digest in trained]
+
+
+def require_unchanged(run: Run, dataset: ImageDataset) -> None:
+    """Refuses splits made anew that are not those of the training.
+
+    Raises:
+        EvaluationError: If images that were trained on may be among those to measure on.
+    """
+    recorded = run.info.get("data_sha256")
+    if run.config.training.crop_margin == 0 and recorded not in (None, data_digest(dataset)):
+        raise EvaluationError(
+            f"{run.path} does not record which image went to which split, and {dataset.source} has "
+            "changed since the training, so images that were trained on may be in every split; "
+            "restore the data, or name other ones with --data"
+        )
+
+
+def is_checkpoint(folder: str | Path) -> bool:
+    """Whether the folder holds a checkpoint itself, as best/ of a run does."""
+    return (Path(folder) / DESCRIPTION).is_file()
+
+
+def training_record(model: Path) -> SplitRecord | None:
+    """The splits of the training of a run, or of the run that a checkpoint lies in, if known.
+
+    Checkpoints lie in a run as best/ and as epochs/0005/.
+    """
+    for folder in (model.resolve(), *model.resolve().parents[:2]):
+        if (folder / RUN_JSON).is_file():
+            return Run.open(folder).split()
+    return None
