@@ -29,6 +29,9 @@ SCHEMAS = [
 ]
 
 
+NO_PART_OF_THE_TESTS = ("ruff", "mypy", "types-PyYAML")
+
+
 def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -54,17 +57,33 @@ def test_workflows_say_that_they_have_not_run() -> None:
     assert all("not yet run" in path.read_text(encoding="utf-8") for path in WORKFLOWS)
 
 
-def test_every_python_that_is_named_is_tested_and_the_oldest_torch_too() -> None:
+def test_every_python_that_is_named_is_tested() -> None:
     named = {
         found[1]
         for line in project()["project"]["classifiers"]
         if (found := re.search(r":: (3\.\d+)$", line))
     }
     text = (ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8")
-    newest = yaml.safe_load(text)["jobs"]["newest"]["strategy"]["matrix"]["python"]
-    assert set(newest) == named
-    (floor,) = [x for x in project()["project"]["dependencies"] if x.startswith("torch>=")]
-    assert f"torch=={floor.removeprefix('torch>=')}.*" in text
+    pinned = yaml.safe_load(text)["jobs"]["pinned"]["strategy"]["matrix"]["python"]
+    assert set(pinned) == named
+    commands = [step["run"] for step in steps("tests.yml", "oldest") if "run" in step]
+    assert any("--constraint constraints-oldest.txt" in command for command in commands)
+
+
+def test_the_oldest_versions_are_the_bounds() -> None:
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    oldest = {
+        name.lower(): version for name, _, version in (line.partition("==") for line in lines)
+    }
+    declared = project()["project"]
+    extras = declared["optional-dependencies"]
+    tried = ("training", "report", "baselines", "decisions", "hub", "test")
+    needed = [*declared["dependencies"], *(one for name in tried for one in extras[name])]
+    bounds = dict(re.fullmatch(r"([\w.-]+)>=([\d.]+)", one).groups() for one in needed)  # type: ignore[union-attr]
+    for name, bound in bounds.items():
+        if name not in NO_PART_OF_THE_TESTS:
+            version = oldest[name.lower().replace("_", "-")]
+            assert re.fullmatch(rf"{re.escape(bound)}(\.0)*", version), name
 
 
 def test_publishing_is_trusted_and_needs_no_token() -> None:

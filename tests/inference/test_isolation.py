@@ -296,3 +296,21 @@ def test_weights_that_round_a_level_away_are_refused(network, random_levels, nam
 def test_a_label_that_is_no_class_is_refused(network, draw, wrong, error, message):
     with pytest.raises(error, match=message):
         draw(network, wrong, generator=seeded())
+
+
+def test_pytorch_is_asked_about_no_autocast_that_it_does_not_know(
+    tiny_network, random_levels, monkeypatch
+):
+    """As PyTorch 2.4, which has none for mps and answers with an error."""
+
+    def asked(device: str) -> bool:
+        if device == "mps":
+            raise RuntimeError("unknown device type for autocast")
+        return False
+
+    network = tiny_network()
+    levels = random_levels(1, network.config)
+    expected = BayesClassifier(network).log_likelihoods(levels)
+    monkeypatch.setattr(torch.amp, "is_autocast_available", lambda device: device != "mps")
+    monkeypatch.setattr(torch, "is_autocast_enabled", asked)
+    assert BayesClassifier(network).log_likelihoods(levels).equal(expected)
