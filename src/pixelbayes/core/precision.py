@@ -71,7 +71,8 @@ def isolated(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with ieee_arithmetic(), torch.inference_mode(), ExitStack() as stack:
-            if torch.get_default_device().type != "cpu":
+            # Not torch.get_default_device, which in PyTorch 2.4 does not see `with torch.device`.
+            if torch.empty(0).device.type != "cpu":
                 stack.enter_context(torch.device("cpu"))
             result = function(*args, **kwargs)
         with torch.inference_mode(False):
