@@ -1,4 +1,4 @@
-"""The small table of results in the README, written from the study's JSON.
+"""The small table of results in the README, written from the studies' JSON.
 
     python -m benchmarks.readme
 
@@ -17,8 +17,17 @@ __all__ = ["filled", "main"]
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-RESULTS = ROOT / "docs/results/cpen455-small"
-MODELS = ("gated-long", "early", "joint", "gated", "late", "resnet18")
+RESULTS = ROOT / "docs/results"
+MODELS = (
+    "accuracy/onepass-hybrid",
+    "cpen455-small/gated-long",
+    "cpen455-small/early",
+    "cpen455-small/joint",
+    "cpen455-small/gated",
+    "cpen455-small/late",
+    "cpen455-small/resnet18",
+)
+"""Folder and name of the JSON of each row."""
 BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 SPLIT = "validation"
 
