@@ -114,7 +114,8 @@ def undisturbed() -> Iterator[None]:
         torch.enable_grad(),
         ExitStack() as stack,
     ):
-        if torch.get_default_device().type != "cpu":
+        # Not torch.get_default_device, which in PyTorch 2.4 does not see `with torch.device`.
+        if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         yield
 
