@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from benchmarks.readme import filled
+from benchmarks.readme import TABLES
 from benchmarks.scoring import paper_log_bin
 from cyclopts import CycloptsError
 
@@ -181,10 +181,11 @@ def test_the_documents_name_every_fusion_and_every_key_of_a_checkpoint() -> None
     assert not [key for key in keys if f"`{key}`" not in architecture]
 
 
-def test_the_table_of_the_readme_is_made_of_the_studys_json() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "| gated-long |" in readme
-    assert filled(readme) == readme, "python -m benchmarks.readme"
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.mark)
+def test_a_table_of_results_in_a_document_is_made_of_the_studies_json(table) -> None:
+    text = table.document.read_text(encoding="utf-8")
+    assert f"<!-- {table.mark} -->\n| model | epochs |" in text
+    assert table.filled(text) == text, "python -m benchmarks.readme"
 
 
 def test_the_readme_has_under_900_words() -> None:
