@@ -30,7 +30,7 @@ from pixelbayes.models import Metadata, PixelBayes
 without_gradio = pytest.mark.skipif(
     importlib.util.find_spec("gradio") is None, reason="the extra app is not installed"
 )
-PATIENCE = 30.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 def free_port() -> int:

@@ -147,7 +147,7 @@ def evidence_of_maps(
     if not others or others == [label]:
         raise PixelBayesError(
             f"evidence is for one class and against another, got class {label} and "
-            f"{'no other that is possible' if not others else 'the same'}"
+            f"{'no other that is possible' if not others else 'the same; name both, or only one'}"
         )
     maps = maps.double()
     height, width = maps.shape[1:]

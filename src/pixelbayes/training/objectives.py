@@ -147,7 +147,9 @@ class Strength:
         start, end = self.rise
         if progress >= end:
             return self.final
-        return self.final * max(0.0, progress - start) / (end - start)
+        if progress <= start:  # also where it rises at one moment
+            return 0.0
+        return self.final * (progress - start) / (end - start)
 
 
 @dataclass(frozen=True)
