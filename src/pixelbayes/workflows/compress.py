@@ -40,6 +40,11 @@ __all__ = ["Compressed", "Source", "compress", "decompressed", "require_coder", 
 WIDTHS = (4, 16, 64)
 """Patches of a tile: wide ones are faster and waste less on their end."""
 
+OTHER_ARITHMETIC = (
+    "this machine computes other last digits than the one that compressed it; use the same kind of "
+    "processor and the same version of PyTorch"
+)
+
 Pixels = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
 
@@ -283,9 +288,8 @@ def decompressed(
                 progress("decompressing", done, patches)
         if zlib.crc32(pixels.tobytes()) != picture.crc:
             raise CodecError(
-                f"{picture.name} of {reader.name} does not come out as it went in: this machine "
-                "computes other last digits than the one that compressed it; use the same kind of "
-                "processor and the same version of PyTorch"
+                f"{picture.name} of {reader.name} does not come out as it went in: "
+                f"{OTHER_ARITHMETIC}"
             )
         yield picture, Image.fromarray(pixels[..., 0] if picture.mode == "L" else pixels)
     if next(decoded, None) is not None:
@@ -303,11 +307,7 @@ def _decoded(codec: TileCodec, model: PixelBayes, reader: ArchiveReader) -> Iter
     threads = torch.get_num_threads()
     with one_thread_each(threads) as each:
         if each(lambda _: codec.fingerprint(), [None]) != [reader.origin.arithmetic]:
-            raise CodecError(
-                f"{reader.name} cannot be decompressed here: this machine computes other last "
-                "digits than the one that compressed it; use the same kind of processor and the "
-                "same version of PyTorch"
-            )
+            raise CodecError(f"{reader.name} cannot be decompressed here: {OTHER_ARITHMETIC}")
         try:
             tiles = zip(_chunked(placed, codec.width), reader.tiles(), strict=True)
             for group in _chunked(tiles, threads):
