@@ -21,6 +21,7 @@ from pixelbayes.data import (
     read_images,
     write_png,
 )
+from pixelbayes.data.files import temporary_file
 
 SIZE = Resize((16, 16))
 SavePhoto = Callable[..., Path]
@@ -195,6 +196,18 @@ class TestKindsOfFiles:
             read_image(tmp_path / "a.png", channels=3, resize=SIZE)
         with pytest.raises(ImageFileError, match="a folder, not an image file"):
             read_image(tmp_path, channels=3, resize=SIZE)
+
+    def test_bytes_are_a_file_while_they_are_read_and_errors_name_what_they_came_from(self) -> None:
+        def read() -> None:
+            with temporary_file(b"text", "stdin") as file:
+                seen.append(file)
+                assert file.read_bytes() == b"text"
+                read_image(file, channels=3, resize=SIZE)
+
+        seen: list[Path] = []
+        with pytest.raises(ImageFileError, match=r"^stdin: not an image in one of"):
+            read()
+        assert not seen[0].parent.exists()
 
     @pytest.mark.parametrize("limit", [200, 100])  # Pillow warns above it, raises above twice it
     def test_a_decompression_bomb_is_refused(

@@ -12,6 +12,7 @@ Shapes: N images, C channels (1: grey, 3: RGB), H x W pixels.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "read_image",
     "read_images",
     "save_png",
+    "temporary_file",
     "write_png",
 ]
 
@@ -107,6 +109,26 @@ def naming_file(path: Path) -> Iterator[None]:
         raise ImageFileError(path, str(error)) from error
     except Exception as error:  # a damaged file makes Pillow raise almost any type
         raise ImageFileError(path, _reason(path, error)) from error
+
+
+@contextmanager
+def temporary_file(content: bytes, name: str | Path) -> Iterator[Path]:
+    """A file of an image that is none, such as one from a pipe, for as long as it is read.
+
+    Args:
+        content: Of the file.
+        name: What errors call it.
+
+    Raises:
+        ImageFileError: With that name, instead of one with the file's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "image")
+        file.write_bytes(content)
+        try:
+            yield file
+        except ImageFileError as error:
+            raise ImageFileError(name, error.reason) from error
 
 
 def read_images(

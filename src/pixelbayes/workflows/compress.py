@@ -11,7 +11,6 @@ Shapes: C channels, H x W pixels of a patch.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixelbayes.data import BadFile, ImageFileError
-from pixelbayes.data.files import bad_files_error, read_exactly
+from pixelbayes.data.files import bad_files_error, read_exactly, temporary_file
 from pixelbayes.inference.cached.tiles import one_thread_each
 from pixelbayes.inference.codec import CodecError, Extents, TileCodec, shortest_conditions
 from pixelbayes.models import Model, PixelBayes
@@ -69,13 +68,8 @@ class Source:
         """
         if isinstance(self.content, Path):
             return read_exactly(self.content)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "image")
-            file.write_bytes(self.content)
-            try:
-                return read_exactly(file)
-            except ImageFileError as error:
-                raise ImageFileError(self.name, error.reason) from error
+        with temporary_file(self.content, self.name) as file:
+            return read_exactly(file)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ on machines that compute alike.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from pixelbayes.data import BadFile, DatasetError, ImageFileError
 from pixelbayes.data.errors import enumerate_offenders
-from pixelbayes.data.files import bad_files_error
+from pixelbayes.data.files import bad_files_error, temporary_file
 from pixelbayes.data.inputs import Conversions, ImageBatch, image_levels
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import freed_memory_kept
@@ -170,17 +169,11 @@ class ImageFiles:
 
     def _read(self, path: Path) -> ImageBatch:
         if path in self.content:
-            return self._read_content(path)
+            with temporary_file(self.content[path], path) as file:
+                return replace(self._levels(file), names=(str(path),))
         if path.is_dir():  # a table may list one
             raise ImageFileError(path, "a folder, not an image file")
-        return image_levels(path, channels=self.model.channels, resize=self.model.resize)
+        return self._levels(path)
 
-    def _read_content(self, path: Path) -> ImageBatch:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "image")
-            file.write_bytes(self.content[path])
-            try:
-                read = image_levels(file, channels=self.model.channels, resize=self.model.resize)
-            except ImageFileError as error:
-                raise ImageFileError(path, error.reason) from error
-        return replace(read, names=(str(path),))
+    def _levels(self, file: Path) -> ImageBatch:
+        return image_levels(file, channels=self.model.channels, resize=self.model.resize)
