@@ -23,7 +23,7 @@ LAYERS = [
     {"models"},
     {"inference"},
     {"core", "data", "evaluation"},
-    {"io", "switches"},
+    {"io", "switches", "templates"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -33,6 +33,7 @@ DOORS = {
     "monai": {"models"},
     "safetensors": {"models"},
     "cattrs": {"io"},
+    "jinja2": {"templates"},
     "gradio": {"app"},
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -12,15 +12,14 @@ from __future__ import annotations
 import base64
 import io
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 from torch import Tensor
 
 from pixelbayes.report.results import png_base64
+from pixelbayes.templates import environment
 
 __all__ = ["evidence_png", "note", "percent", "png", "render"]
 
@@ -74,7 +73,7 @@ def percent(share: float) -> str:
 
 def render(template: str, **values: Any) -> str:
     """Fills a template of this package."""
-    return _templates().get_template(template).render(**values)
+    return TEMPLATES.get_template(template).render(**values).removesuffix("\n")
 
 
 def note(text: str, *, mistake: bool = False) -> str:
@@ -82,15 +81,6 @@ def note(text: str, *, mistake: bool = False) -> str:
     return render("note.html.jinja", text=text, mistake=mistake)
 
 
-@cache
-def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pixelbayes.app"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"png": png, "evidence_png": evidence_png, "percent": percent}
-    environment.globals |= {"isfinite": math.isfinite}
-    return environment
+TEMPLATES = environment("pixelbayes.app")
+TEMPLATES.filters |= {"png": png, "evidence_png": evidence_png, "percent": percent}
+TEMPLATES.globals["isfinite"] = math.isfinite

@@ -146,7 +146,7 @@ def push(
 @naming_extras()
 def card(model: Model, name: str) -> str:
     """Describes a model in Markdown, by what is stored with it: use, results, data, limits."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from pixelbayes.templates import environment
 
     about = model.metadata.provenance
     measured = {
@@ -165,21 +165,18 @@ def card(model: Model, name: str) -> str:
         **{key: about.get(key) for key in FACTS},
         **{key: versions.get(key) for key in ("pixelbayes", "torch")},
     }
-    environment = Environment(  # noqa: S701  Markdown, of what is stored with the model
-        loader=PackageLoader("pixelbayes.models"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     rows, columns = model.image_size
-    return environment.get_template("card.md.jinja").render(
-        model=model,
-        name=name,
-        license=LICENSE,
-        rows=rows,
-        columns=columns,
-        results=measured,
-        validation=splits.get("validation", {}).get("images"),
-        facts={key: value for key, value in facts.items() if value not in (None, "")},
+    return (
+        environment("pixelbayes.models", str)
+        .get_template("card.md.jinja")
+        .render(
+            model=model,
+            name=name,
+            license=LICENSE,
+            rows=rows,
+            columns=columns,
+            results=measured,
+            validation=splits.get("validation", {}).get("images"),
+            facts={key: value for key, value in facts.items() if value not in (None, "")},
+        )
     )

@@ -1,4 +1,4 @@
-"""Texts made by templates, and what all of them share: the only door of Jinja2.
+"""Texts made by templates, and what all of them share.
 
 What comes from a report is escaped by the environment of its kind of text: a class may be called
 "<b>".
@@ -10,15 +10,18 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from pixelbayes.report import figures
 from pixelbayes.report.results import CompletedImage, WrongImage, decode_png
 from pixelbayes.report.tables import column_of, settings_rows, worst_confusions
+from pixelbayes.templates import environment
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["HTML", "MARKDOWN", "TEX", "Card", "escape_latex", "escape_markdown"]
 
@@ -78,23 +81,9 @@ def escape_latex(text: str) -> str:
 
 
 def _environment(escape: Callable[[str], str] | None = None) -> Environment:
-    """Templates of one kind of text; HTML is escaped by Jinja2 itself."""
-
-    def finalize(value: Any) -> Any:
-        if escape is None or isinstance(value, Markup):
-            return value
-        return Markup(escape(str(value)))  # noqa: S704  escaped for another kind of text
-
-    environment = Environment(
-        loader=PackageLoader("pixelbayes.report"),
-        autoescape=True,
-        finalize=finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    """Templates of one kind of text, with what all of them ask for."""
+    made = environment("pixelbayes.report", escape)
+    made.filters |= {
         "inline": lambda svg, prefix: Markup(figures.inline(svg, prefix)),  # noqa: S704  our SVG
         "known_share": _known_share,
         "likeliest": _likeliest,
@@ -102,13 +91,13 @@ def _environment(escape: Callable[[str], str] | None = None) -> Environment:
         "rows": settings_rows,
         "worst": worst_confusions,
     }
-    environment.globals |= {
+    made.globals |= {
         "column": column_of,
         "few_classes": FEW_CLASSES,
         "no_matplotlib": NO_MATPLOTLIB,
         "theme": figures.theme_css(":root", printed=True),
     }
-    return environment
+    return made
 
 
 def _png_size(png: str) -> tuple[int, int]:

@@ -23,11 +23,12 @@ from typing import Any
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain, write_whole
 from pixelbayes.models import Model, load_model
-from pixelbayes.models.decisions import UNLIKE_BY, Decisions
+from pixelbayes.models.decisions import UNLIKE_BY
 from pixelbayes.models.hub import DEFAULT, DENSITY, MODEL_CARD, PRETRAINED
 from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
 from pixelbayes.report import Report, results_rows, temperature_sentence
 from pixelbayes.report import load as load_report
+from pixelbayes.templates import environment
 from pixelbayes.workflows.outputs import Kind, require_free
 from pixelbayes.workflows.runs import Run, RunConfig
 
@@ -43,15 +44,6 @@ ROLES = {
     DENSITY: "This is the density that `pixelbayes sample`, `complete`, `score` and `compress` use "
     f"where no model is named; `pixelbayes.load()` and `predict` mean the classifier, {DEFAULT}.",
 }
-LIMITS = """\
-* It knows {classes} and nothing else: to any other picture it gives one of
-  these classes. Code length (`bits_per_dim`) is no reliable alarm, because smooth pictures of
-  anything have short codes.
-* Images are seen at {rows} x {columns} pixels; what is smaller than a pixel there is lost.
-* The posterior of a likelihood model is overconfident without the temperature that is stored
-  with it.
-* The licence of the training images is that of their source; no image is in the weights' folder,
-  though a model of this kind may have memorised parts of some."""
 
 
 class PublishError(PixelBayesError):
@@ -126,44 +118,37 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
         report: Its evaluation.
     """
     about = model.metadata.provenance
-    rows, columns = model.image_size
-    classes = ", ".join(model.classes)
     counts = report.data.get("splits", {})
-    images = ", ".join(f"{split['images']} {label}" for label, split in counts.items())
-    first = shlex.quote(model.classes[0])
-    use = f"pixelbayes predict --model {name} photo.jpg"
-    if model.can_sample:
-        use += f"\npixelbayes sample --model {name} --class {first}"
-    facts = [f"| {key} | {value} |" for key, value in plain(model.describe()).items()]
-    sections = [
-        f"# {name}",
-        f"{model.summary} of {rows} x {columns} images of {len(model.classes)} classes "
-        f"({classes}).",
-        *([ROLES[name]] if name in ROLES else []),
-        "## Use",
-        f'```python\nimport pixelbayes\n\nmodel = pixelbayes.load("{name}")\n```',
-        f"```sh\n{use}\n```",
-        "## Network",
-        "\n".join(["| | |", "|---|---|", *facts]),
-        "## Data",
-        f"`{run.config.data.data}`{f' ({images} images)' if images else ''}, brought to "
-        f"{rows} x {columns} by the {model.resize.filter} filter ({model.resize.geometry}) and "
-        "rounded to levels.",
-        "## Training",
-        _training(run, about),
-        f"```sh\n{_portable_command(str(about.get('command', '')))}\n```",
-        f"All settings, to be given with `--config`:\n\n```yaml\n{_portable_yaml(run)}```",
-        "## Results",
-        _results(report),
-        *_decisions(model.decisions),
-        "## Limits",
-        LIMITS.format(classes=classes, rows=rows, columns=columns),
-    ]
-    return "\n\n".join(part.rstrip() for part in sections) + "\n"
+    header, results = results_rows(report)
+    rows, columns = model.image_size
+    return (
+        environment("pixelbayes.models", str)
+        .get_template("pretrained.md.jinja")
+        .render(
+            name=name,
+            model=model,
+            role=ROLES.get(name),
+            rows=rows,
+            columns=columns,
+            first_class=shlex.quote(model.classes[0]),
+            network=plain(model.describe()),
+            data=run.config.data.data,
+            images=", ".join(f"{split['images']} {label}" for label, split in counts.items()),
+            training=_training(run, about),
+            command=_portable_command(str(about.get("command", ""))),
+            settings=_without_folder(run.config).to_yaml(),
+            header=header,
+            results=results,
+            temperature=None if report.temperature is None else temperature_sentence(report),
+            notes=report.notes,
+            decisions=model.decisions,
+            unlike_by=UNLIKE_BY,
+        )
+    )
 
 
-def _training(run: Run, about: Mapping[str, Any]) -> str:
-    versions = about.get("versions", {})
+def _training(run: Run, about: Mapping[str, Any]) -> dict[str, Any]:
+    versions, machine = about.get("versions", {}), about.get("machine", {})
     facts = {
         "seed": run.config.seed,
         "best epoch": about.get("epoch"),
@@ -171,47 +156,15 @@ def _training(run: Run, about: Mapping[str, Any]) -> str:
         "commit": about.get("commit"),
         "date": about.get("date"),
         **{key: versions.get(key) for key in ("pixelbayes", "torch")},
-        "processor": about.get("machine", {}).get("cpu"),
-        "accelerators": ", ".join(about.get("machine", {}).get("gpus", ())) or None,
+        "processor": machine.get("cpu"),
+        "accelerators": ", ".join(machine.get("gpus", ())) or None,
     }
-    lines = [f"| {key} | {value} |" for key, value in facts.items() if value is not None]
-    return "\n".join(["| | |", "|---|---|", *lines])
+    return {key: value for key, value in facts.items() if value is not None}
 
 
-def _results(report: Report) -> str:
-    header, rows = results_rows(report)
-    lines = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]
-    parts = ["\n".join(lines), "Intervals are 95 %."]
-    if report.temperature is not None:
-        parts[1] += f" {temperature_sentence(report)}"
-    return "\n\n".join([*parts, "\n".join(f"* {note}" for note in report.notes)]).rstrip()
-
-
-def _decisions(decisions: Decisions | None) -> list[str]:
-    """What `pixelbayes calibrate` stored, as far as a reader wants to know it."""
-    if decisions is None:
-        return []
-    facts = [
-        f"Fitted by `pixelbayes calibrate` on {decisions.n} images ({decisions.calibrated_on}) and "
-        "stored with the model:"
-    ]
-    if decisions.sets:
-        facts.append(
-            "* thresholds of sets that hold the true class with a stated probability, up to "
-            f"{decisions.largest_coverage:.0%} (`{'`, `'.join(decisions.sets)}`), at temperature "
-            f"{decisions.temperature:.4g};"
-        )
-    facts += [
-        f"* outlier score `{name}`: strange above {rule.threshold:.6g}; "
-        f"{rule.estimate.brief} of images like these are called strange by mistake;"
-        for name, rule in decisions.outliers.items()
-    ]
-    if decisions.outliers:
-        facts.append(
-            f"* `unlike_training` of a prediction goes by `{UNLIKE_BY}`: log p(x) further than its "
-            f"threshold from {decisions.typical_log_prob:.6g} nats, either way."
-        )
-    return ["## Decisions", facts[0], "\n".join(facts[1:])]
+def _without_folder(config: RunConfig) -> RunConfig:
+    """The settings without where the data lie on this machine."""
+    return replace(config, data=replace(config.data, data_dir=None))
 
 
 def _portable(provenance: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
@@ -221,8 +174,7 @@ def _portable(provenance: Mapping[str, Any], config: RunConfig) -> dict[str, Any
         kept["versions"] = {k: v for k, v in kept["versions"].items() if k != "platform"}
     if "command" in provenance:
         kept["command"] = _portable_command(str(provenance["command"]))
-    settings = replace(config, data=replace(config.data, data_dir=None))
-    return {**kept, "config": plain(settings)}
+    return {**kept, "config": plain(_without_folder(config))}
 
 
 def _portable_command(command: str) -> str:
@@ -241,10 +193,6 @@ def _portable_command(command: str) -> str:
         else:
             kept.append(PurePath(word).name if absolute else word)
     return shlex.join(kept)
-
-
-def _portable_yaml(run: Run) -> str:
-    return replace(run.config, data=replace(run.config.data, data_dir=None)).to_yaml()
 
 
 def _main() -> None:
