@@ -63,6 +63,7 @@ def tiff(
     extra: int | None = None,
     colors: Sequence[int] = (),
     compression: int = 1,
+    planar: int | None = None,
 ) -> bytes:
     """A TIFF file of one row of two pixels."""
     count = len(bits)
@@ -76,6 +77,7 @@ def tiff(
         (277, "H", (count,)),
         (278, "H", (1,)),
         (279, "I", (len(data),)),
+        (284, "H", () if planar is None else (planar,)),
         (320, "H", colors),
         (338, "H", () if extra is None else (extra,)),
         (339, "H", () if sample_format is None else (sample_format,) * count),
@@ -256,7 +258,9 @@ def wide_files(values: Sequence[int]) -> dict[str, bytes]:
         files[f"tiff {order} deflated"] = tiff(
             zlib.compress(data), (16,) * 3, 2, order, compression=8
         )
-        files[f"tiff {order} alpha"] = tiff(wide(*alpha, order=order), (16,) * 4, 2, order, extra=2)
+        four = wide(*alpha, order=order)
+        files[f"tiff {order} alpha"] = tiff(four, (16,) * 4, 2, order, extra=2)
+        files[f"tiff {order} and something"] = tiff(four, (16,) * 4, 2, order, extra=0)
     return files
 
 
@@ -273,6 +277,52 @@ def test_sixteen_bits_of_colour_are_rounded_to_the_nearest_level(tmp_path: Path,
         with Image.open(tmp_path / "a") as image:
             batch = image_levels(image, channels=3, resize=AS_IT_IS)
         assert torch.equal(batch.levels[0], levels)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiles_of_sixteen_bits_are_rounded_as_a_strip_is(tmp_path: Path, order: str) -> None:
+    chance = random.Random(0)
+    rows, columns, side = 24, 40, 16  # no side is a multiple of the tiles' in columns
+    values = [[[chance.randrange(65536) for _ in range(3)] for _ in range(48)] for _ in range(32)]
+    tiles = [
+        wide(
+            *(v for row in values[top : top + side] for p in row[left : left + side] for v in p),
+            order=order,
+        )
+        for top in range(0, rows, side)
+        for left in range(0, columns, side)
+    ]
+    (tmp_path / "a.tif").write_bytes(tiled(tiles, (rows, columns), side, order))
+    levels = read_image(tmp_path / "a.tif", channels=3, resize=Resize((rows, columns)))
+    expected = [[[round(v / 257) for v in p] for p in row[:columns]] for row in values[:rows]]
+    assert levels.permute(1, 2, 0).tolist() == expected
+
+
+def tiled(tiles: Sequence[bytes], size: tuple[int, int], side: int, order: str) -> bytes:
+    """A TIFF file of 16-bit RGB in tiles; TIFF 6.0, section 15."""
+    n, start = len(tiles), 8 + 2 + 12 * 9 + 4
+    bits, offsets = start, start + 6
+    data = offsets + 8 * n
+    places = [data + sum(map(len, tiles[:i])) for i in range(n)]
+    tags = [
+        (256, "I", 1, size[1]),
+        (257, "I", 1, size[0]),
+        (258, "H", 3, bits),
+        (262, "I", 1, 2),
+        (277, "I", 1, 3),
+        (322, "I", 1, side),
+        (323, "I", 1, side),
+        (324, "I", n, offsets),
+        (325, "I", n, offsets + 4 * n),
+    ]
+    directory = b"".join(
+        struct.pack(f"{order}HHII", tag, {"H": 3, "I": 4}[kind], count, value)
+        for tag, kind, count, value in tags
+    )
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    long = wide(16, 16, 16, order=order)
+    long += struct.pack(f"{order}{2 * n}I", *places, *map(len, tiles))
+    return head + directory + b"\0\0\0\0" + long + b"".join(tiles)
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 129, 2698, 64378, 65407, 65535])
@@ -299,6 +349,25 @@ REFUSED = {
     "Lab": tiff(bytes(6), (8,) * 3, 8, "<"),
     "luma and chroma, not compressed": tiff(bytes(6), (8,) * 3, 6, "<"),
     "a palette of 8 bits in 16": tiff(b"\0\1", (8,), 3, "<", colors=map16(COLOURS, 1)),
+    **{
+        f"planes of {name}{', deflated' * deflated}, {order}": tiff(
+            zlib.compress(data) if deflated else data,
+            (bits,) * (8 * len(data) // bits // 2),
+            photometric,
+            order,
+            extra=extra,
+            planar=2,
+            compression=8 if deflated else 1,
+        )
+        for order in "<>"
+        for deflated in (False, True)
+        for name, bits, data, photometric, extra in (
+            ("RGB of 16 bits", 16, bytes(12), 2, None),
+            ("RGB of 16 bits and alpha", 16, bytes(16), 2, 2),
+            ("CMYK of 16 bits", 16, bytes(16), 5, None),
+            ("grey and alpha", 8, bytes(4), 1, 2),
+        )
+    },
     "RGB of 16 bits with a clear colour": png(2, 16, wide(*[2573] * 6), key(2570, 2570, 2570)),
     "floats of a PFM": b"Pf\n2 1\n-1.0\n" + struct.pack("<ff", 0.5, 1.0),
 }

@@ -2,9 +2,9 @@
 
 Pillow opens more than it reads rightly.  It leaves 16-bit TIFF files of the kind "white is
 zero" inverted, takes signed bytes for unsigned ones, twelve bits for sixteen, drops the low byte
-of colours, and looks for the transparent colour of a PNG file among pixels that it has scaled
-already.  Each is put right here or refused; `tests/data/test_pixels.py` holds the table of all
-kinds against known pixels.
+of colours, takes planes of 16 bits for planes of 8, and looks for the transparent colour of a
+PNG file among pixels that it has scaled already.  Each is put right here or refused;
+`tests/data/test_pixels.py` holds the table of all kinds against known pixels.
 
 EXIF says how a camera was held, and nothing else of it is used.  It is read by a parser of our
 own, because Pillow's refuses a sound photograph whose EXIF has a flaw.
@@ -57,7 +57,9 @@ WHITE = 255
 
 # TIFF 6.0, section 8 and "SampleFormat"
 BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, COLOR_MAP, SAMPLE_FORMAT = 258, 259, 262, 320, 339
+SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 277, 284
 UNCOMPRESSED = 1
+IN_PLANES = 2
 WHITE_IS_ZERO, LUMA_AND_CHROMA = 0, 6
 SIGNED, FLOATING = 2, 3
 
@@ -79,7 +81,7 @@ XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 # Pillow's ways to unpack the high byte of 16-bit colours, and the way that gives the low byte.
 LOW_BYTE = {
     f"{mode};16{order}": f"{mode};16{other}"
-    for mode in ("RGB", "RGBA")
+    for mode in ("RGB", "RGBA", "RGBX", "CMYK")
     for order, other in (("L", "B"), ("B", "L"), ("N", "B" if sys.byteorder == "little" else "L"))
 }
 
@@ -220,25 +222,29 @@ def _low_bytes(image: Image.Image) -> Image.Image | None:
     file, kind = getattr(image, "fp", None), _unpacked_as(image)
     if file is None or kind not in LOW_BYTE:
         return None
-    layout = image.tile[0][3]  # type: ignore[attr-defined]
     position = file.tell()
     file.seek(0)
     again: Any = Image.open(io.BytesIO(file.read()), formats=FORMATS)
     file.seek(position)
-    other = LOW_BYTE[kind]
-    arguments = other if isinstance(layout, str) else (other, *layout[1:])
     again.tile = [
-        tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
+        tile._replace(args=low) if hasattr(tile, "_replace") else (*tile[:3], low)
         for tile in again.tile
+        for low in [_renamed(tile[3], LOW_BYTE[kind])]
     ]
     again.load()
     return Image.Image.copy(again)
 
 
+def _renamed(layout: Any, name: str) -> Any:
+    """How the pixels of a tile are unpacked, by another name; its other arguments are its own."""
+    return name if isinstance(layout, str) else (name, *layout[1:])
+
+
 def _rounded(high: Image.Image, low: Image.Image) -> Image.Image:
     """16 bits a channel, rounded to the nearest of 256 levels."""
     wide = 256 * np.asarray(high).astype(np.int64) + np.asarray(low)
-    return Image.fromarray(((510 * wide + 65535) // 131070).astype(np.uint8))
+    levels = ((510 * wide + 65535) // 131070).astype(np.uint8)
+    return Image.frombytes(high.mode, high.size, levels.tobytes())
 
 
 def _narrowed(image: Image.Image, bits: int, *, inverted: bool) -> Image.Image:
@@ -277,6 +283,12 @@ def _refuse_unusual_samples(image: Image.Image, tags: dict[int, object]) -> None
         raise DatasetError(
             f"pixels of mode {image.mode!r} from {kind} samples have no fixed range; save the "
             "image with 8 bits a channel, or 16 bits of grey, unsigned"
+        )
+    in_planes = tags.get(PLANAR_CONFIGURATION) == IN_PLANES and tags.get(SAMPLES_PER_PIXEL, 1) != 1
+    if in_planes and (max(_numbers(tags.get(BITS_PER_SAMPLE, 1))) > 8 or image.mode == "LA"):
+        raise DatasetError(
+            "channels of 16 bits, or of grey and alpha, in planes of their own are not read "
+            "rightly; save the image with the channels of a pixel side by side"
         )
     if tags.get(PHOTOMETRIC) == LUMA_AND_CHROMA and tags.get(COMPRESSION) == UNCOMPRESSED:
         raise DatasetError(
