@@ -8,7 +8,7 @@ calibrated but for a temperature: there the right values are known, or come from
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -229,4 +229,6 @@ def _bootstrap(a: Tensor, b: Tensor, resamples: int, generator: torch.Generator)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("output", type=Path, help="page to write; a JSON file is put beside it")
+    main(options.parse_args().output)
