@@ -12,27 +12,40 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.files import naming_file
+from pixelbayes.data.inputs import image_levels
 from pixelbayes.data.pixels import decoded, open_image, plain
+from pixelbayes.data.transforms import Resize
 
-__all__ = ["WHITE_FROM", "require_two_levels"]
+__all__ = ["white_pixels"]
 
 WHITE_FROM = 128  # from this level on, a pixel of a mask is white
 NEITHER = (64, 191)  # levels farther from black and white than JPEG's noise at an edge
 SOFT_EDGES = 0.05  # share of a mask's pixels that may be neither: edges that a program smoothed
 
 
-def require_two_levels(mask: Any) -> None:
-    """Refuses a photograph in the place of a mask.
+def white_pixels(mask: Any, resize: Resize) -> Tensor:
+    """Where a mask is white, bool (H, W).
 
     Args:
         mask: An image file, a Pillow image, or an array of levels.
+        resize: Size of the result.
 
     Raises:
-        DatasetError: If too many pixels are neither black nor white.
+        DatasetError: If it is several images, or too many pixels are neither black nor white, as
+            those of a photograph.
     """
+    _require_two_levels(mask)
+    white = image_levels(mask, channels=1, resize=resize).levels
+    if len(white) != 1:
+        raise DatasetError(f"a mask is one image, got {len(white)}")
+    return white[0, 0] >= WHITE_FROM
+
+
+def _require_two_levels(mask: Any) -> None:
     if isinstance(mask, (str, os.PathLike)):
         with naming_file(Path(mask)), open_image(Path(mask)) as image:
             _check(plain(decoded(image), "L").histogram())

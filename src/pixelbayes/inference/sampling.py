@@ -25,6 +25,7 @@ __all__ = [
     "complete_naive",
     "draw_noise",
     "first_rows",
+    "nothing_given",
     "raster_order",
     "sample_naive",
 ]
@@ -50,6 +51,13 @@ def first_rows(model: PixelCNN, rows: int) -> Tensor:
     if not 0 <= rows <= height:
         raise PixelBayesError(f"rows is in 0..{height}, got {rows}")
     return (torch.arange(height, device="cpu") < rows)[:, None].expand(height, width)
+
+
+def nothing_given(model: PixelCNN, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Black images, uint8 (B, C, H, W), and a mask by which no pixel of them is given."""
+    config = model.config
+    shape = (len(labels), config.channels, *config.image_size)
+    return torch.zeros(shape, dtype=torch.uint8, device=labels.device), first_rows(model, 0)
 
 
 def draw_noise(model: PixelCNN, images: int, generator: torch.Generator) -> Tensor:
@@ -87,11 +95,7 @@ def sample_naive(
     Returns:
         Levels, uint8, (B, C, H, W).
     """
-    config = model.config
-    blank = torch.zeros(
-        len(labels), config.channels, *config.image_size, dtype=torch.uint8, device=labels.device
-    )
-    nothing = first_rows(model, 0)
+    blank, nothing = nothing_given(model, labels)
     return complete_naive(
         model,
         labels,

@@ -1,8 +1,8 @@
 """What every model has in common, whatever network is inside.
 
 A `Model` gives a table of log-likelihoods (`pixelbayes.models.likelihoods`), has verbs for its
-user (`pixelbayes.models.verbs`, `pixelbayes.models.decision_verbs`) and can be stored.
-Evaluation, prediction and comparison know this protocol and no kind of model.  A
+user (`pixelbayes.models.verbs`, and `drawing_verbs` and `decision_verbs` beside it) and can be
+stored.  Evaluation, prediction and comparison know this protocol and no kind of model.  A
 `TrainedNetwork` is a model that is one network and can be trained.
 
 Shapes: N images, K classes, C channels, H x W pixels.

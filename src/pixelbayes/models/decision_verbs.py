@@ -18,15 +18,16 @@ from pixelbayes.inference.classification import BayesClassifier, class_posterior
 from pixelbayes.inference.counterfactual import Counterfactual, counterfactual
 from pixelbayes.inference.evidence import evidence
 from pixelbayes.models.decisions import Decisions
+from pixelbayes.models.drawing_verbs import DrawingVerbs, seeded
 from pixelbayes.models.explanation import Explanation
 from pixelbayes.models.prediction import prediction_sets
-from pixelbayes.models.verbs import Label, Verbs, seeded
+from pixelbayes.models.verbs import Label
 from pixelbayes.switches import undisturbed
 
 __all__ = ["DecisionVerbs"]
 
 
-class DecisionVerbs(Verbs):
+class DecisionVerbs(DrawingVerbs):
     """The verbs, with those that need thresholds or pixels of the likelihood."""
 
     @property

@@ -24,6 +24,8 @@ from pixelbayes.models.storage import Metadata
 
 __all__ = ["ClassLikelihoods"]
 
+SCORED_AT_A_TIME = 32  # images
+
 
 class ClassLikelihoods(ABC):
     """What a kind of model gives: log p(x | y) of images under classes that have names.
@@ -224,3 +226,9 @@ class ClassLikelihoods(ABC):
         if self.dims is None:
             table = torch.log_softmax(table + self.log_prior, dim=1)
         return -table.gather(1, labels[:, None].cpu())[:, 0]
+
+    def nats_in_parts(self, levels: Tensor, labels: Tensor) -> Tensor:
+        """As `nats`, of any number of images: a few in each pass, which keeps whole maps."""
+        parts = zip(levels.split(SCORED_AT_A_TIME), labels.split(SCORED_AT_A_TIME), strict=True)
+        none = torch.empty(0, dtype=torch.float64)
+        return torch.cat([none, *(self.nats(some, their) for some, their in parts if len(some))])

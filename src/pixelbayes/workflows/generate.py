@@ -20,18 +20,16 @@ from torch import Tensor
 
 from pixelbayes.core import PixelCNN
 from pixelbayes.data import read_image
-from pixelbayes.data.masks import WHITE_FROM, require_two_levels
+from pixelbayes.data.masks import white_pixels
 from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import complete, complete_weighted, first_rows
-from pixelbayes.inference.cached import tile_size
+from pixelbayes.inference.cached import whole_tiles
 from pixelbayes.models import Model, PixelBayes
 from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.samples import Samples
 
 __all__ = ["generate"]
-
-SCORED_AT_A_TIME = 32  # images of one full pass, which keeps whole maps
 
 
 @undisturbed()
@@ -80,8 +78,7 @@ def generate(
     if not len(labels):
         raise PixelBayesError(f"no class to draw; choose from: {', '.join(model.classes)}")
     given = _given(model, source, rows, mask, candidates)
-    tile = tile_size(model.device)
-    size = -(-(batch_size or model.images_at_a_time()) // tile) * tile
+    size = whole_tiles(batch_size or model.images_at_a_time(), model.device)
     generator = torch.Generator().manual_seed(seed)
     if given is not None and candidates > 1:
         levels = _chosen(labels, given, candidates, size, generator, progress)
@@ -90,7 +87,7 @@ def generate(
     return Samples(
         levels=levels,
         labels=labels,
-        log_prob=_log_prob(model, levels, labels),
+        log_prob=-model.nats_in_parts(levels, labels),
         seed=seed,
         source=None if source is None else str(source),
         known=None if given is None else given.known,
@@ -134,8 +131,7 @@ def _given(
             raise PixelBayesError(
                 "--rows and --mask both say which pixels are kept; give one of them"
             )
-        require_two_levels(mask)
-        known = read_image(mask, channels=1, resize=model.resize)[0] < WHITE_FROM
+        known = ~white_pixels(mask, model.resize)
         if bool(known.all()):
             raise PixelBayesError(
                 f"{mask} keeps every pixel; make it white where pixels are to be drawn"
@@ -210,9 +206,3 @@ def _chosen(
         if progress is not None:
             progress("completing images", number, len(labels))
     return torch.cat(pictures)
-
-
-def _log_prob(model: Model, levels: Tensor, labels: Tensor) -> Tensor:
-    """log p(x | y), (N,), float64, nats, on the CPU."""
-    batches = zip(levels.split(SCORED_AT_A_TIME), labels.split(SCORED_AT_A_TIME), strict=True)
-    return -torch.cat([model.nats(*batch) for batch in batches])

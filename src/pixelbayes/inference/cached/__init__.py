@@ -27,10 +27,10 @@ from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import isolated
 from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import kernels_of
-from pixelbayes.inference.cached.tiles import Tile, tile_size, tiling
-from pixelbayes.inference.sampling import RowCallback, check_given, draw_noise, first_rows
+from pixelbayes.inference.cached.tiles import Tile, tile_size, tiling, whole_tiles
+from pixelbayes.inference.sampling import RowCallback, check_given, draw_noise, nothing_given
 
-__all__ = ["RowCache", "complete_cached", "sample_cached", "tile_size"]
+__all__ = ["RowCache", "complete_cached", "sample_cached", "tile_size", "whole_tiles"]
 
 
 @isolated
@@ -46,11 +46,7 @@ def sample_cached(
 
     Arguments, result and errors are those of `sample_naive`.
     """
-    config = model.config
-    blank = torch.zeros(
-        len(labels), config.channels, *config.image_size, dtype=torch.uint8, device=labels.device
-    )
-    nothing = first_rows(model, 0)
+    blank, nothing = nothing_given(model, labels)
     return complete_cached(
         model,
         labels,

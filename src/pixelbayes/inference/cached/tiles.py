@@ -30,7 +30,16 @@ from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import Kernels, kernels_of
 from pixelbayes.switches import thread_alone
 
-__all__ = ["TILE", "TILE_ELSEWHERE", "Tile", "one_thread_each", "share_out", "tile_size", "tiling"]
+__all__ = [
+    "TILE",
+    "TILE_ELSEWHERE",
+    "Tile",
+    "one_thread_each",
+    "share_out",
+    "tile_size",
+    "tiling",
+    "whole_tiles",
+]
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 """Applies a function to each item; the results in the order of the items."""
@@ -54,6 +63,12 @@ if hasattr(os, "register_at_fork"):  # a process that was forked has none of the
 def tile_size(device: torch.device) -> int:
     """How many images a device computes together as well as fewer: batches are multiples of it."""
     return TILE if device.type == "cpu" else TILE_ELSEWHERE
+
+
+def whole_tiles(images: int, device: torch.device) -> int:
+    """So many images or a few more, of which none depends on how many fit the memory."""
+    tile = tile_size(device)
+    return -(-images // tile) * tile
 
 
 class Tile:
