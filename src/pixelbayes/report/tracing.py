@@ -67,6 +67,16 @@ class Flow:
         """Where the label acts in some block."""
         return frozenset().union(*(step.label_in_u | step.label_in_ul for step in self.steps))
 
+    @property
+    def uses_label(self) -> bool:
+        """Whether the label enters anywhere."""
+        return bool(
+            self.label_channels
+            or self.label_in_output
+            or self.label_in_head
+            or self.label_in_blocks
+        )
+
 
 def trace(model: PixelCNN) -> Flow:
     """Passes one black image through the network and records its steps.
