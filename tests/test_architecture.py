@@ -31,6 +31,7 @@ DOORS = {
     "pytorch_lightning": {"training"},
     "matplotlib": {"report"},
     "monai": {"models"},
+    "diffusers": {"models"},
     "safetensors": {"models"},
     "cattrs": {"io"},
     "jinja2": {"templates"},

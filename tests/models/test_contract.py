@@ -130,6 +130,7 @@ class ToyDensity(TrainedNetwork[Frequencies]):
     noun = "toy density"
     settings = NoSettings
     is_density = True
+    can_sample = True
 
     @classmethod
     def build(
@@ -154,10 +155,6 @@ class ToyDensity(TrainedNetwork[Frequencies]):
                 labels = torch.full((len(levels),), label)
                 columns.append(self.network(levels, labels).log_prob(levels).double())
         return torch.stack(columns, dim=1)
-
-    @property
-    def can_sample(self) -> bool:
-        return True
 
     def draw(
         self, labels: Tensor, generator: torch.Generator, on_row: Any = None, **_: float

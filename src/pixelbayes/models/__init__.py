@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixelbayes.models.base import MODELS, Metadata, Model, TrainedNetwork, load_model
+    from pixelbayes.models.diffusion import DiffusionModel
     from pixelbayes.models.ensemble import Ensemble
     from pixelbayes.models.pixelcnn import PixelBayes
     from pixelbayes.models.prediction import Prediction
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "CheckpointError",
+    "DiffusionModel",
     "Ensemble",
     "Metadata",
     "Model",
@@ -24,7 +26,12 @@ __all__ = [
     "load_model",
 ]
 
-KINDS = {"Ensemble": "ensemble", "PixelBayes": "pixelcnn", "ResNetClassifier": "resnet"}
+KINDS = {
+    "DiffusionModel": "diffusion",
+    "Ensemble": "ensemble",
+    "PixelBayes": "pixelcnn",
+    "ResNetClassifier": "resnet",
+}
 """Where each kind is defined; all are imported with the first name that is asked for."""
 
 

@@ -33,11 +33,13 @@ class ClassLikelihoods(ABC):
     Attributes:
         kind: Its name in `pixelbayes.models.MODELS`, in run.json and in model.json.
         noun: What it is called in messages.
+        can_sample: Whether images can be drawn from it.
         metadata: Class names, resizing, prior, temperature, provenance.
     """
 
     kind: ClassVar[str]
     noun: ClassVar[str]
+    can_sample: ClassVar[bool] = False
 
     metadata: Metadata
 
@@ -109,7 +111,9 @@ class ClassLikelihoods(ABC):
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None
     ) -> Tensor:
-        """log p(x | y) up to a term that all classes share; exact where `dims` is a number.
+        """log p(x | y) up to a term that all classes share; where `dims` is a number, without one.
+
+        Exact, but of the kind "diffusion": there they are estimates of lower bounds.
 
         Args:
             levels: uint8, (N, C, H, W), on any device.
@@ -137,11 +141,6 @@ class ClassLikelihoods(ABC):
             f"no class {name!r}; choose one of: {', '.join(self.classes)}, or an index below "
             f"{len(self.classes)}"
         )
-
-    @property
-    def can_sample(self) -> bool:
-        """Whether images can be drawn from it."""
-        return False
 
     def draw(
         self,

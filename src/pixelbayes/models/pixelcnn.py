@@ -42,6 +42,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
     noun = "PixelCNN"
     settings = NetworkConfig
     is_density = True
+    can_sample = True
 
     @classmethod
     def build(
@@ -106,11 +107,6 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         """The fusion, and that p(image | class) is exact."""
         fusion = self.network.config.fusion
         return f"Class-conditional PixelCNN++ with {fusion} fusion: exact p(image | class)"
-
-    @property
-    def can_sample(self) -> bool:
-        """True."""
-        return True
 
     def to_stored(self) -> Stored:
         """The configuration and every named weight."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["NetworkConfig", "ResNetSettings"]
+__all__ = ["DiffusionSettings", "NetworkConfig", "ResNetSettings"]
 
 # As in pixelbayes.core, which needs torch; a test compares them.
 FUSIONS = ("none", "early", "gated", "late", "head", "joint", "film", "gated-preact", "gated-gates")
@@ -51,3 +51,19 @@ class NetworkConfig:
 @dataclass(frozen=True, kw_only=True)
 class ResNetSettings:
     """A ResNet-18 leaves nothing to choose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSettings:
+    """The U-Net of a diffusion model, and how much of it an answer asks for."""
+
+    features: tuple[int, int, int] = (32, 64, 64)
+    """Channels at each of the three resolutions, the whole one first."""
+    blocks_per_stage: int = 2
+    """Residual blocks at each resolution."""
+    dropout: float = 0.0
+    """Probability of dropping a feature inside a residual block, in [0, 1)."""
+    evaluations: int = 8
+    """Passes for each class from which the bound on an image's likelihood is estimated."""
+    steps: int = 250
+    """Passes in which an image is drawn."""

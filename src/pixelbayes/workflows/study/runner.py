@@ -18,9 +18,10 @@ from pathlib import Path
 
 from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
+from pixelbayes.models import MODELS
 from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
-from pixelbayes.workflows.config import PIXELCNN, DataConfig, RunError
+from pixelbayes.workflows.config import DataConfig, RunError
 from pixelbayes.workflows.provenance import provenance
 from pixelbayes.workflows.scoring import Progress
 from pixelbayes.workflows.study.cache import Deadline, TimeIsUp
@@ -174,7 +175,7 @@ class _Invocation:
 
     def _remarks(self, one: Trial, images: RealImages) -> list[str]:
         """What is to be said of the scores of generated images."""
-        if self.config.fid is None or one.kind != PIXELCNN:
+        if self.config.fid is None or not MODELS[one.kind].can_sample:
             return []
         if self._features is None:
             return [NO_SCORES]
