@@ -17,7 +17,7 @@ setup: .venv/installed
 	@echo "1 of 2: PyTorch"
 	@$(PIP) install --progress-bar on --constraint constraints.txt torch==2.13.0
 	@echo "2 of 2: everything else"
-	@$(PIP) install --progress-bar on --constraint constraints.txt --editable '.[training,report,baselines,decisions,app,hub,codec,test]'
+	@$(PIP) install --progress-bar on --constraint constraints.txt --editable '.[training,report,baselines,decisions,app,hub,codec,diffusion,test]'
 	@touch $@
 
 announce-demo:

@@ -197,6 +197,8 @@ def a_model(kind: str, seed: int = 0) -> Model:
         return Ensemble(members, METADATA)
     if kind == "resnet18":
         pytest.importorskip("monai", reason="the extra baselines is not installed")
+    if kind == "diffusion":
+        pytest.importorskip("diffusers", reason="the extra diffusion is not installed")
     torch.manual_seed(seed)
     network = cls.build(cls.settings(), classes=10, channels=1, image_size=(8, 8))
     with torch.no_grad():

@@ -248,8 +248,10 @@ class ModelResult:
 
     @property
     def generative(self) -> bool:
-        """Whether the model has a p(image) and draws images."""
-        return self.fusion is not None
+        """Whether the model describes images, so that they have a code length."""
+        return self.fusion is not None or any(
+            "bits_per_dim" in result.measures for result in self.splits.values()
+        )
 
     def score(self, protocol: str, dims: int) -> FIDScore | None:
         """The score under one protocol and number of features, None where there is none."""

@@ -127,8 +127,8 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
         published: To set beside, where the models have the same names.
 
     Returns:
-        Table 1 (fusions), Table 2 (against discriminative models), ablation, comparisons,
-        scores: those that have rows.
+        Table 1 (fusions), Table 2 (against discriminative models), ablation, other kinds of
+        likelihood, comparisons, scores: those that have rows.
     """
     names = {result.name for result in results}
     # "gated-long" does not stand in Table 1 where there is a "gated".
@@ -140,7 +140,8 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
     opponents = [r for r in results if not r.generative]
     long = [r for r in results if r.fusion in STRATEGIES and r not in strategies]
     gated = [r for r in strategies if r.fusion == "gated"]
-    others = [r for r in results if r.generative and r not in strategies and r not in long]
+    others = [r for r in results if r.fusion and r not in strategies and r not in long]
+    kinds = [r for r in results if r.generative and r.fusion is None]
     against = [*opponents, *gated, *long] if opponents or long else []
     tables = [
         _model_table("table1", "Table 1. Fusion strategies", strategies, published),
@@ -149,6 +150,12 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
             "ablation",
             "Ablation. Other places for the label",
             [*gated, *others] if others else [],
+            published,
+        ),
+        _model_table(
+            "kinds",
+            "Other models of p(image | class)",
+            [*gated, *kinds] if kinds else [],
             published,
         ),
         _comparison_table(results),

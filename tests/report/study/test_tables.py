@@ -46,6 +46,19 @@ def test_each_model_stands_in_its_table(study: list[ModelResult]) -> None:
     assert models("ablation") == ["gated", "film"]
 
 
+def test_another_kind_of_density_has_a_table_of_its_own(make: Make) -> None:
+    other = replace(make("gated"), name="diffusion", kind="diffusion", fusion=None)
+    results = [make("gated"), other]
+    made = tables(results)
+
+    assert [row.label for row in made["kinds"].rows if row.kind == "model"] == [
+        "gated",
+        "diffusion",
+    ]
+    assert "table2" not in made
+    assert results[1].generative
+
+
 def test_a_number_has_its_interval_and_its_n(make: Make) -> None:
     result = make("early")
     table = tables([result])["table1"]
