@@ -121,7 +121,7 @@ def test_a_kind_of_a_later_version_is_named_with_the_known_ones(tiny_network, tm
     PixelBayes(tiny_network(), METADATA).save(tmp_path)
     edit(tmp_path, format="pixelbayes-transformer")
     with pytest.raises(
-        CheckpointError, match=r"of the kind 'transformer'; .*knows: ensemble, pixelcnn"
+        CheckpointError, match=r"of the kind 'transformer'; .*knows: diffusion, ensemble, pixelcnn"
     ):
         load_model(tmp_path)
 
