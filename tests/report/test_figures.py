@@ -113,6 +113,18 @@ def test_points_that_are_unknown_or_not_finite_are_left_out() -> None:
     assert gaps == known
 
 
+def test_a_beginning_far_above_all_that_follows_is_left_out_of_the_frame_and_said() -> None:
+    epochs = [float(epoch) for epoch in range(8)]
+    steady = [1.0, 0.9, 0.8, 0.7, 0.6, 0.6, 0.5, 0.5]
+    (far,) = training_plots({"epoch": epochs, "val/log_loss": [324.9, *steady[1:]]})
+    (near,) = training_plots({"epoch": epochs, "val/log_loss": steady})
+
+    assert far.caption == "What is above the frame is left out."
+    assert not near.caption
+    assert "0.6" in texts(str(far.image)), "the rest can be told apart"
+    assert "300" not in texts(str(far.image))
+
+
 def test_a_learning_rate_of_zero_is_drawn() -> None:
     assert len(training_plots({"lr": [0.0, 0.0]})) == 1
 

@@ -113,6 +113,10 @@ PANELS = (
     ("lr", "learning rate", 1),
     ("images_per_s", "images / s", 1),
 )
+LOSSES = ("bits_per_dim", "log_loss")
+FIRST_EIGHTH = 8  # of the epochs: the steep beginning
+FAR_OUT = 5.0  # times the rest of a loss: beside it the rest is a flat line
+OUT_OF_FRAME = "What is above the frame is left out."
 FROM_ZERO = ("lr", "images_per_s")  # elsewhere a small noise would fill the panel
 SERIES = (("train/", "train", VERMILION), ("val/", "validation", BLUE), ("", None, QUIET))
 
@@ -166,9 +170,11 @@ def training_plots(curves: Mapping[str, Sequence[float | None]]) -> list[Plot]:
             if column in FROM_ZERO:
                 top = max(y for *_, line in lines for _, y in line)
                 axes.set_ylim(0, 1.08 * top if top > 0 else 1)
+            left_out = column in LOSSES and frame_settled(axes, [line for *_, line in lines])
             last = "; ".join(f"{name or label} {line[-1][1]:.4g}" for name, _, line in lines)
             alt = f"{label} over the epochs; at the last one: {last}."
-            plots.append(Plot(f"training-{column}", alt, "", svg(figure)))
+            caption = OUT_OF_FRAME if left_out else ""
+            plots.append(Plot(f"training-{column}", alt, caption, svg(figure)))
     return plots
 
 
@@ -304,8 +310,29 @@ def epoch_line(
         axes.plot(x, y, color=colour, label=label, marker=marker, ms=3, ls=dashes, alpha=alpha)
 
 
-def epoch_axis(axes: Axes, label: str) -> None:
-    """Whole epochs along x, a quantity along y, and a legend where lines have names."""
+def frame_settled(axes: Axes, lines: Sequence[Sequence[tuple[float, float]]]) -> bool:
+    """Leaves the beginning of a loss out of the frame if it is far above all that follows.
+
+    Returns:
+        Whether anything was left out.
+    """
+    settled = [y for line in lines for _, y in line[max(len(line) // FIRST_EIGHTH, 1) :]]
+    every = [y for line in lines for _, y in line]
+    if not settled or max(every) <= FAR_OUT * max(settled):
+        return False
+    margin = 0.05 * (max(settled) - min(every)) or 0.1
+    axes.set_ylim(min(every) - margin, max(settled) + margin)
+    return True
+
+
+def epoch_axis(axes: Axes, label: str, *, legend_above: bool = False) -> None:
+    """Whole epochs along x, a quantity along y, and a legend where lines have names.
+
+    Args:
+        axes: Whose lines are drawn already.
+        label: Of the quantity.
+        legend_above: Whether it stands above the frame, where it covers no level line.
+    """
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     axes.set(xlabel="epoch", ylabel=label)
@@ -316,7 +343,10 @@ def epoch_axis(axes: Axes, label: str) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.grid(visible=True)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
+        if legend_above:
+            axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        else:
+            axes.legend(frameon=False)
 
 
 def drawn(draw: Callable[[], Drawn]) -> Drawn | None:

@@ -18,7 +18,10 @@ from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.report.figures import (
     BLUE,
     FEWEST_IN_BIN,
+    FIRST_EIGHTH,
     GREEN,
+    LOSSES,
+    OUT_OF_FRAME,
     PALETTE,
     PANEL,
     QUIET,
@@ -27,6 +30,7 @@ from pixelbayes.report.figures import (
     blank_figure,
     epoch_axis,
     epoch_line,
+    frame_settled,
     png,
     points,
     reliability_figure,
@@ -43,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["comparison_plots", "model_plots", "sample_plot", "sampled"]
 
 SPLITS = (("train", VERMILION, "^"), ("validation", BLUE, "o"), ("test", GREEN, "s"))
-FIRST_EIGHTH = 8
 DASHES = ("solid", (0, (5, 2)), (0, (1, 1.2)))
 FLOOR, DOTTED = (0, (4, 3)), (0, (1, 2))  # line styles of matplotlib
 ACROSS = 4  # images in a row of one cell
@@ -229,9 +232,11 @@ def model_plots(group: Sequence[ModelResult], published: Published | None) -> li
                     axes.axhline(figures[split, column], color=colour, linestyle=DOTTED, lw=1.2)
             axes.axvline(group[0].best_epoch, color=QUIET, linewidth=0.7)
             epoch_axis(axes, label)
+            left_out = column in LOSSES and frame_settled(axes, [*lines.values()])
             caption = "The vertical line marks the evaluated checkpoint" + (
                 ", dotted lines are published figures." if dotted else "."
             )
+            caption += f" {OUT_OF_FRAME}" if left_out else ""
             alt = f"{label} of {name} over its epochs."
             plots.append(Plot(f"training-{name}-{column}", alt, caption + seeds, svg(figure)))
     if any(result.epoch_scores for result in group):
@@ -273,7 +278,7 @@ def _fid_figure(group: Sequence[ModelResult], figures: Mapping[tuple[str, str], 
         if (GENERATED, f"fid/{protocol}") in figures:
             theirs = figures[GENERATED, f"fid/{protocol}"]
             axes.axhline(theirs, color=BLUE, linestyle=DOTTED, lw=1.2, label="published")
-        epoch_axis(axes, f"FID {protocol}".strip())
+        epoch_axis(axes, f"FID {protocol}".strip(), legend_above=True)
         return svg(figure)
 
 

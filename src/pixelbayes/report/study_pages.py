@@ -73,7 +73,9 @@ def write_study(
     samples = study_figures.sampled(results)
     content = {
         "title": title,
-        "summary": f"{len(groups)} models, measured on the same images.",
+        "summary": f"{len(groups)} models, measured on the same images."
+        if len(groups) > 1
+        else "One model.",
         "tables": tables,
         "drawn": drawn is not None,
         "comparisons": comparisons,

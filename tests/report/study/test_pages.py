@@ -146,6 +146,7 @@ def test_the_least_result_gives_a_study(make: Make, tmp_path: Path) -> None:
 
     assert paths[0] == tmp_path / "index.html"
     assert all(path.is_file() for path in paths)
+    assert "One model." in (tmp_path / "README.md").read_text("utf-8")
 
 
 def test_writing_again_gives_the_same_bytes(make: Make, tmp_path: Path) -> None:
