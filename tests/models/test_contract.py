@@ -327,6 +327,7 @@ def test_evaluation_predictions_and_card_know_no_kind(
     assert test.accuracy.value == pytest.approx(100 * right.double().mean().item())
     assert ("bits_per_dim" not in test.measures) == (model.dims is None)
     assert bool(report.samples) == model.can_sample
+    assert any("upper bound" in note for note in report.notes) != model.is_exact
 
     photos = sorted(photo_folder(2).iterdir())
     predictions = list(predict(model, photos))

@@ -173,6 +173,7 @@ class DiffusionModel(TrainedNetwork[NoiseNetwork]):
     settings = DiffusionSettings
     is_density = True
     can_sample = True
+    is_exact = False
 
     @classmethod
     def build(

@@ -34,12 +34,15 @@ class ClassLikelihoods(ABC):
         kind: Its name in `pixelbayes.models.MODELS`, in run.json and in model.json.
         noun: What it is called in messages.
         can_sample: Whether images can be drawn from it.
+        is_exact: Whether its log-likelihoods are exact; else they are lower bounds, and code
+            lengths upper bounds.
         metadata: Class names, resizing, prior, temperature, provenance.
     """
 
     kind: ClassVar[str]
     noun: ClassVar[str]
     can_sample: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = True
 
     metadata: Metadata
 
@@ -113,7 +116,7 @@ class ClassLikelihoods(ABC):
     ) -> Tensor:
         """log p(x | y) up to a term that all classes share; where `dims` is a number, without one.
 
-        Exact, but of the kind "diffusion": there they are estimates of lower bounds.
+        Estimates of lower bounds where `is_exact` is false.
 
         Args:
             levels: uint8, (N, C, H, W), on any device.

@@ -280,6 +280,8 @@ def notes_on(
                 f"{n - known} of the {n} images of {name} have no label and count only in "
                 f"{'the code length under p(x)' if model.dims else 'the predictions'}."
             )
+    if not model.is_exact:
+        notes.append("Log-likelihoods are lower bounds, so every code length is an upper bound.")
     if "validation" not in available:
         notes.append("There is no validation split, so no temperature was fitted.")
     if not model.uses_labels:

@@ -123,7 +123,8 @@ def score(
     tell_left_out(inputs, answered)
     tell_unlike(loaded, answered, unlike, sum(number > UNIFORM for number in bits))
     if len(bits) >= SMALLEST:
-        terminal.note(f"mean under p(x): {mean_estimate(torch.tensor(bits), 'bits/dim')}")
+        most = "" if loaded.is_exact else " (an upper bound)"
+        terminal.note(f"mean under p(x){most}: {mean_estimate(torch.tensor(bits), 'bits/dim')}")
     if output != STDOUT:
         terminal.note(f"{answered.rows} images scored; written: {output}")
     return 0
