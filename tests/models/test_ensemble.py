@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import PixelCNN
+from pixelbayes.inference.cascade import CascadeRule
 from pixelbayes.models import CheckpointError, Ensemble, Metadata, Model, PixelBayes, load_model
 
 METADATA = Metadata(
@@ -145,8 +146,48 @@ def test_progress_counts_the_images_of_the_whole_up_to_their_number(
     assert done[-1] == len(levels)
 
 
+def test_a_mirrored_ensemble_takes_the_mean_over_images_and_their_mirror_images(
+    members: list[PixelBayes], levels: Tensor, tmp_path: Path
+) -> None:
+    alone = members[0]
+    expected = (alone.log_likelihoods(levels) + alone.log_likelihoods(levels.flip(3))) / 2 / 2.0
+
+    mirrored = Ensemble([alone], mirrored=True)
+    mirrored.save(tmp_path)
+    loaded = load_model(tmp_path)
+
+    torch.testing.assert_close(mirrored.log_likelihoods(levels), expected)
+    assert torch.equal(loaded.log_likelihoods(levels), mirrored.log_likelihoods(levels))
+    torch.testing.assert_close(
+        loaded.log_likelihoods(levels.flip(3)), expected, rtol=1e-6, atol=1e-6
+    )
+    assert "mirror images" in mirrored.title
+    assert mirrored.with_temperature(2.0).describe()["mirrored"]
+
+
+def test_an_ensemble_that_was_written_before_mirror_images_is_read(
+    members: list[PixelBayes], levels: Tensor
+) -> None:
+    stored = Ensemble(members).to_stored()
+    older = {name: value for name, value in stored.config.items() if name != "mirrored"}
+
+    loaded = Ensemble.from_stored(replace(stored, config=older))
+
+    assert torch.equal(loaded.log_likelihoods(levels), Ensemble(members).log_likelihoods(levels))
+
+
+def test_members_in_turn_are_asked_about_mirror_images_too(
+    members: list[PixelBayes], levels: Tensor
+) -> None:
+    ensemble = Ensemble(members, mirrored=True)
+
+    result = ensemble.answer_in_turn(levels, CascadeRule(1.0))
+
+    torch.testing.assert_close(result.log_posterior, ensemble.predict_log_proba(levels))
+
+
 def test_one_member_is_no_ensemble(members: list[PixelBayes]) -> None:
-    with pytest.raises(ValueError, match="two members or more, got 1"):
+    with pytest.raises(ValueError, match="two members or more, or is mirrored, got 1"):
         Ensemble(members[:1])
 
 

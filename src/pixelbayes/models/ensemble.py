@@ -2,7 +2,7 @@
 
 Its log-likelihoods are the mean over members of log p_m(x | y) / T_m: up to normalisation, the
 geometric mean of the members' calibrated posteriors.  One temperature, refitted after, serves the
-whole.
+whole.  A mirrored ensemble asks each member about the mirror image, too, and takes the mean.
 
 Shapes: N images, K classes, M members.
 """
@@ -42,6 +42,7 @@ class EnsembleConfig:
     """What an ensemble is built from."""
 
     members: tuple[MemberConfig, ...]
+    mirrored: bool = False
 
 
 @register
@@ -49,9 +50,10 @@ class Ensemble(Model):
     """Models that saw images the same way, and the mean of what they say.
 
     Args:
-        members: Two or more models of the same classes, image size, channels and prior, of any
-            kinds; their temperatures weigh them.
+        members: Two or more models, or one that is mirrored, of the same classes, image size,
+            channels and prior, of any kinds; their temperatures weigh them.
         metadata: Of the whole; None: that of the first member, at temperature 1.
+        mirrored: Asks about the mirror image, left for right, too: where it is of the same class.
 
     Raises:
         PixelBayesError: If the members do not fit each other.
@@ -60,9 +62,17 @@ class Ensemble(Model):
     kind = "ensemble"
     noun = "ensemble"
 
-    def __init__(self, members: Sequence[Model], metadata: Metadata | None = None) -> None:
-        if len(members) < 2:
-            raise PixelBayesError(f"an ensemble has two members or more, got {len(members)}")
+    def __init__(
+        self,
+        members: Sequence[Model],
+        metadata: Metadata | None = None,
+        *,
+        mirrored: bool = False,
+    ) -> None:
+        if len(members) < (1 if mirrored else 2):
+            raise PixelBayesError(
+                f"an ensemble has two members or more, or is mirrored, got {len(members)}"
+            )
         first = members[0]
         for member in members[1:]:
             for what in ("classes", "resize", "channels"):
@@ -73,7 +83,7 @@ class Ensemble(Model):
                     )
             if not torch.allclose(first.log_prior, member.log_prior):
                 raise PixelBayesError("members of an ensemble have the same prior")
-        self.members = tuple(members)
+        self.members, self.mirrored = tuple(members), mirrored
         self.metadata = metadata or replace(
             first.metadata,
             temperature=1.0,
@@ -99,7 +109,8 @@ class Ensemble(Model):
     @property
     def title(self) -> str:
         """The members in a few words."""
-        return f"ensemble of {', '.join(member.title for member in self.members)}"
+        members = ", ".join(member.title for member in self.members)
+        return f"ensemble of {members}{' and mirror images' if self.mirrored else ''}"
 
     def log_likelihoods(
         self, levels: Tensor, *, progress: Callable[[int], None] | None = None
@@ -112,8 +123,17 @@ class Ensemble(Model):
                 if progress is not None:
                     progress((number * len(levels) + count) // len(self.members))
 
-            total += member.log_likelihoods(levels, progress=done) / member.temperature
+            total += self._tempered(member, levels, done)
         return total / len(self.members)
+
+    def _tempered(
+        self, member: Model, levels: Tensor, progress: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """What one member says at its temperature, of the images and of their mirror images."""
+        said = member.log_likelihoods(levels, progress=progress)
+        if self.mirrored:
+            said = (said + member.log_likelihoods(levels.flip(3))) / 2.0
+        return said / member.temperature
 
     def answer_in_turn(self, levels: Tensor, rule: CascadeRule) -> CascadeResult:
         """Asks the members in their order, each only about images that are not decided yet.
@@ -127,7 +147,7 @@ class Ensemble(Model):
         asked = torch.zeros(len(levels), dtype=torch.int64)
         undecided = torch.arange(len(levels))
         for count, member in enumerate(self.members, start=1):
-            total[undecided] += member.log_likelihoods(levels[undecided]) / member.temperature
+            total[undecided] += self._tempered(member, levels[undecided])
             answer[undecided] = class_posterior(
                 total[undecided] / count, self.log_prior, self.temperature
             )
@@ -140,15 +160,17 @@ class Ensemble(Model):
     def describe(self) -> dict[str, Any]:
         """The members' architectures and the number of weights."""
         members = [{"kind": member.kind, **member.describe()} for member in self.members]
-        return {"members": members, "parameters": self.parameters}
+        mirrored = {"mirrored": True} if self.mirrored else {}
+        return {"members": members, **mirrored, "parameters": self.parameters}
 
     def to(self, device: str | torch.device) -> Ensemble:
         """The same ensemble on another device."""
-        return Ensemble([member.to(device) for member in self.members], self.metadata)
+        moved = [member.to(device) for member in self.members]
+        return Ensemble(moved, self.metadata, mirrored=self.mirrored)
 
     def with_metadata(self, metadata: Metadata) -> Ensemble:
         """The same members with other metadata of the whole."""
-        return Ensemble(self.members, metadata)
+        return Ensemble(self.members, metadata, mirrored=self.mirrored)
 
     def to_stored(self) -> Stored:
         """One file of weights, in which a member's number stands before each name."""
@@ -164,7 +186,8 @@ class Ensemble(Model):
                         "provenance": one.metadata.provenance,
                     }
                     for one in stored
-                ]
+                ],
+                "mirrored": self.mirrored,
             },
             metadata=self.metadata,
             weights={
@@ -177,8 +200,10 @@ class Ensemble(Model):
     @classmethod
     def from_stored(cls, stored: Stored) -> Ensemble:
         """Rebuilds each member from its part of the one file."""
-        members = []
-        for number, member in enumerate(structured_config(EnsembleConfig, stored).members):
+        # The first ensembles were written without knowing of mirror images.
+        known = replace(stored, config={"mirrored": False, **stored.config})
+        config, members = structured_config(EnsembleConfig, known), []
+        for number, member in enumerate(config.members):
             if member.kind not in MODELS:
                 raise CheckpointError(
                     f"member {number} of {stored.origin} is a model of the kind {member.kind!r}; "
@@ -207,6 +232,6 @@ class Ensemble(Model):
             )
             members.append(MODELS[member.kind].from_stored(one))
         try:
-            return cls(members, stored.metadata)
+            return cls(members, stored.metadata, mirrored=config.mirrored)
         except PixelBayesError as error:
             raise CheckpointError(f"{stored.origin}: {error}") from error

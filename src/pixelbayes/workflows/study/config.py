@@ -98,16 +98,22 @@ class EnsembleConfig(Configuration):
     """A model that is put together from others of the study, of the same seed.
 
     Raises:
-        RunError: On construction, if there are fewer than two.
+        RunError: On construction, if there are fewer than two, or none of a mirrored one.
     """
 
     ensemble: tuple[str, ...]
     """Names of the members."""
+    mirrored: bool = False
+    """Whether members are asked about mirror images, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ensemble", tuple(self.ensemble))
-        if len(self.ensemble) < 2:
-            raise RunError(f"an ensemble has two members or more, got {list(self.ensemble)}")
+        if not isinstance(self.mirrored, bool):
+            raise RunError(f"mirrored is true or false, got {self.mirrored!r}")
+        if len(self.ensemble) < (1 if self.mirrored else 2):
+            raise RunError(
+                f"an ensemble has two members or more, or is mirrored, got {list(self.ensemble)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

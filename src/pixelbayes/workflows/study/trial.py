@@ -304,18 +304,21 @@ class EnsembleTrial(_UntrainedTrial):
     members: tuple[Path, ...]
     """Run directories."""
     names: tuple[str, ...]
+    mirrored: bool
 
     kind = Ensemble.kind
 
     def settings(self) -> dict[str, Any]:
-        """The names of its members."""
-        return {"ensemble": list(self.names)}
+        """The names of its members, and whether they are asked about mirror images."""
+        mirrored = {"mirrored": True} if self.mirrored else {}
+        return {"ensemble": list(self.names), **mirrored}
 
     def _model(self) -> Ensemble:
         missing = [str(path) for path in self.members if not (path / BEST / DESCRIPTION).is_file()]
         if missing:
             raise RunError(f"members are not trained yet: {', '.join(missing)}")
-        return Ensemble([load_model(path / BEST) for path in self.members])
+        members = [load_model(path / BEST) for path in self.members]
+        return Ensemble(members, mirrored=self.mirrored)
 
     def _weights(self) -> list[str | None]:
         folders = [path / BEST for path in self.members]
@@ -370,7 +373,9 @@ def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
     if isinstance(config, EnsembleConfig):
         members = tuple(place(member) for member in config.ensemble)
         data = study.data_of(name)
-        return EnsembleTrial(name, seed, place(name), data, members, config.ensemble)
+        return EnsembleTrial(
+            name, seed, place(name), data, members, config.ensemble, config.mirrored
+        )
     if isinstance(config, CheckpointConfig):
         return CheckpointTrial(name, seed, place(name), config.data, config)
     return TrainingTrial(name, seed, place(name), config.data, config)
