@@ -78,7 +78,7 @@ TABLES = (
     ResultsTable(
         STUDY,
         "hybrid",
-        ("cpen455-small/gated-long", "accuracy/onepass-hybrid"),
+        ("cpen455-small/gated-long", "accuracy/onepass-8", "accuracy/onepass-hybrid"),
         (ACCURACY, LOG_LOSS, BITS),
     ),
 )
