@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 pytest.importorskip("constriction")
 
 from pixelbayes.cli.main import main
+from pixelbayes.workflows.archive import ArchiveReader
 
 
 @pytest.fixture
@@ -74,6 +76,35 @@ def test_what_is_there_is_not_replaced(archive, model, photo_folder, tmp_path, c
     assert main(["decompress", archive, "--model", model, "--output", photos]) == 2
     assert "is not empty; choose a new folder with --output" in capsys.readouterr().err
     assert main(["test", archive, "--model", model]) == 0
+
+
+def test_an_empty_folder_is_filled_the_current_one_too(archive, model, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["decompress", archive, "--model", model, "--output", "."]) == 0
+    assert sorted(path.name for path in tmp_path.glob("here/*")) == ["00.png", "01.png", "02.png"]
+
+
+def test_folders_of_the_output_are_made(model, photo_folder, tmp_path):
+    output = tmp_path / "new" / "folder" / "photos.pbz"
+    assert main(["compress", model, str(photo_folder(1)), "--output", str(output)]) == 0
+    out = tmp_path / "other" / "out"
+    assert main(["decompress", str(output), "--model", model, "--output", str(out)]) == 0
+    assert [path.name for path in out.iterdir()] == ["00.png"]
+
+
+def test_names_that_are_one_on_this_disk_are_refused(archive, model, tmp_path, monkeypatch, capsys):
+    read = ArchiveReader.__init__
+
+    def one_name(self, *args):
+        read(self, *args)
+        self.pictures = [replace(it, name=self.pictures[0].name) for it in self.pictures]
+
+    monkeypatch.setattr(ArchiveReader, "__init__", one_name)
+    out = tmp_path / "out"
+    assert main(["decompress", archive, "--model", model, "--output", str(out)]) == 2
+    assert "names that are one here, 00.png" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_damaged_file_leaves_nothing(archive, model, tmp_path, capsys):

@@ -125,6 +125,15 @@ def test_names_are_relative_to_the_folder_given_and_stay_apart(tmp_path):
         sources_of([], [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"], {})
 
 
+def test_no_picture_is_called_as_the_folder_of_another(tmp_path):
+    images = [tmp_path / "a.jpg", tmp_path / "a.png" / "b.png"]
+    names = [source.name for source in sources_of([str(tmp_path)], images, {})]
+    assert names == ["a.jpg.png", "a.png/b.png"]
+    images = [tmp_path / "a.jpg", tmp_path / "a.png" / "b.png", tmp_path / "a.jpg.png" / "b.png"]
+    with pytest.raises(CodecError, match=r"a\.jpg would be called a\.jpg\.png, as the folder of"):
+        sources_of([str(tmp_path)], images, {})
+
+
 @pytest.fixture
 def content(tiny_model, tmp_path) -> bytes:
     for number in range(3):

@@ -22,6 +22,11 @@ def test_other_files_of_a_folder_are_told_apart_from_images(photo_folder: MakeFo
     assert [path.name for path in inputs.others] == ["notes.txt"]
 
 
+def test_an_empty_path_is_not_taken_for_the_current_folder() -> None:
+    with pytest.raises(DatasetError, match=r"an empty path; the current folder is \."):
+        find_inputs(["photo.png", ""])
+
+
 @pytest.mark.parametrize(
     "table", ["label,path\nx,photos/01.png\ny,photos/00.png\n", "photos/01.png,x\nphotos/00.png\n"]
 )

@@ -121,19 +121,29 @@ def sources_of(
         content: Of those that are no files.
 
     Raises:
-        CodecError: If two images would have the same name.
+        CodecError: If two images would have the same name, or one that of another's folder.
     """
     folders = [Path(text) for text in given if Path(text).is_dir()]
     names: dict[str, Path] = {}
     plain = [_relative(path, folders) for path in images]
     shortened = [name.with_suffix(".png").as_posix() for name in plain]
     times, sources = Counter(shortened), []
+    inside = {
+        parent.as_posix(): path
+        for path, name in zip(images, plain, strict=True)
+        for parent in name.parents
+    }
     for path, name, short in zip(images, plain, shortened, strict=True):
-        unique = short if times[short] == 1 else f"{name.as_posix()}.png"
+        own = times[short] == 1 and short not in inside
+        unique = short if own else f"{name.as_posix()}.png"
+        clash = None
         if unique in names:
+            clash = f"{path} and {names[unique]} would both be called {unique}"
+        elif unique in inside:
+            clash = f"{path} would be called {unique}, as the folder of {inside[unique]}"
+        if clash is not None:
             raise CodecError(
-                f"{path} and {names[unique]} would both be called {unique}; compress their common "
-                "folder, or each into a file of its own"
+                f"{clash}; compress their common folder, or each into a file of its own"
             )
         names[unique] = path
         sources.append(Source(unique, content.get(path, path)))

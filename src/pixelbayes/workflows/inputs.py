@@ -48,8 +48,11 @@ def find_inputs(paths: Sequence[str | Path], stdin: BinaryIO | None = None) -> I
         stdin: What is read for "-".
 
     Raises:
-        DatasetError: If a path does not exist or is of another kind, or there is no image.
+        DatasetError: If a path is empty, does not exist or is of another kind, or there is no
+            image.
     """
+    if "" in paths:  # of a variable that is not set; Path would make the current folder of it
+        raise DatasetError("an empty path; the current folder is .")
     images: list[Path] = []
     others: list[Path] = []
     content: dict[Path, bytes] = {}

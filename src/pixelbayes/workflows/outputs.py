@@ -187,24 +187,26 @@ def filling(folder: Path, replaced: Iterable[str]) -> Iterator[Path]:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """A folder to fill beside `folder`, which takes its place when all is written.
+    """A folder to fill, which is there as `folder` when all is written.
 
-    If writing fails, there is nothing.
+    If writing fails, `folder` is as it was before: not there, or empty.
 
     Args:
-        folder: New, or empty.
+        folder: New, or empty; what it holds then appears in it, since it may be where somebody is.
 
     Raises:
         OSError: If files cannot be written; it names `folder`.
     """
+    if folder.exists():
+        with filling(folder, ()) as staging:
+            yield staging
+        return
     partial = folder.with_name(folder.name + PARTIAL)
     try:
         with naming(folder, partial):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             yield partial
-            if folder.is_dir():
-                folder.rmdir()
             os.replace(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -98,6 +98,7 @@ def compress(
             done = write(sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
+            output.parent.mkdir(parents=True, exist_ok=True)
             with replacing(output) as partial, partial.open("wb") as file:
                 done = write(file)
     tell_files("not used, no image or hidden", inputs.others)

@@ -39,6 +39,7 @@ def decompress(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.data.files import save_png
+    from pixelbayes.inference.codec import CodecError
     from pixelbayes.workflows.compress import decompressed
     from pixelbayes.workflows.outputs import Kind, appearing, require_free
 
@@ -49,7 +50,13 @@ def decompress(
         appearing(output) as folder,
     ):
         for picture, image in decompressed(coder, reader, None if quiet else progress):
-            save_png(image, folder / picture.name)
+            place = folder / picture.name
+            if place.exists():
+                raise CodecError(
+                    f"two pictures of {file} have names that are one here, {picture.name}; "
+                    "decompress it on a disk that tells capitals from small letters"
+                )
+            save_png(image, place)
     terminal.note(f"{counted(len(reader.pictures))}; written: {output}")
     return 0
 
