@@ -106,6 +106,18 @@ def test_a_table_tells_labels_with_or_without_a_header(tmp_path):
         assert labels == {"01.png": "koala", "02.png": "sea lion"}
 
 
+def test_a_label_that_may_belong_to_another_file_is_refused(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("a/x.png,koala\nb/x.png,pizza\n")
+    with pytest.raises(PixelBayesError, match=r"row 2: x\.png is pizza here and koala in an"):
+        given_labels([table], CLASSES, by_name=False)
+    table.write_text("x.png,koala\n")
+    files = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    with pytest.raises(PixelBayesError, match=r"labels\.csv: 2 files are called x\.png"):
+        given_labels([*files, table], CLASSES, by_name=False)
+    assert given_labels([files[0], table], CLASSES, by_name=False) == {"x.png": "koala"}
+
+
 def test_a_table_with_an_unknown_class_is_refused_by_row(tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("01.png,koala\n02.png,walrus\n")

@@ -12,6 +12,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,10 @@ def given_labels(files: Sequence[Path], classes: Sequence[str], by_name: bool) -
         by_name: Whether a class name in a file's name, such as koala-12.jpg, is its label.
 
     Raises:
-        PixelBayesError: If a table cannot be read or names no class of the model.
+        PixelBayesError: If a table cannot be read, names no class of the model, or has a label for
+            files that have one name or two labels for one name.
     """
+    times = Counter(file.name for file in files)
     labels: dict[str, str] = {}
     if by_name:
         for file in files:
@@ -86,7 +89,13 @@ def given_labels(files: Sequence[Path], classes: Sequence[str], by_name: bool) -
             if len(found) == 1:
                 labels[file.name] = found[0]
     for table in (file for file in files if file.suffix.lower() == ".csv"):
-        labels |= _listed(table, classes)
+        listed = _listed(table, classes)
+        for name in (name for name in listed if times[name] > 1):
+            raise PixelBayesError(
+                f"{table.name}: {times[name]} files are called {name}, and a row cannot tell them "
+                "apart here; give each a name of its own"
+            )
+        labels |= listed
     return labels
 
 
@@ -225,11 +234,16 @@ def _listed(table: Path, classes: Sequence[str]) -> dict[str, str]:
             rows = [row for row in csv.reader(file) if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PixelBayesError(f"{table.name} is not a CSV file in UTF-8: {error}") from error
-    labels = {}
+    labels: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
         name, label = (row[0].strip(), row[1].strip()) if len(row) > 1 else (row[0], "")
         if label in classes:
-            labels[re.split(r"[\\/]", name)[-1]] = label
+            name = re.split(r"[\\/]", name)[-1]
+            if labels.setdefault(name, label) != label:
+                raise PixelBayesError(
+                    f"{table.name}, row {number}: {name} is {label} here and {labels[name]} in an "
+                    "earlier row; give each file a name and a label of its own"
+                )
         elif number > 1:  # the first row may be a header
             raise PixelBayesError(
                 f"{table.name}, row {number}: {label!r} is no class of this model; a row is a "

@@ -23,7 +23,7 @@ from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.evaluate import evaluate_run
 from pixelbayes.workflows.runs import Run
 from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study, study
-from pixelbayes.workflows.study.directory import locked
+from pixelbayes.workflows.study.directory import StudyDirectory, locked
 from pixelbayes.workflows.study.trial import trial_of
 from pixelbayes.workflows.train import train
 
@@ -257,6 +257,19 @@ def test_a_run_of_a_study_that_was_killed_goes_on_at_once(
     run = Run.create(one.path, config.model("gated", 0))  # type: ignore[arg-type]
     run.update_info(status="running", command=command)
     assert not one.is_elsewhere()
+
+
+def test_a_study_of_a_script_that_was_killed_goes_on_at_once(
+    config: StudyConfig, run_study: RunStudy, trained: list[tuple[str, bool]], tmp_path: Path
+) -> None:
+    run_study(config, only=["gated"])
+    run = Run.open(tmp_path / "study" / "gated" / "seed-0")
+    run.update_info(status="running")
+    one = trial_of(config, tmp_path / "study", "gated", 0)
+    own = StudyDirectory(tmp_path / "study").provenance["command"]
+    assert own == run.info["command"]
+    assert not one.is_elsewhere(own)
+    assert one.is_elsewhere("another.py")
 
 
 def test_a_changed_setting_is_refused_with_what_differs_before_anything_is_trained(

@@ -123,7 +123,7 @@ class _Invocation:
         state = one.find()
         if state is not None and state.finished:
             return
-        if one.is_elsewhere():
+        if one.is_elsewhere(self.directory.provenance.get("command")):
             raise _ElsewhereError(
                 "another program seems to be training it, it is left alone; call again later"
             )

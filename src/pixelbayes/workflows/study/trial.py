@@ -132,8 +132,12 @@ class Trial(ABC):
             RunStopped, DivergedError, DatasetError: As `pixelbayes.workflows.train.train`.
         """
 
-    def is_elsewhere(self) -> bool:
-        """Whether another program seems to be at work on it at this moment."""
+    def is_elsewhere(self, own: str | None = None) -> bool:
+        """Whether another program seems to be at work on it at this moment.
+
+        Args:
+            own: Command of the study's last call that trained.
+        """
         return False
 
 
@@ -189,16 +193,18 @@ class TrainingTrial(Trial):
             finished=self._is_finished(run),
         )
 
-    def is_elsewhere(self) -> bool:
+    def is_elsewhere(self, own: str | None = None) -> bool:
         """A guess: the run says that it is running, and it was written to lately.
 
-        A study's own runs are never elsewhere, because a study directory is locked.
+        A study's own runs are never elsewhere, because a study directory is locked; a script that
+        calls one is known by its command.
         """
         if not self._has_begun():
             return False
         run = Run.open(self.path)
         info = run.info
-        if info.get("status") != "running" or " study " in f" {info.get('command', '')} ":
+        command = str(info.get("command", ""))
+        if info.get("status") != "running" or command == own or " study " in f" {command} ":
             return False
         known = (seconds for seconds in run.metrics()["seconds"] if seconds is not None)
         longest = max(known, default=0.0)
