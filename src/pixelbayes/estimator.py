@@ -298,8 +298,10 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         assert isinstance(model, PixelBayes)
         if source is not None and source.classes == names:
             model = model.with_temperature(source.temperature)
-        if validation is not train:
-            model = _calibrated(model, validation)
+        if validation is not train and len(validation) >= MIN_IMAGES:
+            table = model.log_likelihoods(validation.levels)
+            decision = decide_temperature(table, model.log_prior, validation.labels)
+            model = model.with_temperature(decision.temperature)
         on_gpu = self.device != "cpu" and torch.cuda.is_available()
         self.model_ = model.to("cuda") if on_gpu else model
         self.n_iter_ = outcome.epochs
@@ -422,12 +424,3 @@ def _white(X: Array) -> int:
 def _labelled(levels: Tensor, labels: Array) -> LabelledImages:
     names = tuple(map(str, range(len(levels))))
     return LabelledImages(levels, torch.from_numpy(labels.astype(np.int64)), names)
-
-
-def _calibrated(model: PixelBayes, images: LabelledImages) -> PixelBayes:
-    """The model at the temperature that held-out images ask for, where they are enough."""
-    if len(images) < MIN_IMAGES:
-        return model
-    table = model.log_likelihoods(images.levels)
-    decision = decide_temperature(table, model.log_prior, images.labels)
-    return model.with_temperature(decision.temperature)

@@ -14,7 +14,7 @@ from pixelbayes.io import plain
 from pixelbayes.models import Metadata, PixelBayes, load_model
 from pixelbayes.models.hub import MODEL_CARD
 from pixelbayes.workflows.calibrate import CalibrationError, calibrate_model
-from pixelbayes.workflows.evaluate import load_data_for
+from pixelbayes.workflows.evaluate import EvaluationError, load_data_for
 
 DIGITS = {"data": "digits", "limit": 60}
 
@@ -63,7 +63,7 @@ def test_images_of_training_and_other_classes_are_refused(checkpoint, tmp_path):
 def test_a_model_without_known_data_asks_for_a_source(checkpoint, tmp_path):
     model = load_model(checkpoint)
     model.with_metadata(replace(model.metadata, provenance={})).save(tmp_path / "bare")
-    with pytest.raises(CalibrationError, match="--data"):
+    with pytest.raises(EvaluationError, match="--data"):
         calibrate_model(tmp_path / "bare")
 
 

@@ -13,8 +13,8 @@ from pixelbayes.cli.main import main
 from pixelbayes.core import bits_per_dim
 from pixelbayes.evaluation import mcnemar, mean_estimate, paired_difference
 from pixelbayes.models import PixelBayes
-from pixelbayes.workflows.calibrate import training_data
 from pixelbayes.workflows.compare import compare
+from pixelbayes.workflows.evaluation_data import training_data
 
 RUN = Path(__file__).parents[1] / "frozen" / "run-0.1"
 Capture = pytest.CaptureFixture[str]

@@ -18,7 +18,7 @@ from pixelbayes.models import PixelBayes
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.audit import AuditError, audit_by_model
-from pixelbayes.workflows.calibrate import calibrate_model, training_data
+from pixelbayes.workflows.calibrate import calibrate_model
 from pixelbayes.workflows.compare import compare
 from pixelbayes.workflows.evaluate import (
     EvaluationError,
@@ -26,6 +26,7 @@ from pixelbayes.workflows.evaluate import (
     evaluate_run,
     load_data_for,
 )
+from pixelbayes.workflows.evaluation_data import training_data
 from pixelbayes.workflows.train import train
 
 TINY = NetworkConfig(features=2, mixtures=1, embedding=2)

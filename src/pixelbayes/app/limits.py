@@ -59,23 +59,21 @@ class Photo:
     """The original, made small, as a data URI."""
 
 
-def read_photo(path: str | Path, model: Model, limits: Limits, name: str | None = None) -> Photo:
+def read_photo(path: str | Path, model: Model, limits: Limits) -> Photo:
     """Reads an uploaded image.
 
     Args:
         path: Where the upload lies.
         model: Whose size and channels the levels get.
         limits: What is accepted.
-        name: What its owner calls it; the name of the file where nothing is given.
 
     Raises:
         PixelBayesError: If it is too large or cannot be read: one sentence with the name.
     """
     path = Path(path)
-    name = path.name if name is None else name
     if path.is_file() and (size := path.stat().st_size) > limits.upload_bytes:
         raise PixelBayesError(
-            f"{name}: the file has {size / (1 << 20):.0f} MB; this page takes up to "
+            f"{path.name}: the file has {size / (1 << 20):.0f} MB; this page takes up to "
             f"{limits.upload_bytes >> 20} MB. Save it smaller and try again."
         )
     try:
@@ -84,9 +82,9 @@ def read_photo(path: str | Path, model: Model, limits: Limits, name: str | None 
             picture = decoded(image)
             levels = image_to_levels(picture, channels=model.channels, resize=model.resize)
             rows_columns = (picture.height, picture.width)
-            return Photo(name, levels, rows_columns, _preview(picture))
+            return Photo(path.name, levels, rows_columns, _preview(picture))
     except ImageFileError as error:
-        raise PixelBayesError(f"{name}: {error.reason}") from error
+        raise PixelBayesError(f"{path.name}: {error.reason}") from error
 
 
 def _require_fitting(image: Image.Image, limits: Limits) -> None:

@@ -57,7 +57,6 @@ def serving(
     host: str = LOCALHOST,
     port: int = PORT,
     device: str | torch.device = "cpu",
-    limits: Limits | None = None,
     open_browser: bool = False,
 ) -> Iterator[str]:
     """Serves the page as long as the context lasts.
@@ -67,7 +66,6 @@ def serving(
         host: Address to listen at; anything but this machine's own lets others in.
         port: Port to listen at.
         device: Where models run.
-        limits: What is accepted.
         open_browser: Whether to open the page in the browser of this machine.
 
     Yields:
@@ -77,7 +75,7 @@ def serving(
         PixelBayesError: If the port is taken or a model cannot be used.
     """
     _require_free(host, port)
-    limits, shelf = limits or Limits(), ModelShelf(names, device)
+    limits, shelf = Limits(), ModelShelf(names, device)
     shelf.get(names[0])  # a model that cannot be used is told before anything else starts
     with tempfile.TemporaryDirectory(prefix="pixelbayes-app-") as uploads:
         # Read by Gradio at its import, which therefore comes after.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["HTML", "MARKDOWN", "TEX", "Card", "escape_latex", "escape_markdown"]
 
 SMALLEST_SIDE = 48  # CSS pixels; below that nobody recognises an image
+LIKELIEST = 3  # classes named of a wrong image
 FEW_CLASSES = 20  # more of them get no matrix, and their samples are folded
 NO_MATPLOTLIB = (
     "The figures are missing because matplotlib is not installed. "
@@ -114,13 +115,11 @@ def _known_share(one: CompletedImage) -> str:
         return f"{100 * one.known_rows / image.height:.2f}%"
 
 
-def _likeliest(
-    wrong: WrongImage, classes: Sequence[str], number: int = 3
-) -> list[tuple[str, float]]:
+def _likeliest(wrong: WrongImage, classes: Sequence[str]) -> list[tuple[str, float]]:
     """The classes that a wrong image was given the most probability for."""
     if not wrong.probabilities:
         return [(classes[wrong.predicted], wrong.confidence)]
-    return sorted(zip(classes, wrong.probabilities, strict=True), key=lambda x: -x[1])[:number]
+    return sorted(zip(classes, wrong.probabilities, strict=True), key=lambda x: -x[1])[:LIKELIEST]
 
 
 HTML, MARKDOWN, TEX = _environment(), _environment(escape_markdown), _environment(escape_latex)

@@ -24,6 +24,7 @@ __all__ = [
     "OptimConfig",
     "TrainingConfig",
     "parse_duration",
+    "require_count",
 ]
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -76,7 +77,7 @@ class OptimConfig:
         _require_number("--momentum", self.momentum, least=0.0, below=1.0)
         _require_number("--weight-decay", self.weight_decay, least=0.0)
         _require_number("--lr-decay-per-step", self.lr_decay_per_step, above=0.0, most=1.0)
-        _require_count("--warmup-steps", self.warmup_steps, 0)
+        require_count("--warmup-steps", self.warmup_steps, 0)
         if len(self.betas) != 2:
             raise PixelBayesError(f"--betas takes two numbers, got {self.betas!r}")
         for beta in self.betas:
@@ -148,14 +149,14 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "devices", "num_nodes", "accuracy_every"):
-            _require_count(_flag(name), getattr(self, name), 1)
+            require_count(_flag(name), getattr(self, name), 1)
         for name in ("crop_margin", "accuracy_images"):
-            _require_count(_flag(name), getattr(self, name), 0)
-        _require_count("--init-images", self.init_images, 2)  # a deviation needs two
+            require_count(_flag(name), getattr(self, name), 0)
+        require_count("--init-images", self.init_images, 2)  # a deviation needs two
         if self.patience is not None:
-            _require_count("--patience", self.patience, 1)
+            require_count("--patience", self.patience, 1)
         if self.checkpoint_every is not None:
-            _require_count("--checkpoint-every", self.checkpoint_every, 1)
+            require_count("--checkpoint-every", self.checkpoint_every, 1)
         if not isinstance(self.flip, bool):
             raise PixelBayesError(f"--flip is true or false, got {self.flip!r}")
         _require_choice("--precision", self.precision, PRECISIONS)
@@ -170,7 +171,7 @@ class TrainingConfig:
         _require_number("--strength-rise", self.strength_rise[1], least=self.strength_rise[0])
         _require_number("--strength-rise", self.strength_rise[1], most=1.0)
         if self.negatives is not None:
-            _require_count("--negatives", self.negatives, 1)
+            require_count("--negatives", self.negatives, 1)
         _require_number("--temperature", self.temperature, above=0.0)
         if not isinstance(self.learn_temperature, bool):
             raise PixelBayesError(
@@ -228,9 +229,16 @@ def _require_choice(flag: str, value: Any, choices: tuple[str, ...]) -> None:
         raise PixelBayesError(f"{flag} is one of: {', '.join(choices)}; got {value!r}{hint}")
 
 
-def _require_count(flag: str, value: Any, least: int) -> None:
+def require_count(
+    name: str, value: Any, least: int, error: type[PixelBayesError] = PixelBayesError
+) -> None:
+    """Refuses what is no whole number of at least so much.
+
+    Raises:
+        PixelBayesError: If it is none, of the kind `error`.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise PixelBayesError(f"{flag} is a whole number, {least} or more, got {value!r}")
+        raise error(f"{name} is a whole number, {least} or more, got {value!r}")
 
 
 def _require_number(

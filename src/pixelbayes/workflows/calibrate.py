@@ -11,46 +11,24 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
-from pixelbayes.data import DatasetWarning, ImageDataset, SplitRecord, same_source
+from pixelbayes.data import DatasetWarning, ImageDataset
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
-from pixelbayes.io import Reading
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
-from pixelbayes.models.storage import DESCRIPTION, checkpoint_folder
+from pixelbayes.models.storage import checkpoint_folder
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.config import DataConfig
-from pixelbayes.workflows.evaluation_data import (
-    FILES_OF_A_USER,
-    MADE_ANEW,
-    is_checkpoint,
-    load_data_for,
-    require_unchanged,
-    training_record,
-    without_trained,
-)
-from pixelbayes.workflows.runs import Run
+from pixelbayes.workflows.evaluation_data import training_data, without_trained
 from pixelbayes.workflows.scoring import Progress, score_split
 
-__all__ = ["CalibrationError", "DataForModel", "calibrate", "calibrate_model", "training_data"]
+__all__ = ["CalibrationError", "calibrate", "calibrate_model"]
 
 
 class CalibrationError(PixelBayesError):
     """A model cannot be calibrated on these images, with the reason and what to do."""
-
-
-class DataForModel(NamedTuple):
-    """Images the way a model wants them."""
-
-    dataset: ImageDataset
-    own: bool
-    """Whether they are those of its training, in their splits."""
-    record: SplitRecord | None
-    """The splits of its training; None where nobody knows them."""
 
 
 @undisturbed()
@@ -131,7 +109,8 @@ def calibrate_model(
     Raises:
         CheckpointError: If there is no usable model.
         CalibrationError: As `calibrate`; or if the images are those of training.
-        EvaluationError: If the model was trained on all images of the split of other data.
+        EvaluationError: If it is not known on which data, or the model was trained on all images of
+            the split of other data.
         DatasetError: If the data cannot be loaded.
 
     Warns:
@@ -155,56 +134,3 @@ def calibrate_model(
     written = output or checkpoint_folder(folder)
     loaded.with_decisions(decisions).save(written)
     return decisions, written
-
-
-def training_data(
-    folder: Path, model: Model, data: str | None = None, data_dir: str | Path | None = None
-) -> DataForModel:
-    """The data that a model was trained on, in its own splits, or others.
-
-    Of others, those that the model was trained on are still among them (see `without_trained`).
-
-    Args:
-        folder: Run directory or checkpoint folder of the model.
-        model: What was loaded from there.
-        data: Source of the images; None: the one that the model was trained on.
-        data_dir: Folder of the data; None: as in training.
-
-    Raises:
-        CalibrationError: If the model does not say which data it was trained on, and none is
-            given.
-        EvaluationError: If the splits of a run are not recorded and its data have changed.
-        DatasetError: If the data cannot be loaded.
-
-    Warns:
-        DatasetWarning: If the splits of a checkpoint are not recorded and its data may have
-            changed.
-    """
-    run = None if is_checkpoint(folder) else Run.open(folder)
-    if run is None:
-        recorded = model.metadata.provenance.get("config", {}).get("data", {})
-        if data is None and "data" not in recorded:
-            raise CalibrationError(
-                f"{folder} does not say which data it was trained on; name a source with --data"
-            )
-        origin = f"provenance.config.data in {folder / DESCRIPTION}"
-        trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
-        record = training_record(folder)
-    else:
-        trained_on, record = run.config.data, run.split()
-    own = data is None or same_source(data, trained_on.data)
-    dataset = load_data_for(
-        model,
-        trained_on.data if own or data is None else data,
-        data_dir=data_dir or (trained_on.data_dir if own else None),
-        seed=trained_on.split_seed,
-        skip_bad=trained_on.skip_bad_files,
-        limit=trained_on.limit if own else None,
-        record=record if own else None,
-    )
-    if own and record is None and trained_on.data.startswith(FILES_OF_A_USER):
-        if run is not None:
-            require_unchanged(run, dataset)
-        else:
-            warnings.warn(MADE_ANEW, DatasetWarning, stacklevel=2)
-    return DataForModel(dataset, own, record)

@@ -29,8 +29,7 @@ from pixelbayes.models import Model
 from pixelbayes.models.hub import find_model, load
 from pixelbayes.report import Comparison
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.calibrate import training_data
-from pixelbayes.workflows.evaluation_data import without_trained
+from pixelbayes.workflows.evaluation_data import training_data, without_trained
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, measures, score_split
 from pixelbayes.workflows.study.comparisons import comparison
 

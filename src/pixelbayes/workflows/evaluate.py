@@ -20,19 +20,17 @@ import torch
 
 from pixelbayes.data import ImageDataset, data_remarks, describe, same_source
 from pixelbayes.inference.memory import freed_memory_kept
-from pixelbayes.io import Reading, plain
+from pixelbayes.io import plain
 from pixelbayes.models import Model, load_model
-from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.report import Report, save
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.evaluation_data import (
     EvaluationError,
     data_for,
+    data_of_checkpoint,
     is_checkpoint,
     load_data_for,
     require_unchanged,
-    training_record,
 )
 from pixelbayes.workflows.illustrations import illustrate
 from pixelbayes.workflows.outputs import require_writable
@@ -273,15 +271,7 @@ def evaluate_checkpoint(
     if output is not None:
         require_writable(Path(output))
     model = load_model(folder, device)
-    settings = model.metadata.provenance.get("config", {})
-    recorded = settings.get("data", {})
-    if data is None and "data" not in recorded:
-        raise EvaluationError(
-            f"{folder} does not say which data it was trained on; name a source with --data"
-        )
-    origin = f"provenance.config.data in {folder / DESCRIPTION}"
-    trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
-    record = training_record(folder)
+    trained_on, record = data_of_checkpoint(folder, model, data)
     dataset, own, remarks = data_for(model, trained_on, record, data, data_dir, splits)
     report = evaluate(
         model,
@@ -291,7 +281,7 @@ def evaluate_checkpoint(
         samples_per_class=samples_per_class,
         current=1.0 if own else None,
         title=f"{folder.name}: {model.title} on {dataset.source}",
-        training=settings,
+        training=model.metadata.provenance.get("config", {}),
         progress=progress,
     )
     report.notes.extend(remarks)

@@ -6,13 +6,16 @@ among the training images, whatever their names are.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from pixelbayes.data import ImageDataset, SplitRecord, load_dataset, same_source
+from pixelbayes.data import DatasetWarning, ImageDataset, SplitRecord, load_dataset, same_source
 from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.io import Reading
 from pixelbayes.models import Model
 from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.workflows.config import DataConfig
@@ -23,12 +26,15 @@ from pixelbayes.workflows.train import data_digest
 __all__ = [
     "FILES_OF_A_USER",
     "MADE_ANEW",
+    "DataForModel",
     "EvaluationError",
     "data_for",
+    "data_of_checkpoint",
     "is_checkpoint",
     "load_data_for",
     "names_trained_on",
     "require_unchanged",
+    "training_data",
     "training_record",
     "without_trained",
 ]
@@ -43,6 +49,16 @@ MADE_ANEW = (
 
 class EvaluationError(PixelBayesError):
     """A model cannot be evaluated on this data, with the reason and what to do."""
+
+
+class DataForModel(NamedTuple):
+    """Images the way a model wants them."""
+
+    dataset: ImageDataset
+    own: bool
+    """Whether they are those of its training, in their splits."""
+    record: SplitRecord | None
+    """The splits of its training; None where nobody knows them."""
 
 
 def data_for(
@@ -70,26 +86,10 @@ def data_for(
         DatasetError: If the data cannot be loaded.
         EvaluationError: If the model was trained on all images of a split.
     """
-    if data is None or same_source(data, trained_on.data):
-        dataset = load_data_for(
-            model,
-            trained_on.data,
-            data_dir=data_dir or trained_on.data_dir,
-            seed=trained_on.split_seed,
-            skip_bad=trained_on.skip_bad_files,
-            limit=trained_on.limit,
-            record=record,
-        )
+    dataset, own = _loaded(model, trained_on, record, data, data_dir, whole=splits is None)
+    if own:
         anew = record is None and trained_on.data.startswith(FILES_OF_A_USER)
         return dataset, True, [MADE_ANEW] if anew else []
-    dataset = load_data_for(
-        model,
-        data,
-        data_dir=data_dir,
-        seed=trained_on.split_seed,
-        skip_bad=trained_on.skip_bad_files,
-        whole=splits is None,
-    )
     remarks = []
     if "train" not in dataset.splits:
         remarks.append(
@@ -101,6 +101,88 @@ def data_for(
         dataset, known = without_trained(dataset, record, measured)
         remarks += known
     return dataset, False, remarks
+
+
+def training_data(
+    folder: Path, model: Model, data: str | None = None, data_dir: str | Path | None = None
+) -> DataForModel:
+    """The data that a model was trained on, in its own splits, or others.
+
+    Of others, those that the model was trained on are still among them (see `without_trained`).
+
+    Args:
+        folder: Run directory or checkpoint folder of the model.
+        model: What was loaded from there.
+        data: Source of the images; None: the one that the model was trained on.
+        data_dir: Folder of the data; None: as in training.
+
+    Raises:
+        EvaluationError: If the model does not say which data it was trained on, and none is given;
+            or if the splits of a run are not recorded and its data have changed.
+        DatasetError: If the data cannot be loaded.
+
+    Warns:
+        DatasetWarning: If the splits of a checkpoint are not recorded and its data may have
+            changed.
+    """
+    run = None if is_checkpoint(folder) else Run.open(folder)
+    if run is None:
+        trained_on, record = data_of_checkpoint(folder, model, data)
+    else:
+        trained_on, record = run.config.data, run.split()
+    dataset, own = _loaded(model, trained_on, record, data, data_dir)
+    if own and record is None and trained_on.data.startswith(FILES_OF_A_USER):
+        if run is not None:
+            require_unchanged(run, dataset)
+        else:
+            warnings.warn(MADE_ANEW, DatasetWarning, stacklevel=2)
+    return DataForModel(dataset, own, record)
+
+
+def data_of_checkpoint(
+    folder: Path, model: Model, data: str | None
+) -> tuple[DataConfig, SplitRecord | None]:
+    """The data that a checkpoint was trained on, and their splits as far as they are known.
+
+    Args:
+        folder: Of the checkpoint.
+        model: What was loaded from there.
+        data: Source of the images to measure on; None: that of the training.
+
+    Raises:
+        EvaluationError: If the checkpoint does not say on which data, and none are given.
+    """
+    recorded = model.metadata.provenance.get("config", {}).get("data", {})
+    if data is None and "data" not in recorded:
+        raise EvaluationError(
+            f"{folder} does not say which data it was trained on; name a source with --data"
+        )
+    origin = f"provenance.config.data in {folder / DESCRIPTION}"
+    return DataConfig.from_plain(recorded, origin, Reading.OLDER), training_record(folder)
+
+
+def _loaded(
+    model: Model,
+    trained_on: DataConfig,
+    record: SplitRecord | None,
+    data: str | None,
+    data_dir: str | Path | None,
+    *,
+    whole: bool = False,
+) -> tuple[ImageDataset, bool]:
+    """The data of the training in their own splits, or others; and whether they are the former."""
+    own = data is None or same_source(data, trained_on.data)
+    dataset = load_data_for(
+        model,
+        trained_on.data if own or data is None else data,
+        data_dir=data_dir or (trained_on.data_dir if own else None),
+        seed=trained_on.split_seed,
+        skip_bad=trained_on.skip_bad_files,
+        limit=trained_on.limit if own else None,
+        record=record if own else None,
+        whole=whole and not own,
+    )
+    return dataset, own
 
 
 def load_data_for(

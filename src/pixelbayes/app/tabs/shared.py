@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
@@ -30,8 +30,6 @@ __all__ = [
 LARGEST_SEED = 2**32 - 1
 NO_PHOTO = "Choose a photo first, or one of the images below it."
 STOPPED = "Stopped."
-
-Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True)

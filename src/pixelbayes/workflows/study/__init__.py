@@ -1,12 +1,7 @@
 """The study: several models trained, measured and compared by one configuration."""
 
-from pixelbayes.workflows.study.config import (
-    FIDConfig,
-    StudyConfig,
-    find_study,
-    output_folder,
-    shipped_studies,
-)
+from pixelbayes.workflows.study.config import FIDConfig, StudyConfig
+from pixelbayes.workflows.study.directory import find_study, output_folder, shipped_studies
 from pixelbayes.workflows.study.runner import StudyOutcome, report_study, study
 
 __all__ = [

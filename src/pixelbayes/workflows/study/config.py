@@ -33,6 +33,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.frechet import RESAMPLES
 from pixelbayes.io import plain
 from pixelbayes.report import published_study
+from pixelbayes.training.config import require_count
 from pixelbayes.workflows.config import (
     Configuration,
     DataConfig,
@@ -48,12 +49,7 @@ __all__ = [
     "FIDConfig",
     "ModelConfig",
     "StudyConfig",
-    "find_study",
-    "output_folder",
-    "shipped_studies",
 ]
-
-SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 
 RESERVED = ("tables", "figures", "features")
 """Folders of the study directory that hold something else than a model."""
@@ -90,7 +86,7 @@ class FIDConfig(Configuration):
             )
         for name, values in (("dims", self.dims), ("bootstrap", (self.bootstrap,))):
             for value in values or (None,):
-                require_count(f"fid.{name}", value, 1)
+                require_count(f"fid.{name}", value, 1, RunError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +158,7 @@ class StudyConfig:
             raise RunError(f"seeds are one or more different numbers, got {list(self.seeds)}")
         if not self.models:
             raise RunError("a study has one or more models; list them under the key models")
-        require_count("samples_per_class", self.samples_per_class, 2)
+        require_count("samples_per_class", self.samples_per_class, 2, RunError)
         try:
             published_study(self.published)
         except PixelBayesError as error:
@@ -310,40 +306,6 @@ class StudyConfig:
         return replace(self, models=models, seeds=self.seeds if seeds is None else tuple(seeds))
 
 
-def shipped_studies() -> dict[str, Path]:
-    """Name and file of each study that comes with the package, such as "digits"."""
-    return {path.stem.removeprefix("study-"): path for path in sorted(SHIPPED.glob("*.yaml"))}
-
-
-def find_study(config: str | Path) -> Path:
-    """The configuration file of a study.
-
-    Args:
-        config: A file, or the name of a study that comes with the package.  A file is meant where
-            there is one of that name.
-
-    Raises:
-        RunError: If it is neither, with the studies that there are.
-    """
-    file, shipped = Path(config), shipped_studies()
-    if file.is_file():
-        return file
-    name = file.stem.removeprefix("study-")
-    if str(config) in shipped:
-        return shipped[str(config)]
-    hint = f"did you mean {name}? " if name in shipped else ""
-    raise RunError(
-        f"no study {str(config)!r}: {hint}give a YAML file, or one of the studies that come with "
-        f"the package: {', '.join(shipped)}"
-    )
-
-
-def output_folder(config: Path) -> Path:
-    """Where a study goes if nothing is said: runs/NAME, or beside its own study.yaml."""
-    inside = config.name == STUDY_YAML and (config.parent / "study.json").is_file()
-    return config.parent if inside else Path("runs") / config.stem
-
-
 @dataclass(frozen=True, kw_only=True)
 class _File(Configuration):
     """What a study's YAML may hold, not yet understood."""
@@ -403,13 +365,3 @@ def _check_run(name: str, model: RunConfig) -> None:
             f"models.{name}: a study trains on one device; train this model with 'pixelbayes train "
             f"--devices ... --output STUDY/{name}/seed-0', and the study takes the run over"
         )
-
-
-def require_count(name: str, value: Any, least: int) -> None:
-    """Refuses what is no whole number of at least so much.
-
-    Raises:
-        RunError: If it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RunError(f"{name} is a whole number, {least} or more, got {value!r}")

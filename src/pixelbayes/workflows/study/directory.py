@@ -1,4 +1,4 @@
-"""A study directory: what is where, and what the study knows of itself."""
+"""Where a study lies: its configuration; its directory, and what that knows of the study."""
 
 from __future__ import annotations
 
@@ -17,9 +17,44 @@ from pixelbayes.workflows.runs import Run, is_new
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 
-__all__ = ["StudyDirectory", "locked"]
+__all__ = ["StudyDirectory", "find_study", "locked", "output_folder", "shipped_studies"]
 
+SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 STATE, LOCK, MEASURED = "study.json", ".lock", "measured"
+
+
+def shipped_studies() -> dict[str, Path]:
+    """Name and file of each study that comes with the package, such as "digits"."""
+    return {path.stem.removeprefix("study-"): path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def find_study(config: str | Path) -> Path:
+    """The configuration file of a study.
+
+    Args:
+        config: A file, or the name of a study that comes with the package.  A file is meant where
+            there is one of that name.
+
+    Raises:
+        RunError: If it is neither, with the studies that there are.
+    """
+    file, shipped = Path(config), shipped_studies()
+    if file.is_file():
+        return file
+    name = file.stem.removeprefix("study-")
+    if str(config) in shipped:
+        return shipped[str(config)]
+    hint = f"did you mean {name}? " if name in shipped else ""
+    raise RunError(
+        f"no study {str(config)!r}: {hint}give a YAML file, or one of the studies that come with "
+        f"the package: {', '.join(shipped)}"
+    )
+
+
+def output_folder(config: Path) -> Path:
+    """Where a study goes if nothing is said: runs/NAME, or beside its own study.yaml."""
+    inside = config.name == STUDY_YAML and (config.parent / STATE).is_file()
+    return config.parent if inside else Path("runs") / config.stem
 
 
 class StudyDirectory:
