@@ -12,13 +12,8 @@ import pytest
 from pixelbayes.evaluation import ReliabilityCurve
 from pixelbayes.evaluation.accuracy import RiskCoverage
 from pixelbayes.report import Report
-from pixelbayes.report.figures import (
-    THEME,
-    inline,
-    reliability_figure,
-    risk_figure,
-    training_plots,
-)
+from pixelbayes.report.figures import THEME, inline
+from pixelbayes.report.report_figures import reliability_figure, risk_figure, training_plots
 
 pytest.importorskip("matplotlib")
 

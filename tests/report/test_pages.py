@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pixelbayes.report import Report, ReportError
-from pixelbayes.report.figures import FEWEST_IN_BIN
 from pixelbayes.report.render import report_html
+from pixelbayes.report.report_figures import FEWEST_IN_BIN
 
 VOID = {"meta", "img", "br"}
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pixelbayes.evaluation.calibration import ReliabilityCurve
 from pixelbayes.io import to_json as json_text
 from pixelbayes.io import write_together
-from pixelbayes.report import figures
+from pixelbayes.report import figures, report_figures
 from pixelbayes.report.markup import HTML, MARKDOWN, Card
 from pixelbayes.report.results import Report
 from pixelbayes.report.storage import to_json
@@ -45,7 +45,7 @@ def report_html(report: Report) -> str:
         ReportError: If an image of the report is not a PNG in base64.
     """
     header, rows = results_rows(report)
-    curves = figures.drawn(lambda: figures.training_plots(report.curves))
+    curves = figures.drawn(lambda: report_figures.training_plots(report.curves))
     names = {name.split("/")[0] for split in report.splits.values() for name in split.measures}
     return HTML.get_template("report.html.jinja").render(
         report=report,
@@ -123,15 +123,15 @@ def _reliability(report: Report, split: str) -> figures.Plot | None:
     )
     if few:
         caption += (
-            f" Bins of fewer than {figures.FEWEST_IN_BIN} images have no point, because their "
-            f"accuracy says nothing: {few}."
+            f" Bins of fewer than {report_figures.FEWEST_IN_BIN} images have no point, because "
+            f"their accuracy says nothing: {few}."
         )
     if gaps:
         caption += f" Mean distance (ECE): {', '.join(gaps)}."
     alt = f"Accuracy against confidence on {split}. ECE: {', '.join(gaps) or 'unknown'}."
     return figures.drawn(
         lambda: figures.Plot(
-            "reliability", alt, caption, figures.reliability_figure(found.reliability)
+            "reliability", alt, caption, report_figures.reliability_figure(found.reliability)
         )
     )
 
@@ -139,7 +139,7 @@ def _reliability(report: Report, split: str) -> figures.Plot | None:
 def _outside_of_bins(curves: Mapping[str, ReliabilityCurve]) -> str:
     """How many images of each posterior lie in bins that are not drawn."""
     left = {
-        name: sum(n for n in curve.count if n < figures.FEWEST_IN_BIN)
+        name: sum(n for n in curve.count if n < report_figures.FEWEST_IN_BIN)
         for name, curve in curves.items()
     }
     return ", ".join(
@@ -164,7 +164,9 @@ def _selective(report: Report) -> figures.Plot | None:
         f"{100 * curve.risk[half]:.1f} %."
     )
     caption = f"{words} What is left out can be asked of a human."
-    return figures.drawn(lambda: figures.Plot("risk", words, caption, figures.risk_figure(curves)))
+    return figures.drawn(
+        lambda: figures.Plot("risk", words, caption, report_figures.risk_figure(curves))
+    )
 
 
 def _code_lengths(report: Report) -> figures.Plot | None:
@@ -183,7 +185,7 @@ def _code_lengths(report: Report) -> figures.Plot | None:
         "Smooth images of anything have short codes: this is no alarm for strangers by itself."
     )
     return figures.drawn(
-        lambda: figures.Plot("bits", alt, caption, figures.code_length_figure(found))
+        lambda: figures.Plot("bits", alt, caption, report_figures.code_length_figure(found))
     )
 
 

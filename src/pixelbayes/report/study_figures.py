@@ -17,7 +17,6 @@ from PIL import Image
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.report.figures import (
     BLUE,
-    FEWEST_IN_BIN,
     FIRST_EIGHTH,
     GREEN,
     LOSSES,
@@ -33,13 +32,13 @@ from pixelbayes.report.figures import (
     frame_settled,
     png,
     points,
-    reliability_figure,
     style,
     svg,
 )
+from pixelbayes.report.model_table import fid_protocols, grouped, headline_split
 from pixelbayes.report.published import Published
+from pixelbayes.report.report_figures import FEWEST_IN_BIN, reliability_figure
 from pixelbayes.report.results import GENERATED, ModelResult, decode_png
-from pixelbayes.report.study_tables import fid_protocols, grouped, headline_split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

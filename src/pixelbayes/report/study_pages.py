@@ -11,9 +11,10 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import write_together
 from pixelbayes.report import figures, study_figures
 from pixelbayes.report.markup import HTML, MARKDOWN, TEX, Card
+from pixelbayes.report.model_table import Table, grouped
 from pixelbayes.report.published import published_study
 from pixelbayes.report.results import ModelResult, decode_png
-from pixelbayes.report.study_tables import Table, grouped, provenance_line, study_tables
+from pixelbayes.report.study_tables import study_tables
 from pixelbayes.report.tables import Column, column_of
 
 __all__ = ["latex_table", "write_study"]
@@ -89,7 +90,7 @@ def write_study(
         "numbers": list(_study_cards(results)),
         "endings": ENDINGS,
         "command_line": str(provenance.get("command") or ""),
-        "source": provenance_line(provenance),
+        "source": _provenance_line(provenance),
     }
     files: dict[str, str | bytes] = {
         "index.html": HTML.get_template("study.html.jinja").render(content),
@@ -119,7 +120,7 @@ def latex_table(table: Table, provenance: Mapping[str, Any]) -> str:
         table=table,
         title=re.sub(r"^Table \d+\. ", "", table.title),  # LaTeX counts by itself
         command_line=str(provenance.get("command") or ""),
-        source=provenance_line(provenance),
+        source=_provenance_line(provenance),
     )
 
 
@@ -165,3 +166,18 @@ def _epoch_grids(group: Sequence[ModelResult]) -> list[tuple[int, str]]:
     if kept is None:
         return []
     return [(k, f"samples-{kept.name}-epoch-{k:04d}.png") for k in sorted(kept.epoch_samples)]
+
+
+def _provenance_line(provenance: Mapping[str, Any]) -> str:
+    """Commit, machine and date in one line.
+
+    >>> _provenance_line({"commit": "3f2c1aa", "machine": {"cpu": "EPYC", "threads": 2}})
+    'commit 3f2c1aa · EPYC, 2 threads'
+    """
+    machine = provenance.get("machine") or {}
+    parts = [f"commit {provenance['commit']}"] if provenance.get("commit") else []
+    if isinstance(machine, Mapping):
+        threads = [f"{machine['threads']} threads"] if "threads" in machine else []
+        machine = ", ".join([machine.get("cpu", ""), *threads, *machine.get("gpus", [])])
+    parts += [str(machine).strip(", "), str(provenance.get("date") or "")]
+    return " · ".join(filter(None, parts))

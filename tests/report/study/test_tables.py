@@ -11,8 +11,9 @@ import pytest
 
 from pixelbayes.report import ModelResult, published_study
 from pixelbayes.report.markup import escape_latex
+from pixelbayes.report.model_table import Row, Table
 from pixelbayes.report.study_pages import latex_table, write_study
-from pixelbayes.report.study_tables import Row, Table, study_tables
+from pixelbayes.report.study_tables import study_tables
 
 Make = Callable[..., ModelResult]
 PROVENANCE: dict[str, Any] = {
