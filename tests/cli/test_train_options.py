@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from pixelbayes.cli.main import main
 from pixelbayes.training import RunStopped
+from pixelbayes.workflows.config import trainable
 from pixelbayes.workflows.runs import DataConfig, Run, RunConfig
 
 Capture = pytest.CaptureFixture[str]
@@ -201,3 +203,12 @@ def test_evaluate_without_a_run_is_told(tmp_path: Path, capsys: Capture) -> None
     err = capsys.readouterr().err
     assert str(tmp_path) in err
     assert err.count("\n") == 1
+
+
+def test_help_names_every_kind_of_model_that_can_be_trained(capsys: Capture) -> None:
+    with suppress(SystemExit):
+        main(["train", "--help"])
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    help_of_kind = told.partition("--model-kind")[2].partition("--seed")[0]
+    assert trainable()
+    assert all(name in help_of_kind for name in trainable())

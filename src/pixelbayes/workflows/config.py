@@ -144,7 +144,8 @@ class RunConfig(Configuration):
     """
 
     model: str = PIXELCNN
-    """Kind of the model, as in `pixelbayes.models.MODELS`."""
+    """Kind of the model: pixelcnn, or resnet18 or diffusion, which take the settings of their
+    networks from --config."""
     data: DataConfig = field(default_factory=DataConfig)
     network: Any = field(default=None, metadata={"section": NetworkConfig})
     """Settings of the network, of the class that its kind names; None: their defaults."""
