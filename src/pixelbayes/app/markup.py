@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from typing import Any
 
 import numpy as np
@@ -83,4 +82,3 @@ def note(text: str, *, mistake: bool = False) -> str:
 
 TEMPLATES = environment("pixelbayes.app")
 TEMPLATES.filters |= {"png": png, "evidence_png": evidence_png, "percent": percent}
-TEMPLATES.globals["isfinite"] = math.isfinite
