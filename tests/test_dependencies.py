@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import pixelbayes
 from pixelbayes.errors import EXTRAS
 
 WITHOUT = """
@@ -84,6 +86,20 @@ def test_what_needs_an_extra_names_it() -> None:
         last = done.stderr.strip().splitlines()[-1]
         assert last.startswith("pixelbayes.errors.MissingPackageError: this needs"), done.stderr
         assert f"pip install 'pixelbayes[{extra}]'" in last
+
+
+def test_a_module_that_is_not_always_there_is_one_whose_extra_is_named() -> None:
+    always = {"torch", "numpy", "PIL", "cyclopts", "docstring_parser", "cattrs", "yaml", "rich"}
+    always |= {"safetensors", "scipy", "pixelbayes", *sys.stdlib_module_names}
+    imported = set()
+    for path in Path(pixelbayes.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).split(".")[0])
+    assert {"gradio", "torch"} <= imported
+    assert imported - always <= set(EXTRAS)
 
 
 def test_every_extra_is_declared() -> None:

@@ -40,6 +40,8 @@ QUICK = {
     "evaluate": "--samples-per-class 1",
     "audit": "--folds 2 --epochs 1",
 }
+NEEDS = {"compress": "constriction", "decompress": "constriction", "test": "constriction"}
+"""Packages of extras, without which a command is not run."""
 QUICK_FROM_WEIGHTS = "--epochs 1 --accuracy-images 0 --limit 4"
 QUICK_PYTHON = {"PixelBayesClassifier(": "PixelBayesClassifier(epochs=1, features=2, "}
 FRAGMENTS = ("config = RunConfig(",)
@@ -69,6 +71,8 @@ def commands(code: str) -> Iterator[list[str]]:
 def run_command(words: list[str]) -> None:
     if words[0] == "train" and "--resume" in words:
         return  # the run before it was told to be quick, so it is finished
+    if words[0] in NEEDS:
+        pytest.importorskip(NEEDS[words[0]], reason="the extra of this command is not installed")
     quick = QUICK_FROM_WEIGHTS if "--init-from" in words else QUICK.get(words[0], "")
     err = io.StringIO()
     with contextlib.redirect_stderr(err):

@@ -27,6 +27,7 @@ EXTRAS = {
     "mapie": "decisions",
     "cleanlab": "decisions",
     "gradio": "app",
+    "starlette": "app",
     "huggingface_hub": "hub",
     "constriction": "codec",
 }
