@@ -109,6 +109,15 @@ def test_a_port_that_is_taken_gets_a_sentence(
     assert "choose another port with --port" in capsys.readouterr().err
 
 
+@without_gradio
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_a_number_that_is_no_port_gets_a_sentence(
+    model: Path, capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    assert main(["app", str(model), "--port", port]) == 2
+    assert f"--port is a number from 1 to 65535, got {port}" in capsys.readouterr().err
+
+
 def test_another_address_comes_with_a_word(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

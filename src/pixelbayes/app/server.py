@@ -25,6 +25,7 @@ __all__ = ["LOCALHOST", "PORT", "is_this_machine", "serving"]
 
 LOCALHOST = "127.0.0.1"
 PORT = 7860
+LAST_PORT = 65_535
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; frame-ancestors 'self'; "
@@ -72,7 +73,7 @@ def serving(
         The address to open.
 
     Raises:
-        PixelBayesError: If the port is taken or a model cannot be used.
+        PixelBayesError: If the port is taken or is none, or a model cannot be used.
     """
     _require_free(host, port)
     limits, shelf = Limits(), ModelShelf(names, device)
@@ -136,6 +137,8 @@ class _Policy:
 
 
 def _require_free(host: str, port: int) -> None:
+    if not 1 <= port <= LAST_PORT:
+        raise PixelBayesError(f"--port is a number from 1 to {LAST_PORT}, got {port}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -143,5 +146,5 @@ def _require_free(host: str, port: int) -> None:
         except OSError as error:
             raise PixelBayesError(
                 f"{host}:{port} cannot be listened at ({error.strerror}); choose another port with "
-                "--port"
+                "--port, or another --host"
             ) from error
