@@ -16,6 +16,7 @@ from pixelbayes.data import DatasetError, LabelledImages
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import PixelBayes
 from pixelbayes.workflows import RunConfig, RunError
+from pixelbayes.workflows.evaluate import evaluate
 from pixelbayes.workflows.generate import generate
 
 INTEGERS = [int, np.int64, np.int32, np.uint8, torch.tensor]
@@ -115,3 +116,18 @@ def test_a_photograph_in_the_place_of_a_mask_is_refused_in_every_form(
     mask: Any = {"file": tmp_path / "photo.png", "pillow": Image.fromarray(grey), "array": grey}
     with pytest.raises(DatasetError, match="neither black nor white, so this is no mask"):
         tiny_model.complete(np.zeros((8, 8, 3), np.uint8), "koala", mask=mask[form])
+
+
+@pytest.mark.parametrize("seed", [2**63, 10**30])
+def test_a_seed_that_no_generator_takes_is_refused(tiny_model: PixelBayes, seed: int) -> None:
+    with pytest.raises(PixelBayesError, match="at most 9223372036854775807, got"):
+        tiny_model.sample(0, generator=seed)
+    with pytest.raises(PixelBayesError, match="at most 9223372036854775807, got"):
+        RunConfig(seed=seed)
+    tiny_model.sample(0, generator=2**63 - 1)
+
+
+def test_a_wrong_seed_is_told_before_anything_is_measured(tiny_model: PixelBayes) -> None:
+    nothing: Any = None  # would fail where it is looked at
+    with pytest.raises(PixelBayesError, match="--seed is a whole number, 0 or more, got -1"):
+        evaluate(tiny_model, nothing, seed=-1)

@@ -17,6 +17,7 @@ from pixelbayes.data.errors import DatasetError
 
 __all__ = ["canonical_label", "canonical_name", "composed", "name_order", "whole_number"]
 
+LARGEST = 2**63 - 1
 WHOLE_NUMBER = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
 
 
@@ -61,7 +62,7 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
     """Returns an integer of any library as an int.
 
     Raises:
-        DatasetError: If it is not a whole number, or below `least`.
+        DatasetError: If it is not a whole number, below `least`, or more than 64 bits hold.
     """
     try:
         # True is an integer to Python, but no number of pixels
@@ -70,4 +71,6 @@ def whole_number(value: object, what: str, *, least: int = 0) -> int:
         number = None
     if number is None or number < least:
         raise DatasetError(f"{what}, got {value!r}")
+    if number > LARGEST:
+        raise DatasetError(f"{what}, at most {LARGEST}, got {number}")
     return number

@@ -5,7 +5,6 @@ What a file does not mention has its default; a key that is unknown is refused b
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -229,15 +228,14 @@ def require_seed(seed: Any) -> int:
     """Returns a seed, an integer of any library, as an int.
 
     Raises:
-        RunError: If it is no whole number of 0 or more.
+        RunError: If it is no whole number of 0 or more, or too large a one.
     """
+    from pixelbayes.data.naming import whole_number  # with torch, which help does without
+
     try:
-        number = -1 if isinstance(seed, bool) else operator.index(seed)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise RunError(f"--seed is a whole number, 0 or more, got {seed!r}")
-    return number
+        return whole_number(seed, "--seed is a whole number, 0 or more")
+    except PixelBayesError as error:
+        raise RunError(str(error)) from error
 
 
 def _from_baseline(content: dict[str, Any]) -> dict[str, Any]:

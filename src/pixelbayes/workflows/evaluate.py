@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from pixelbayes.data import ImageDataset, data_remarks, describe, same_source
+from pixelbayes.data.naming import whole_number
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import plain
 from pixelbayes.models import Model, load_model
@@ -100,6 +101,7 @@ def evaluate(
         DatasetError: If the data set has no split of a given name.
     """
     started = time.monotonic()
+    seed = whole_number(seed, "--seed is a whole number, 0 or more")  # before hours of measuring
     _check_fit(model, dataset)
     chosen = list(splits or (name for name in DEFAULT_SPLITS if name in dataset.splits))
     for name in chosen:
