@@ -22,6 +22,7 @@ STUDIES = {
     "accuracy": "cpen455-accuracy",
     "cpen455-small": "cpen455-small",
     "cpen455-small-ablation": "cpen455-small-ablation",
+    "diffusion": "cpen455-diffusion",
 }
 """Folder of the results, and name of the study."""
 MADE = re.compile(

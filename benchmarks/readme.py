@@ -50,7 +50,7 @@ class ResultsTable:
         return block.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
 
     def _row(self, result: ModelResult) -> list[str]:
-        cells = [result.name, str(result.epochs)]
+        cells = [result.name, str(result.epochs or "")]  # none of an ensemble
         for name, _ in self.measures:
             found = result.measure(SPLIT, name)
             cells.append("" if found is None else column_of(name).text(found))
@@ -66,7 +66,8 @@ TABLES = (
         "results",
         (
             "accuracy/onepass-hybrid",
-            "cpen455-small/gated-long",
+            "accuracy/gated-75",
+            "accuracy/hybrid-ensemble",
             "cpen455-small/early",
             "cpen455-small/joint",
             "cpen455-small/gated",
@@ -78,7 +79,14 @@ TABLES = (
     ResultsTable(
         STUDY,
         "hybrid",
-        ("cpen455-small/gated-long", "accuracy/onepass-8", "accuracy/onepass-hybrid"),
+        (
+            "cpen455-small/gated-long",
+            "accuracy/gated-75",
+            "accuracy/onepass-8",
+            "accuracy/onepass-hybrid",
+            "accuracy/onepass-mirrored",
+            "accuracy/hybrid-ensemble",
+        ),
         (ACCURACY, LOG_LOSS, BITS),
     ),
 )

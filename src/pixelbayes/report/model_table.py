@@ -213,8 +213,9 @@ def _model_rows(
     def row(label: str, results: Sequence[ModelResult], kind: Literal["model", "seed"]) -> Row:
         mark = "" if all(result.finished for result in results) else f" {UNFINISHED}"
         parameters = dict.fromkeys(f"{r.parameters:,}".replace(",", " ") for r in results)
-        epochs = dict.fromkeys(f"{r.epochs} ({r.best_epoch})" for r in results)
-        cells = [Cell(", ".join(x)) for x in (parameters, epochs)[-len(facts) :]]
+        # None of what a study took as it was or put together.
+        epochs = dict.fromkeys(f"{r.epochs} ({r.best_epoch})" for r in results if r.epochs)
+        cells = [Cell(", ".join(x) or MISSING) for x in (parameters, epochs)[-len(facts) :]]
         return Row(label + mark, (*cells, *(number.cell(results) for number in numbers)), kind)
 
     several = len(group) > 1

@@ -14,6 +14,7 @@ from pixelbayes.report.markup import escape_latex
 from pixelbayes.report.model_table import Row, Table
 from pixelbayes.report.study_pages import latex_table, write_study
 from pixelbayes.report.study_tables import study_tables
+from pixelbayes.report.tables import MISSING
 
 Make = Callable[..., ModelResult]
 PROVENANCE: dict[str, Any] = {
@@ -45,6 +46,15 @@ def test_each_model_stands_in_its_table(study: list[ModelResult]) -> None:
     assert models("table1") == ["early", "gated", "late †"]
     assert models("table2") == ["resnet18", "gated", "gated-long"]
     assert models("ablation") == ["gated", "film"]
+
+
+def test_a_model_that_was_not_trained_here_has_no_epochs(make: Make) -> None:
+    table = tables([make("gated", epochs=1), replace(make("late"), epochs=0, best_epoch=0)])[
+        "table1"
+    ]
+    place = column(table, "epochs (best)")
+
+    assert [row(table, name).cells[place].value for name in ("gated", "late")] == ["1 (1)", MISSING]
 
 
 def test_another_kind_of_density_has_a_table_of_its_own(make: Make) -> None:
