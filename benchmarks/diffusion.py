@@ -48,7 +48,6 @@ def main() -> None:
     validation = load_dataset("cpen455", data_dir=given.data_dir).split("validation")
     places = {path.parent.name: path for path in sorted(given.study.glob("*/seed-0"))}
     models = {name: load_model(path) for name, path in places.items()}
-    results = {name: load_result(path / "result.json") for name, path in places.items()}
     diffusion = models["diffusion"]
     assert isinstance(diffusion, DiffusionModel)
     sweep = _by_evaluations(diffusion, validation)
@@ -60,7 +59,7 @@ def main() -> None:
     config = diffusion.network.config
     one = Spread.of(answers["diffusion"]).median / ANSWERED / config.evaluations
     rows = tuple(
-        _row(name, models[name], results[name], validation)
+        _row(name, models[name], load_result(places[name] / "result.json"), validation)
         | {
             "answer": _each(answers[name], ANSWERED),
             "sample": _each(draws[name], DRAWN),
