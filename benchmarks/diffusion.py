@@ -34,7 +34,7 @@ from pixelbayes.report import ModelResult, load_result
 
 FOLDER = Path("docs/results/benchmarks")
 PROTOCOLS = (("course", 192), ("matched", 2048))
-EVALUATIONS = (1, 2, 4, 8, 16, 32)
+EVALUATIONS = (1, 2, 4, 8, 16)
 ANSWERED, DRAWN, REPEATS = 16, 16, 3
 COMMAND = ["python", "-m", "benchmarks.diffusion"]
 
