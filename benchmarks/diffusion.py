@@ -81,7 +81,6 @@ def main() -> None:
                 (
                     Column("model", "model"),
                     Column("parameters", "weights"),
-                    Column("hours", "training, h"),
                     Column("accuracy", "accuracy"),
                     Column("log_loss", "log-loss, calibrated"),
                     Column("bits", "bits/dim"),
@@ -161,11 +160,9 @@ def _row(name: str, model: Model, result: ModelResult, images: LabelledImages) -
         for protocol, dims in PROTOCOLS
         if (score := result.score(protocol, dims)) is not None
     }
-    hours = result.training_seconds / 3600 if result.training_seconds else None
     return {
         "model": name,
         "parameters": model.parameters,
-        "hours": hours,
         **_numbers(model.log_likelihoods(images.levels), model, images.labels),
         **scores,
     }
