@@ -16,6 +16,7 @@ from pixelbayes.models import CheckpointError, DiffusionModel, Metadata, load_mo
 from pixelbayes.models import diffusion as module
 from pixelbayes.models.settings import DiffusionSettings
 from pixelbayes.workflows.compress import require_coder
+from pixelbayes.workflows.study.cache import weights_digest
 
 pytest.importorskip("diffusers", reason="the extra diffusion is not installed")
 
@@ -116,6 +117,20 @@ def test_it_is_stored_and_loaded_bit_for_bit(
     torch.testing.assert_close(
         loaded.log_likelihoods(levels), model.log_likelihoods(levels), rtol=0, atol=0
     )
+
+
+def test_a_study_measures_again_what_is_estimated_otherwise(
+    model: DiffusionModel, tmp_path: Path
+) -> None:
+    """The same weights that are asked more often answer otherwise."""
+    model.save(tmp_path / "4")
+    stored = model.to_stored()
+    often = replace(stored, config={**stored.config, "evaluations": 8})
+    DiffusionModel.from_stored(often).save(tmp_path / "8")
+
+    digests = {weights_digest(tmp_path / name) for name in ("4", "8")}
+
+    assert len(digests) == 2
 
 
 def test_other_weights_than_the_networks_are_refused(model: DiffusionModel) -> None:

@@ -47,6 +47,7 @@ __all__ = [
     "Stored",
     "bytes_of",
     "checkpoint_folder",
+    "kind_of",
     "read",
     "read_description",
     "structured_config",

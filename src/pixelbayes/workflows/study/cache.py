@@ -20,7 +20,14 @@ import torch
 from torch import Tensor
 
 from pixelbayes.io import write_whole
-from pixelbayes.models.storage import CheckpointError, bytes_of, read_description, tensors_of
+from pixelbayes.models import MODELS
+from pixelbayes.models.storage import (
+    CheckpointError,
+    bytes_of,
+    kind_of,
+    read_description,
+    tensors_of,
+)
 from pixelbayes.workflows.scoring import Progress
 
 __all__ = ["Cache", "Deadline", "TimeIsUp", "digest", "levels_digest", "weights_digest"]
@@ -158,9 +165,15 @@ def levels_digest(*tensors: Tensor) -> str:
 
 
 def weights_digest(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint's weights, as the checkpoint states it.
+    """SHA-256 of what decides a checkpoint's answers: its weights, as the checkpoint states it.
+
+    Where answers are estimates it is of the configuration, too, which says how they are made.
 
     Raises:
         CheckpointError: If there is no such checkpoint.
     """
-    return str(read_description(checkpoint)["weights_sha256"])
+    description = read_description(checkpoint)
+    weights, kind = str(description["weights_sha256"]), MODELS.get(kind_of(description))
+    if kind is None or kind.is_exact:
+        return weights
+    return digest({"weights": weights, "config": description["config"]})
