@@ -11,13 +11,13 @@ from pixelbayes.core.diffusion import (
     GAMMA_1,
     HALF_RANGE,
     NoisePredictor,
-    as_image,
     code_length_of_ends,
     diffuse,
     draw_backwards,
     fourier_features,
     gamma_at,
 )
+from pixelbayes.core.likelihood import to_axis
 
 FOUR = torch.tensor([0, 85, 170, 255], dtype=torch.uint8)
 
@@ -63,7 +63,7 @@ def test_what_no_network_can_change_costs_next_to_nothing() -> None:
 
 def test_of_an_image_that_is_known_the_bound_is_the_ends() -> None:
     levels = torch.tensor([85], dtype=torch.uint8).view(1, 1, 1, 1)
-    images, time = as_image(levels).double(), torch.tensor([0.3], dtype=torch.float64)
+    images, time = to_axis(levels).double(), torch.tensor([0.3], dtype=torch.float64)
     noise = torch.full_like(images, 0.7)
 
     predicted = ideal(images.flatten())(diffuse(images, time, noise), time)
@@ -74,7 +74,7 @@ def test_of_an_image_that_is_known_the_bound_is_the_ends() -> None:
 
 def test_with_the_ideal_predictor_the_bound_is_the_code_length() -> None:
     """Four levels, equally often: log 4 nats, by quadrature over times and noise."""
-    images = as_image(FOUR).double().view(4, 1, 1, 1)
+    images = to_axis(FOUR).double().view(4, 1, 1, 1)
     noise = torch.linspace(-6.0, 6.0, 201, dtype=torch.float64)
     weights = torch.softmax(-noise.square() / 2.0, dim=0)
     times = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
@@ -100,7 +100,7 @@ def test_drawing_with_the_ideal_predictor_gives_the_levels_as_often_as_they_are(
     def noise() -> Tensor:
         return torch.randn(draws, 1, 1, 1, generator=generator)
 
-    drawn = draw_backwards(ideal(as_image(FOUR)), noise, steps=100)
+    drawn = draw_backwards(ideal(to_axis(FOUR)), noise, steps=100)
 
     levels, counts = drawn.unique(return_counts=True)
     assert levels.tolist() == FOUR.tolist()
@@ -114,7 +114,7 @@ def test_each_step_is_told_with_the_image_as_it_is_guessed() -> None:
 
     def known(noisy: Tensor, time: Tensor) -> Tensor:
         gamma = gamma_at(time)[:, None, None, None]
-        return (noisy - (-gamma).sigmoid().sqrt() * as_image(image)) / gamma.sigmoid().sqrt()
+        return (noisy - (-gamma).sigmoid().sqrt() * to_axis(image)) / gamma.sigmoid().sqrt()
 
     def tell(done: int, levels: Tensor) -> None:
         told.append(done)
@@ -131,10 +131,10 @@ def test_fourier_features_tell_neighbouring_levels_apart() -> None:
     """Half a wave, and a whole one, from level to level: 2^7 pi 2/255 and twice that."""
     levels = torch.tensor([100, 101], dtype=torch.uint8).view(2, 1, 1, 1)
 
-    features = fourier_features(as_image(levels))
+    features = fourier_features(to_axis(levels))
 
     assert features.shape == (2, 5, 1, 1)
-    x = as_image(levels).flatten().tolist()
+    x = to_axis(levels).flatten().tolist()
     expected = [
         [v, *(w(2**k * math.pi * v) for k in (7, 8) for w in (math.sin, math.cos))] for v in x
     ]

@@ -35,9 +35,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from pixelbayes.core.likelihood import HALF_BIN, LEVELS, to_axis
+
 __all__ = [
     "HALF_RANGE",
-    "as_image",
     "code_length_of_ends",
     "diffuse",
     "draw_backwards",
@@ -48,18 +49,11 @@ __all__ = [
 GAMMA_0, GAMMA_1 = -13.3, 5.0  # [1], appendix B
 HALF_RANGE = (GAMMA_1 - GAMMA_0) / 2.0
 """Nats of a squared error of 1, averaged over times."""
-LEVELS = 256
-HALF_LEVELS = 127.5  # brings levels 0..255 to [-1, 1]
 FREQUENCIES = (7, 8)  # times pi, as powers of 2 [1, appendix C]: they tell neighbouring levels
 NOISE_UP_TO, NOISE_STEP = 9.0, 1 / 64  # of the quadrature over one normal number
 
 NoisePredictor = Callable[[Tensor, Tensor], Tensor]
 """Predicts the noise, (B, C, H, W), of noisy images, (B, C, H, W), at times, (B,)."""
-
-
-def as_image(levels: Tensor) -> Tensor:
-    """Levels on the axis [-1, 1], float32."""
-    return levels.float() / HALF_LEVELS - 1.0
 
 
 def gamma_at(time: Tensor) -> Tensor:
@@ -106,7 +100,7 @@ def code_length_of_ends(levels: Tensor) -> Tensor:
     """
     gamma = torch.tensor(GAMMA_1, dtype=torch.float64)
     variance = gamma.sigmoid()
-    axis = torch.arange(LEVELS, dtype=torch.float64) / HALF_LEVELS - 1.0
+    axis = to_axis(torch.arange(LEVELS), torch.float64)
     prior = 0.5 * (variance + (-gamma).sigmoid() * axis.square() - 1.0 - variance.log())
     table = (prior + torch.tensor(_reconstruction(), dtype=torch.float64)).to(levels.device)
     return table[levels.flatten(1).long()].sum(dim=1)
@@ -117,7 +111,7 @@ def _reconstruction() -> tuple[float, ...]:
     """E[-log p(x | z_0)] of each of the 256 levels, by the trapezoid rule over the noise."""
     gamma = torch.tensor(GAMMA_0, dtype=torch.float64)
     # Distance of two neighbouring levels in z_0, in its standard deviations.
-    apart = (-gamma / 2.0).exp() / HALF_LEVELS
+    apart = (-gamma / 2.0).exp() * (2.0 * HALF_BIN)
     noise = torch.arange(-NOISE_UP_TO, NOISE_UP_TO, NOISE_STEP, dtype=torch.float64)
     weights = torch.softmax(-noise.square() / 2.0, dim=0)
     others = torch.arange(LEVELS)
@@ -166,4 +160,4 @@ def draw_backwards(
 
 
 def _as_levels(images: Tensor) -> Tensor:
-    return ((images + 1.0) * HALF_LEVELS).round().clamp(0, LEVELS - 1).to(torch.uint8)
+    return ((images + 1.0) / (2.0 * HALF_BIN)).round().clamp(0, LEVELS - 1).to(torch.uint8)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from pixelbayes.core.diffusion import (
     HALF_RANGE,
-    as_image,
     code_length_of_ends,
     diffuse,
     draw_backwards,
     fourier_features,
 )
+from pixelbayes.core.likelihood import to_axis
 from pixelbayes.core.precision import isolated, require_finite
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.inference.cached.tiles import tile_size
@@ -126,7 +126,7 @@ class NoiseNetwork(nn.Module):
 
     def errors(self, levels: Tensor, time: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
         """|e - predicted e|^2 of each image at its time, (B,)."""
-        images = as_image(levels)
+        images = to_axis(levels)
         predicted = self.predict(diffuse(images, time, noise), time, labels)
         return (predicted - noise).square().flatten(1).sum(dim=1)
 

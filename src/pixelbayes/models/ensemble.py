@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelbayes.core.views import in_view
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cascade import CascadeResult, CascadeRule
 from pixelbayes.inference.classification import class_posterior
@@ -132,7 +133,7 @@ class Ensemble(Model):
         """What one member says at its temperature, of the images and of their mirror images."""
         said = member.log_likelihoods(levels, progress=progress)
         if self.mirrored:
-            said = (said + member.log_likelihoods(levels.flip(3))) / 2.0
+            said = (said + member.log_likelihoods(in_view(levels, 1))) / 2.0
         return said / member.temperature
 
     def answer_in_turn(self, levels: Tensor, rule: CascadeRule) -> CascadeResult:
