@@ -98,20 +98,18 @@ def code_length_of_ends(levels: Tensor) -> Tensor:
     Returns:
         (B,), float64, nats.
     """
-    gamma = torch.tensor(GAMMA_1, dtype=torch.float64)
-    variance = gamma.sigmoid()
-    axis = to_axis(torch.arange(LEVELS), torch.float64)
-    prior = 0.5 * (variance + (-gamma).sigmoid() * axis.square() - 1.0 - variance.log())
-    table = (prior + torch.tensor(_reconstruction(), dtype=torch.float64)).to(levels.device)
+    table = torch.tensor(_ends(), dtype=torch.float64, device=levels.device)
     return table[levels.flatten(1).long()].sum(dim=1)
 
 
 @lru_cache(maxsize=1)
-def _reconstruction() -> tuple[float, ...]:
-    """E[-log p(x | z_0)] of each of the 256 levels, by the trapezoid rule over the noise."""
-    gamma = torch.tensor(GAMMA_0, dtype=torch.float64)
+def _ends() -> tuple[float, ...]:
+    """The two terms of each of the 256 levels; the second by the trapezoid rule over the noise."""
+    first, last = (torch.tensor(gamma, dtype=torch.float64) for gamma in (GAMMA_0, GAMMA_1))
+    variance, axis = last.sigmoid(), to_axis(torch.arange(LEVELS), torch.float64)
+    prior = 0.5 * (variance + (-last).sigmoid() * axis.square() - 1.0 - variance.log())
     # Distance of two neighbouring levels in z_0, in its standard deviations.
-    apart = (-gamma / 2.0).exp() * (2.0 * HALF_BIN)
+    apart = (-first / 2.0).exp() * (2.0 * HALF_BIN)
     noise = torch.arange(-NOISE_UP_TO, NOISE_UP_TO, NOISE_STEP, dtype=torch.float64)
     weights = torch.softmax(-noise.square() / 2.0, dim=0)
     others = torch.arange(LEVELS)
@@ -119,7 +117,7 @@ def _reconstruction() -> tuple[float, ...]:
     for level in range(LEVELS):
         distance = noise[:, None] + apart * (level - others)
         information = torch.logsumexp(-distance.square() / 2.0, dim=1) + noise.square() / 2.0
-        table.append((weights * information).sum().item())
+        table.append((prior[level] + (weights * information).sum()).item())
     return tuple(table)
 
 

@@ -31,7 +31,7 @@ from pixelbayes.inference.cached.tiles import tile_size
 from pixelbayes.inference.sampling import RowCallback
 from pixelbayes.models.base import TrainedNetwork, register
 from pixelbayes.models.settings import DiffusionSettings
-from pixelbayes.models.storage import CheckpointError, Stored, structured_config
+from pixelbayes.models.storage import Stored, structured_config
 
 __all__ = ["DiffusionConfig", "DiffusionModel", "NoiseNetwork"]
 
@@ -224,14 +224,7 @@ class DiffusionModel(TrainedNetwork[NoiseNetwork]):
     def from_stored(cls, stored: Stored) -> DiffusionModel:
         """The same network, of the weights as they are stored."""
         network = NoiseNetwork(structured_config(DiffusionConfig, stored))
-        network.to(stored.dtype)
-        try:
-            network.unet.load_state_dict(dict(stored.weights))
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{stored.origin} holds other weights than diffusers' UNet2DModel of its "
-                f"description: {error}"
-            ) from error
+        stored.fill(network.unet, "diffusers' UNet2DModel of its description")
         return cls(network, stored.metadata)
 
     def log_likelihoods(

@@ -25,7 +25,7 @@ from pixelbayes.core.precision import isolated, require_finite
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.models.base import TrainedNetwork, register
 from pixelbayes.models.settings import ResNetSettings
-from pixelbayes.models.storage import CheckpointError, Stored, structured_config
+from pixelbayes.models.storage import Stored, structured_config
 
 __all__ = ["ResNet18", "ResNetClassifier"]
 
@@ -166,13 +166,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
         """The same network, of the weights as they are stored."""
         config = structured_config(ResNetConfig, stored)
         network = ResNet18(config.classes, config.channels)
-        network.to(stored.dtype)
-        try:
-            network.load_state_dict(dict(stored.weights))
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{stored.origin} holds other weights than monai's ResNet-18: {error}"
-            ) from error
+        stored.fill(network, "monai's ResNet-18")
         return cls(network, stored.metadata)
 
     @isolated

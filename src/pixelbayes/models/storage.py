@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import (
@@ -137,6 +137,24 @@ class Stored:
             if tensor.is_floating_point():
                 return tensor.dtype
         raise CheckpointError(f"{self.origin} holds no weights of its network; it is damaged")
+
+    def fill(self, network: nn.Module, whose: str) -> None:
+        """Gives a network these weights, as wide as they are.
+
+        Args:
+            network: Built from `config`; changed in place.
+            whose: Which network it is, for messages.
+
+        Raises:
+            CheckpointError: If it has other weights.
+        """
+        network.to(self.dtype)
+        try:
+            network.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.origin} holds other weights than {whose}: {error}"
+            ) from error
 
     @property
     def written_by(self) -> str:
