@@ -268,6 +268,32 @@ def test_images_of_another_size_are_refused(tiny_network):
         tiny_network()(torch.zeros(1, 3, 9, 9, dtype=torch.uint8), torch.tensor([0]))
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_window_of_the_upper_rows_is_described_like_these_rows_while_training(
+    tiny_network, random_levels, fusion
+):
+    network = tiny_network(fusion=fusion, dropout=0.0, image_size=(16, 12))
+    levels, labels = random_levels(3, network.config), torch.tensor([0, 1, 2])
+
+    whole = network(levels, labels)
+    with pytest.raises(ValueError, match="describes images of"):
+        network(levels[:, :, :8], labels)
+    window = network.train()(levels[:, :, :8], labels)
+
+    for name, described in vars(window).items():
+        expected = getattr(whole, name)[..., :8, :]
+        torch.testing.assert_close(described, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("attention", "size"), [("full", (8, 12)), ("none", (24, 12))])
+def test_no_window_is_larger_than_the_image_nor_seen_by_attention(
+    tiny_network, random_levels, attention, size
+):
+    network = tiny_network(attention=attention, image_size=(16, 12)).train()
+    with pytest.raises(ValueError, match="describes images of"):
+        network(torch.zeros(1, 3, *size, dtype=torch.uint8), torch.tensor([0]))
+
+
 def test_a_number_of_labels_that_differs_from_the_images_is_refused(tiny_network):
     with pytest.raises(ValueError, match="1 images but 2 labels"):
         tiny_network()(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))

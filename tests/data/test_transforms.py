@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pixelbayes.data import Augmentation, DatasetError, Resize
+from pixelbayes.data import Augmentation, DatasetError, Resize, Windows
 from pixelbayes.data.transforms import FILTERS
 
 
@@ -158,3 +159,47 @@ class TestAugmentation:
     def test_a_generator_of_another_device_is_refused(self) -> None:
         with pytest.raises(DatasetError, match=r"generator is on cpu, the images are on meta"):
             Augmentation(flip=True)(numbered_batch(1, 4, 4).to("meta"), generator=generator())
+
+
+class TestWindows:
+    @pytest.mark.parametrize(("step", "sides"), [(2, {4, 6, 8}), (3, {6}), (4, {4, 8}), (8, {8})])
+    def test_sides_are_the_multiples_between_half_of_the_image_and_all_of_it(
+        self, step: int, sides: set[int]
+    ) -> None:
+        source, cut = generator(), Windows(step=step, share=1.0)
+        shapes = {
+            tuple(cut(numbered_batch(1, 8, 8), generator=source).shape[2:]) for _ in range(150)
+        }
+        assert shapes == {(height, width) for height in sides for width in sides}
+
+    def test_each_is_a_part_of_its_own_image_with_its_corner_on_the_grid(self) -> None:
+        batch, source, corners = numbered_batch(60, 16, 12), generator(), set()
+        for _ in range(40):
+            parts = Windows(step=4, share=1.0)(batch, generator=source)
+            height, width = parts.shape[2:]
+            for number, part in enumerate(parts):
+                top, left = int(part[0, 0, 0]), int(part[1, 0, 0])
+                assert torch.equal(part, batch[number, :, top : top + height, left : left + width])
+                corners.add((top, left))
+        assert corners == {(top, left) for top in (0, 4, 8) for left in (0, 4)}
+
+    def test_a_share_of_the_batches_is_cut_and_the_others_are_whole(self) -> None:
+        source, cut = generator(), Windows(step=4, share=0.5)
+        batch = numbered_batch(1, 32, 32)
+        whole = sum(cut(batch, generator=source) is batch for _ in range(400))
+        assert 160 < whole < 240
+
+    def test_the_same_generator_state_gives_the_same_windows(self) -> None:
+        batch, cut = numbered_batch(9, 16, 16), Windows(step=2, share=1.0)
+        first = cut(batch, generator=generator(5))
+        assert torch.equal(first, cut(batch, generator=generator(5)))
+        assert not torch.equal(first, cut(batch, generator=generator(6)))
+
+    @pytest.mark.parametrize("step", [0, -8, 1.5])
+    def test_a_step_that_is_no_number_of_pixels_is_refused(self, step: Any) -> None:
+        with pytest.raises(DatasetError, match="1 or more, got"):
+            Windows(step=step)
+
+    def test_a_step_larger_than_the_image_is_refused(self) -> None:
+        with pytest.raises(DatasetError, match="steps of 16 do not fit into 8 pixels"):
+            Windows(step=16, share=1.0)(numbered_batch(1, 8, 8), generator=generator())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from pixelbayes.data import Augmentation
+from pixelbayes.data import Augmentation, Windows
 from pixelbayes.training.batches import Batch, BatchStream, EvaluationStream, Share
 from pixelbayes.training.seeds import derived_seed
 
@@ -74,6 +74,21 @@ def test_images_are_shown_in_the_views_that_the_batch_names() -> None:
         assert torch.equal(other.levels, torch.where(mirrored, one.levels.flip(-1), one.levels))
         drawn.append(other.view)
     assert 0 < torch.cat(drawn).sum() < IMAGES
+
+
+def test_windows_follow_from_seed_and_step_and_are_the_same_for_all_processes() -> None:
+    def windowed(**settings: Any) -> BatchStream:
+        made = stream(**settings)
+        made.windows = Windows(step=2, share=0.7)
+        return made
+
+    whole, rest = list(windowed(position=5)), list(windowed(position=8))
+
+    assert all(map(equal, rest, whole[3:]))
+    assert len({batch.levels.shape[2:] for batch in whole}) > 1
+    for rank in range(2):
+        for part, batch in zip(windowed(position=5, share=Share(rank, 2)), whole, strict=True):
+            assert torch.equal(part.levels[0], batch.levels[rank])
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

@@ -115,6 +115,27 @@ def test_the_gradient_of_the_hybrid_is_that_of_its_definition(
     assert loss.total.item() == pytest.approx((value * weights[:, 0]).sum().item(), rel=1e-6)
 
 
+def test_a_window_is_asked_as_if_the_rest_of_its_image_spoke_alike(table: Table) -> None:
+    """D' = D / 2: its bits/dim count over D', and its classes are told apart at T / 2."""
+    whole, part = batch(), batch(levels=batch().levels[:, :, :4])
+
+    loss = hybrid(8.0)(Table(table.table.detach() * 2.0), whole)
+    table.zero_grad()
+    halved = hybrid(8.0)(table, part)
+    halved.total.backward()
+
+    assert halved.total.item() == pytest.approx(loss.total.item(), rel=1e-9)
+    assert halved.cross_entropy is not None
+    assert loss.cross_entropy is not None
+    assert halved.cross_entropy.item() == pytest.approx(loss.cross_entropy.item(), rel=1e-9)
+    posterior = torch.softmax(table.table.detach() / 5.0, dim=1)
+    own = one_hot(part.labels)
+    expected = -(own + 8.0 * (own - posterior)) * part.weights.double()[:, None] / (UNIT / 2)
+    torch.testing.assert_close(table.table.grad, expected, rtol=1e-6, atol=1e-12)
+    likelihood = MaximumLikelihood()(table, part)
+    assert likelihood.total.item() == pytest.approx(likelihood.nats.item() / (UNIT / 2))
+
+
 def test_the_parts_are_logged_apart_and_without_gradient(table: Table) -> None:
     loss = hybrid(label_smoothing=0.2)(table, batch())
 

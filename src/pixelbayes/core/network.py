@@ -167,7 +167,8 @@ class PixelCNN(nn.Module):
 
         Raises:
             TypeError: If the images are not uint8 or the labels not int64.
-            ValueError: If shapes do not fit the configuration.
+            ValueError: If shapes do not fit the configuration.  In training mode, a network without
+                attention takes smaller images too, such as `pixelbayes.data.Windows`.
         """
         self._check(levels, labels)
         if len(levels) != len(labels):
@@ -233,15 +234,21 @@ class PixelCNN(nn.Module):
 
     def _check(self, levels: Tensor, labels: Tensor) -> None:
         require_levels(levels, self.config.channels)
-        if tuple(levels.shape[2:]) != self.config.image_size:
+        size = tuple(levels.shape[2:])
+        if size != self.config.image_size and not (self.training and self._is_window(size)):
             raise PixelBayesError(
                 f"this model describes images of {self.config.image_size} pixels, got "
-                f"{tuple(levels.shape[2:])}; resize the images or rebuild the model"
+                f"{size}; resize the images or rebuild the model"
             )
         if labels.dtype != torch.int64 or labels.ndim != 1:
             raise TypeError(
                 f"labels are int64 of shape (batch,), got {labels.dtype} {tuple(labels.shape)}"
             )
+
+    def _is_window(self, size: tuple[int, ...]) -> bool:
+        """Whether images of this size may teach the network: attention knows places by number."""
+        fits = all(part <= whole for part, whole in zip(size, self.config.image_size, strict=True))
+        return self.attention is None and fits
 
     def _on_axis(self, levels: Tensor) -> Tensor:
         return to_axis(levels, self.output.direction.dtype)

@@ -43,7 +43,7 @@ from pixelbayes.data.splits import (
     stratified_split,
     stratified_subset,
 )
-from pixelbayes.data.transforms import Augmentation, Resize
+from pixelbayes.data.transforms import Augmentation, Resize, Windows
 
 __all__ = [
     "DEFAULT_FRACTIONS",
@@ -68,6 +68,7 @@ __all__ = [
     "Source",
     "SplitChanges",
     "SplitRecord",
+    "Windows",
     "data_remarks",
     "describe",
     "find_images",

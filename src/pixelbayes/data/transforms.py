@@ -2,8 +2,8 @@
 
 `Resize` turns an original of any size into levels of one size.  It is part of what a trained
 model means, because bits per dimension depend on the filter, so a checkpoint records it.
-`Augmentation` works on whole batches of levels that are already read, and never interpolates:
-it only moves and mirrors pixels, so its outputs are levels too.
+`Augmentation` and `Windows` work on whole batches of levels that are already read, and never
+interpolate: they only move, mirror and drop pixels, so their outputs are levels too.
 
 Shapes: B images, C channels, H x W pixels, m the crop margin.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.naming import whole_number
 
-__all__ = ["FILTERS", "GEOMETRIES", "Augmentation", "Resize"]
+__all__ = ["FILTERS", "GEOMETRIES", "Augmentation", "Resize", "Windows"]
 
 # Pillow widens these by the scale factor when it shrinks an image, which is what antialiases.
 FILTERS = {
@@ -189,3 +189,55 @@ class Augmentation:
                 f"got {tuple(levels.shape)}"
             )
         return height, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Random parts of a batch of images, all of one size, at corners on a grid.
+
+    A JPEG file describes its pixels in blocks, and a likelihood learns where they begin: parts
+    whose corners lie anywhere look unlike the images.  On a grid of whole blocks they look alike.
+
+    >>> parts = Windows(step=8)(torch.zeros(5, 3, 32, 32), generator=torch.Generator())
+    >>> [side % 8 for side in parts.shape[2:]]
+    [0, 0]
+    """
+
+    step: int
+    """Corners and sides are multiples of this, in pixels; sides are half of the image's or more."""
+    share: float = 0.5
+    """Probability that a batch is cut; else it stays as it is."""
+
+    def __post_init__(self) -> None:
+        step = whole_number(self.step, "step is a number of pixels, 1 or more", least=1)
+        object.__setattr__(self, "step", step)
+
+    def __call__(self, levels: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Returns a part of each image, each from a place of its own.
+
+        Args:
+            levels: (B, C, H, W).
+            generator: On the CPU, wherever the images are: the size of a batch is known at once.
+
+        Returns:
+            (B, C, h, w), the same h and w for the batch.
+        """
+        if torch.rand((), generator=generator) >= self.share:
+            return levels
+        batch, channels = levels.shape[:2]
+        rows, columns = (
+            self._positions(side, batch, generator).to(levels.device) for side in levels.shape[2:]
+        )
+        image = torch.arange(batch, device=levels.device)[:, None, None, None]
+        channel = torch.arange(channels, device=levels.device)[None, :, None, None]
+        return levels[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+    def _positions(self, side: int, batch: int, generator: torch.Generator) -> Tensor:
+        """Which rows, or columns, each image keeps, int64, (B, length)."""
+        steps = side // self.step
+        least = -(-side // (2 * self.step))
+        if steps == 0:
+            raise DatasetError(f"windows in steps of {self.step} do not fit into {side} pixels")
+        length = int(torch.randint(least, steps + 1, (), generator=generator))
+        corner = torch.randint(steps - length + 1, (batch, 1), generator=generator) * self.step
+        return corner + torch.arange(length * self.step)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core.views import in_view
-from pixelbayes.data import Augmentation
+from pixelbayes.data import Augmentation, Windows
 from pixelbayes.training.seeds import derived_seed
 
 __all__ = ["Batch", "BatchStream", "EvaluationStream", "Share", "steps_per_epoch"]
@@ -81,6 +81,7 @@ class BatchStream:
         position: Returns the number of steps done so far.
         share: This process's share.
         views: Each image is shown in one of so many views, drawn anew in each step.
+        windows: Cuts parts out of each global batch; None: images are shown whole.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class BatchStream:
         position: Callable[[], int],
         share: Share = ALONE,
         views: int = 1,
+        windows: Windows | None = None,
     ) -> None:
         self.levels = levels
         self.labels = labels
@@ -103,6 +105,7 @@ class BatchStream:
         self.position = position
         self.share = share
         self.views = views
+        self.windows = windows
         self._generator = torch.Generator(device=levels.device)
 
     @property
@@ -129,6 +132,9 @@ class BatchStream:
         rows = order[first : first + self.batch_size]
         self._generator.manual_seed(derived_seed("augmentation", self.seed, step))
         levels = self.augmentation(self.levels[rows], generator=self._generator)
+        if self.windows is not None:
+            generator = torch.Generator().manual_seed(derived_seed("windows", self.seed, step))
+            levels = self.windows(levels, generator=generator)
         positions, weights = self.share.of(len(rows), rows.device)
         batch = Batch(levels[positions], self.labels[rows[positions]], weights, len(rows))
         if self.views == 1:

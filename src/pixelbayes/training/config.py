@@ -119,6 +119,9 @@ class TrainingConfig:
     """Mirrors training images left and right, each with probability 1/2."""
     crop_margin: int = 0
     """Reads training images this many pixels larger and crops them at random, in pixels."""
+    window_step: int | None = None
+    """Shows parts of images in half of the steps, with sides and corners at multiples of this, in
+    pixels: 8 for photographs that were JPEG files of twice the size.  None: whole images."""
     accuracy_images: int = 256
     """Training images, fixed and stratified, whose Bayes accuracy is measured; 0: none."""
     accuracy_every: int = 1
@@ -157,6 +160,8 @@ class TrainingConfig:
             require_count("--patience", self.patience, 1)
         if self.checkpoint_every is not None:
             require_count("--checkpoint-every", self.checkpoint_every, 1)
+        if self.window_step is not None:
+            require_count("--window-step", self.window_step, 1)
         if not isinstance(self.flip, bool):
             raise PixelBayesError(f"--flip is true or false, got {self.flip!r}")
         _require_choice("--precision", self.precision, PRECISIONS)

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from pixelbayes.data import Augmentation, LabelledImages, stratified_subset
+from pixelbayes.data import Augmentation, LabelledImages, Windows, stratified_subset
 from pixelbayes.training.batches import BatchStream, EvaluationStream, Share, steps_per_epoch
 from pixelbayes.training.config import TrainingConfig
 
@@ -41,6 +41,8 @@ class LevelsDataModule(pl.LightningDataModule):
         self.seed = seed
         self.views = views
         self.augmentation = Augmentation(flip=training.flip, crop_margin=training.crop_margin)
+        step = training.window_step
+        self.windows = None if step is None else Windows(step=step)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,6 +62,7 @@ class LevelsDataModule(pl.LightningDataModule):
             position=lambda: trainer.global_step,
             share=self._share(),
             views=self.views,
+            windows=self.windows,
         )
 
     def val_dataloader(self) -> list[EvaluationStream]:

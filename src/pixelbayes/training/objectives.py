@@ -14,6 +14,9 @@ changes: the pull of the cross-entropy on log p(x | y) against that of the likel
 
 so that d loss / d log p(x | y) = -(1 + r (t_y - softmax(l)_y)) / (D ln 2) for the true class.
 
+Where a batch shows windows of D' numbers instead of whole images, D becomes D' and T becomes
+T D' / D: r stays what it is, and a window is asked as much as if the rest of its image spoke alike.
+
 Shapes: B images, K classes, D = C H W numbers of one image.
 Units:  nats per image, but the first term in bits/dim.
 
@@ -263,26 +266,28 @@ class Hybrid(TrainingObjective):
     def forward(self, model: nn.Module, batch: Batch, progress: float = 1.0) -> Loss:
         """See `TrainingObjective`; the model is a `PixelCNN`."""
         assert isinstance(model, PixelCNN)
+        dims = batch.levels[0].numel()
         log_prob, chosen, counts = self._described(model, batch)
         true = chosen == batch.labels[:, None]
         log_prob_true = log_prob[true] * batch.weights
 
-        logits = self._logits(log_prob, chosen)
+        logits = self._logits(log_prob, chosen, model.config.dims / dims)
         log_total = torch.logsumexp(logits + counts.log(), dim=1)
         targets = smoothed_targets(batch, len(self.log_prior), self.label_smoothing)
         targets = targets.to(logits.dtype).gather(1, chosen) * counts
         targets = targets / targets.sum(dim=1, keepdim=True)
         cross_entropy = log_total - (targets * logits).sum(dim=1)
 
-        dims = model.config.dims
         temperature = torch.as_tensor(self.temperature).detach()
-        weight = self.strength.at(progress) * temperature / (dims * math.log(2.0))
+        weight = self.strength.at(progress) * temperature / (model.config.dims * math.log(2.0))
         total = bits_per_dim(log_prob_true, dims) + weight * cross_entropy * batch.weights
         plain = (log_total - logits[true]).detach()
         return Loss(total.sum(), -log_prob_true.detach().sum(), (plain * batch.weights).sum())
 
-    def _logits(self, log_prob: Tensor, chosen: Tensor) -> Tensor:
-        return log_prob / self.temperature + self.log_prior.to(log_prob.dtype)[chosen]
+    def _logits(self, log_prob: Tensor, chosen: Tensor, wholes: float) -> Tensor:
+        """l_y; of a window, as if what is not in it said as much: a whole is `wholes` windows."""
+        evidence = log_prob * wholes / self.temperature
+        return evidence + self.log_prior.to(log_prob.dtype)[chosen]
 
     def _described(self, model: PixelCNN, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """log p(x | y) of the classes to compare, (B, k), these classes, how often each counts."""
@@ -294,7 +299,8 @@ class Hybrid(TrainingObjective):
         logits = None
         if self.negatives.random < 1.0 and self.negatives.count < classes - 1:
             with torch.no_grad():
-                logits = self._logits(_log_likelihoods(model, batch), every)
+                wholes = model.config.dims / batch.levels[0].numel()
+                logits = self._logits(_log_likelihoods(model, batch), every, wholes)
         chosen, counts = self.negatives.choose(logits, batch.labels, classes)
         repeated = batch.levels.repeat_interleave(chosen.shape[1], dim=0)
         view = batch.view

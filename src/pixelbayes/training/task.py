@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from pixelbayes.core import bits_per_dim
+from pixelbayes.core import PixelCNN, bits_per_dim
 from pixelbayes.core.precision import NotFiniteError
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Metadata, TrainedNetwork
@@ -72,6 +72,13 @@ class TrainingTask(pl.LightningModule):
                 "--flip mirrors images without telling the network, which is told of its views; "
                 "leave out --flip or --views"
             )
+        if training.window_step is not None:
+            network = self.model
+            if not (isinstance(network, PixelCNN) and network.attention is None):
+                raise PixelBayesError(
+                    "--window-step shows parts of images, which only a PixelCNN++ without "
+                    "attention describes as it describes whole ones; leave it out"
+                )
         if training.objective == "hybrid" and not start.uses_labels:
             raise PixelBayesError("--objective hybrid tells classes apart and needs a --fusion")
         self.ema: MovingAverage | None = None
@@ -194,8 +201,11 @@ class TrainingTask(pl.LightningModule):
             derived_seed("dropout", self.seed, self.trainer.global_step, self.global_rank)
         )
         loss = self.loss(batch, self.trainer.global_step)
+        nats = loss.nats
+        if self.start.dims is not None:  # of whole images, also where windows are shown
+            nats = nats * (self.start.dims / batch.levels[0].numel())
         beside = torch.zeros_like(loss.nats) if loss.cross_entropy is None else loss.cross_entropy
-        sums = [loss.nats, batch.weights.sum(), beside, loss.total.detach()]
+        sums = [nats, batch.weights.sum(), beside, loss.total.detach()]
         self._train_sums += torch.stack(sums)
         if self.device.type == "cpu" and self.trainer.world_size == 1:
             # Elsewhere looking at the loss would make the device, or the others, wait.
