@@ -132,7 +132,7 @@ def _measured(subject: Subject, limit: int | None) -> Table:
     mosaic = grid(levels, math.isqrt(len(levels) - 1) + 1, pad=0)
     whole = np.ascontiguousarray(mosaic.permute(1, 2, 0).numpy()).squeeze()
     ours, ideal = _ours(subject, levels)
-    rows = [*ours]
+    rows, excess = [*ours], 100 * (ours[0]["payload"] / ideal - 1)
     for name, (encode, decode) in _formats().items():
         started = time.perf_counter()
         files = [encode(one) for one in pixels]
@@ -165,8 +165,8 @@ def _measured(subject: Subject, limit: int | None) -> Table:
         tuple(rows),
         (
             f"{subject.model}: -log2 p(x) of its mixture over classes is {ideal:.4f} bits/dim; "
-            f"the payload is {100 * (rows[0]['payload'] / ideal - 1):+.3f} % longer.  All bytes: "
-            "with names, sizes and sums of each image.",
+            f"the payload is {abs(excess):.3f} % {'longer' if excess >= 0 else 'shorter'}.  "
+            "All bytes: with names, sizes and sums of each image.",
         ),
     )
 
