@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
+from torch import Tensor
 
 from pixelbayes.data import DatasetError, DatasetWarning, load_dataset
 from pixelbayes.data.duplicates import fingerprints, near_duplicates
+from pixelbayes.data.sources.together import kept_together, split_together
 
 
 def scene(seed: int, size: int = 96) -> Image.Image:
@@ -128,6 +130,7 @@ def copies(tmp_path: Path) -> Path:
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 10_000))
+@example(seed=254)  # where all that validation would get are copies of training images
 def test_whatever_the_seed_each_photograph_and_its_copies_are_in_one_split(
     copies: Path, seed: int
 ) -> None:
@@ -141,6 +144,58 @@ def test_whatever_the_seed_each_photograph_and_its_copies_are_in_one_split(
             for number in numbers:
                 original, copy = f"{name}/{number:02}.png", f"{name}/{kind}-{number:02}.png"
                 assert home[original] == home[copy]
+
+
+def test_no_split_loses_a_class_to_groups_that_are_kept_together() -> None:
+    """Two classes of six images, of which four are one group; the split by images empties two."""
+    labels = torch.tensor([0] * 6 + [1] * 6)
+    groups = torch.tensor([0, 1, 2, 0, 0, 0, 6, 7, 8, 6, 6, 6])
+
+    def divide(some: Tensor) -> dict[str, Tensor]:
+        names, counts = ("train", "validation", "test"), len(some) // 2 // 3
+        positions = torch.arange(len(some)).view(2, 3, counts)
+        return {name: positions[:, number].flatten() for number, name in enumerate(names)}
+
+    assert kept_together(divide(labels), groups)["test"].tolist() == []
+    parts = split_together(labels, groups, divide)
+
+    assert {name: part.tolist() for name, part in parts.items()} == {
+        "train": [0, 3, 4, 5, 6, 9, 10, 11],
+        "validation": [1, 7],
+        "test": [2, 8],
+    }
+
+
+def test_too_few_groups_are_told_as_such(tmp_path: Path) -> None:
+    for name, start in (("cat", 0), ("dog", 50)):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            for copy in "abc":
+                scene(start + number).save(tmp_path / name / f"{number}{copy}.png")
+    with pytest.raises(DatasetError, match=r"too few in: 'cat' \(2\), 'dog' \(2\); near-duplicates"):
+        load_dataset(f"folder:{tmp_path}", near_duplicates="keep-together")
+
+
+def test_no_image_is_like_an_image_of_an_empty_set() -> None:
+    images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    assert near_duplicates(images, images[:0]) == []
+
+
+def test_copies_of_images_that_are_set_aside_are_set_aside_too(tmp_path: Path) -> None:
+    for name, start in (("cat", 0), ("dog", 50)):
+        for split in ("train", "validation"):
+            (tmp_path / split / name).mkdir(parents=True)
+        scene(start + 90).save(tmp_path / "validation" / name / "0.png")
+        for number in range(8):
+            for copy in ("", "-again"):
+                scene(start + number).save(tmp_path / "train" / name / f"{number}{copy}.png")
+    pets = load_dataset(f"folder:{tmp_path}", near_duplicates="keep-together", set_aside=8)
+    train, aside = (
+        {name.replace("-again", "") for name in pets.split(split).names}
+        for split in ("train", "validation")
+    )
+    assert not train & aside
+    assert len(aside) >= 4
 
 
 def test_identical_pixels_are_kept_together_at_any_size(tmp_path: Path) -> None:

@@ -165,6 +165,36 @@ class TestFolder:
         assert sizes(pets) == {"train": 4, "validation": 4, "test": 4}
         assert pets.split("test").labels.bincount().tolist() == [2, 2]
 
+    def test_a_limit_of_training_images_leaves_the_other_splits_whole(
+        self, tmp_path: Path, class_folders: ClassFolders
+    ) -> None:
+        source = f"folder:{class_folders(tmp_path, 20)}"
+        whole, few = load_dataset(source), load_dataset(source, train_limit=4)
+        assert sizes(few) == {**sizes(whole), "train": 4}
+        assert set(few.split("train").names) < set(whole.split("train").names)
+        assert few.split("test").names == whole.split("test").names
+        assert sizes(load_dataset(source, train_limit=8, limit=4))["train"] == 4
+
+    def test_images_set_aside_from_training_take_the_place_of_the_validation_images(
+        self, tmp_path: Path, class_folders: ClassFolders
+    ) -> None:
+        source = f"folder:{class_folders(tmp_path, 20)}"
+        whole, chosen_on = load_dataset(source), load_dataset(source, set_aside=6)
+        train, aside = (set(chosen_on.split(name).names) for name in ("train", "validation"))
+        assert train | aside == set(whole.split("train").names)
+        assert not train & aside
+        assert chosen_on.split("validation").labels.bincount().tolist() == [3, 3]
+        assert chosen_on.split("test").names == whole.split("test").names
+        assert chosen_on.record is not None
+        assert set(whole.split("validation").names) <= set(chosen_on.record.unused)
+        assert load_dataset(source, set_aside=6, record=chosen_on.record).record is not None
+
+    def test_not_all_training_images_can_be_set_aside(
+        self, tmp_path: Path, class_folders: ClassFolders
+    ) -> None:
+        with pytest.raises(DatasetError, match="set_aside takes 28 of 28 training images"):
+            load_dataset(f"folder:{class_folders(tmp_path, 20)}", set_aside=28)
+
     def test_grey_and_another_size_can_be_asked_for(
         self, tmp_path: Path, class_folders: ClassFolders
     ) -> None:
@@ -401,6 +431,8 @@ class TestNamingASource:
             ({"channels": 2}, r"1 \(grey\) or 3 \(RGB\), got 2"),
             ({"crop_margin": -1}, "0 or more pixels, got -1"),
             ({"limit": 0}, "above 0, got 0"),
+            ({"train_limit": 0}, "train_limit is a number of images above 0, got 0"),
+            ({"set_aside": 1.5}, "set_aside is a number of images above 0, got 1.5"),
             ({"image_size": (8,)}, "two integers above 0"),
             ({"fractions": {"train": 1.0}}, "shares above 0 of train, validation"),
             ({"fractions": {"train": 1.0, "validation": 0.0}}, "shares above 0"),

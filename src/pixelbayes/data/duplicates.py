@@ -156,4 +156,4 @@ def _by_hash(keys: npt.NDArray[np.uint16]) -> dict[int, Integers]:
     """Positions of each key."""
     order = np.argsort(keys, kind="stable")
     values, starts = np.unique(keys[order], return_index=True)
-    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True))
+    return dict(zip(values.tolist(), np.split(order, starts)[1:], strict=True))

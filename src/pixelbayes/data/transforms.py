@@ -2,8 +2,8 @@
 
 `Resize` turns an original of any size into levels of one size.  It is part of what a trained
 model means, because bits per dimension depend on the filter, so a checkpoint records it.
-`Augmentation` and `Windows` work on whole batches of levels that are already read, and never
-interpolate: they only move, mirror and drop pixels, so their outputs are levels too.
+`Augmentation` and `Windows` work on whole batches of levels that are already read.  Neither ever
+interpolates: they only move, mirror and drop pixels, so their outputs are levels too.
 
 Shapes: B images, C channels, H x W pixels, m the crop margin.
 """

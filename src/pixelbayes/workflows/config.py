@@ -119,11 +119,16 @@ class DataConfig(Configuration):
     allow_upscaling: bool = False
     """Accepts originals that are smaller than the image size."""
     split_seed: int = 0
-    """Decides which image goes into which split, and which ones --limit keeps."""
+    """Decides which image goes into which split, and which ones limits and --set-aside take."""
     skip_bad_files: bool = False
     """Goes on without image files that cannot be read."""
     limit: int | None = None
     """At most this many images of each split."""
+    train_limit: int | None = None
+    """At most this many training images, in the proportions of the classes."""
+    set_aside: int | None = None
+    """So many training images, in the proportions of the classes, take the place of the validation
+    images: to choose settings on, so that the validation images stay new to what is chosen."""
     near_duplicates: str = field(default="tell", metadata={"choices": NEAR_DUPLICATES})
     """Images saved again, rescaled or mirrored, in different splits: tell (a warning),
     keep-together (make splits that have each group on one side), drop (out of training), ignore."""

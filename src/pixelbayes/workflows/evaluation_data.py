@@ -179,6 +179,8 @@ def _loaded(
         seed=trained_on.split_seed,
         skip_bad=trained_on.skip_bad_files,
         limit=trained_on.limit if own else None,
+        train_limit=trained_on.train_limit if own else None,
+        set_aside=trained_on.set_aside if own else None,
         record=record if own else None,
         whole=whole and not own,
     )
@@ -194,6 +196,8 @@ def load_data_for(
     seed: int = 0,
     skip_bad: bool = False,
     limit: int | None = None,
+    train_limit: int | None = None,
+    set_aside: int | None = None,
     record: SplitRecord | None = None,
     whole: bool = False,
 ) -> ImageDataset:
@@ -207,7 +211,9 @@ def load_data_for(
         seed: Of the splits; the one of training, or training images turn up in the test.
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split.
-        record: Which file went to which split, which then seed and limit do not decide.
+        train_limit: At most this many training images.
+        set_aside: So many training images take the place of the validation images.
+        record: Which file went to which split, which then seed and limits do not decide.
         whole: Takes what comes without splits as one split, "test", that need not have every
             class of the model.
 
@@ -226,6 +232,8 @@ def load_data_for(
         seed=seed,
         skip_bad=skip_bad,
         limit=limit,
+        train_limit=train_limit,
+        set_aside=set_aside,
         record=record,
         whole=model.classes if whole else None,
     )

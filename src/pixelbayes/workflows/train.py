@@ -169,6 +169,8 @@ def load_data(
         seed=config.split_seed,
         skip_bad=config.skip_bad_files,
         limit=config.limit,
+        train_limit=config.train_limit,
+        set_aside=config.set_aside,
         near_duplicates=config.near_duplicates,
         record=record,
     )

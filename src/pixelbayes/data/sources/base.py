@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from pixelbayes.data.duplicates import SMALLEST_SIDE, across_splits
 from pixelbayes.data.errors import DatasetError, DatasetWarning, enumerate_offenders
@@ -26,7 +27,7 @@ from pixelbayes.data.naming import whole_number
 from pixelbayes.data.records import SplitChanges, SplitRecord
 from pixelbayes.data.sources.entries import UNSPLIT, Entries, Listing
 from pixelbayes.data.sources.from_record import as_recorded, in_classes, present_files
-from pixelbayes.data.sources.together import groups_of, kept_together
+from pixelbayes.data.sources.together import groups_of, kept_together, split_together
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,
@@ -71,6 +72,12 @@ class LoadOptions:
     """Leaves out files that cannot be read, and says so in `ImageDataset.left_out`."""
     limit: int | None = None
     """At most this many images of each split, in the proportions of the classes."""
+    train_limit: int | None = None
+    """At most this many training images, in the proportions of the classes; the other splits stay
+    whole."""
+    set_aside: int | None = None
+    """So many training images, in the proportions of the classes, take the place of the validation
+    images, on which settings that are chosen are then not measured."""
     near_duplicates: str = "tell"
     """Of images of different splits: tell (a warning), keep-together (where the splits are made
     here, each group is in one of them), drop (leave them out of the training split, or of
@@ -83,6 +90,8 @@ class LoadOptions:
             ("crop_margin", 0, "crop_margin is 0 or more pixels"),
             ("seed", 0, "seed is a whole number, 0 or more"),
             ("limit", 1, "limit is a number of images above 0"),
+            ("train_limit", 1, "train_limit is a number of images above 0"),
+            ("set_aside", 1, "set_aside is a number of images above 0"),
         ):
             if (value := getattr(self, field)) is not None:
                 object.__setattr__(self, field, whole_number(value, what, least=least))
@@ -147,7 +156,8 @@ class Source(ABC):
             listing = in_classes(listing, whole)
             return _load(listing, {"test": listing.splits[UNSPLIT]}, options)
         if record is None:
-            return _load(listing, _limited(_divided(listing, options), options), options)
+            divided = _set_aside(listing, _divided(listing, options), options)
+            return _load(listing, _limited(divided, options), options)
         return _load(*as_recorded(listing, record), options, given=record)
 
     def changes(self, record: SplitRecord) -> SplitChanges:
@@ -249,12 +259,35 @@ def _range_of(sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def _limited(splits: Mapping[str, Entries], options: LoadOptions) -> dict[str, Entries]:
-    if options.limit is None:
-        return dict(splits)
+    limits = dict.fromkeys(splits, options.limit)
+    if options.train_limit is not None:
+        limits["train"] = min(options.train_limit, options.limit or options.train_limit)
     return {
-        name: entries.select(stratified_subset(entries.labels, options.limit, options.seed))
+        name: entries
+        if (limit := limits[name]) is None
+        else entries.select(stratified_subset(entries.labels, limit, options.seed))
         for name, entries in splits.items()
     }
+
+
+def _set_aside(
+    listing: Listing, splits: Mapping[str, Entries], options: LoadOptions
+) -> dict[str, Entries]:
+    """The splits with some of the training images in the place of the validation images."""
+    if options.set_aside is None:
+        return dict(splits)
+    train, images = splits["train"], len(splits["train"].labels)
+    if options.set_aside >= images:
+        raise DatasetError(
+            f"set_aside takes {options.set_aside} of {images} training images; leave some"
+        )
+    chosen = stratified_subset(train.labels, options.set_aside, options.seed)
+    kept = torch.ones(images, dtype=torch.bool)
+    kept[chosen] = False
+    parts = {"train": kept.nonzero()[:, 0], "validation": chosen}
+    if options.near_duplicates == "keep-together":
+        parts = kept_together(parts, _groups(listing, train, options))
+    return {**splits, **{name: train.select(indices) for name, indices in parts.items()}}
 
 
 def _drop(
@@ -305,14 +338,23 @@ def _divided(listing: Listing, options: LoadOptions) -> dict[str, Entries]:
         whole, fractions = splits.pop("train"), _without_test(options.fractions)
     else:
         return splits
+
+    def divide(labels: Tensor) -> dict[str, Tensor]:
+        return stratified_split(labels, fractions, options.seed, classes=listing.classes)
+
     try:
-        parts = stratified_split(whole.labels, fractions, options.seed, classes=listing.classes)
+        if options.near_duplicates == "keep-together":
+            parts = split_together(whole.labels, _groups(listing, whole, options), divide)
+        else:
+            parts = divide(whole.labels)
     except DatasetError as error:
         raise DatasetError(f"{listing.source}: {error}") from error
-    if options.near_duplicates == "keep-together":
-        size, channels, _ = _form(listing, {"train": whole}, options)
-        parts = kept_together(parts, groups_of(whole, channels, options.resize(size)))
     return {**{name: whole.select(indices) for name, indices in parts.items()}, **splits}
+
+
+def _groups(listing: Listing, entries: Entries, options: LoadOptions) -> Tensor:
+    size, channels, _ = _form(listing, {"train": entries}, options)
+    return groups_of(entries, channels, options.resize(size))
 
 
 def _without_test(fractions: Mapping[str, float] | None) -> Mapping[str, float]:

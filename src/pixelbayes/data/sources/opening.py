@@ -71,6 +71,8 @@ def load_dataset(
     seed: int = 0,
     skip_bad: bool = False,
     limit: int | None = None,
+    train_limit: int | None = None,
+    set_aside: int | None = None,
     near_duplicates: str = "tell",
     record: SplitRecord | None = None,
     whole: Sequence[str] | None = None,
@@ -95,11 +97,13 @@ def load_dataset(
         seed: Decides every split and every choice of images.
         skip_bad: Leaves out files that cannot be read.
         limit: At most this many images of each split, in the proportions of the classes.
+        train_limit: At most this many training images, in the proportions of the classes.
+        set_aside: So many training images take the place of the validation images.
         near_duplicates: Of images of different splits: tell (a warning), keep-together (where the
             splits are made here, each group is in one of them), drop (leave them out of the
             training split, or of validation where the other is a test image), or ignore.
         record: Splits to keep to, such as `ImageDataset.record` of an earlier load; seed,
-            fractions and limit then decide nothing.
+            fractions, limits and set_aside then decide nothing.
         whole: Classes, of which the images may have some only; what comes without splits is then
             one split, "test".
 
@@ -117,6 +121,8 @@ def load_dataset(
         seed=seed,
         skip_bad=skip_bad,
         limit=limit,
+        train_limit=train_limit,
+        set_aside=set_aside,
         near_duplicates=near_duplicates,
     )
     with undisturbed():

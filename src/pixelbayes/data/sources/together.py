@@ -10,16 +10,17 @@ Shapes: N images.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from pixelbayes.data.duplicates import near_duplicates
+from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.sources.entries import Entries
 from pixelbayes.data.transforms import Resize
 
-__all__ = ["groups_of", "kept_together"]
+__all__ = ["groups_of", "kept_together", "split_together"]
 
 
 def groups_of(entries: Entries, channels: int, resize: Resize) -> Tensor:
@@ -73,3 +74,33 @@ def kept_together(parts: Mapping[str, Tensor], groups: Tensor) -> dict[str, Tens
         split_of[positions] = number
     moved = split_of[groups]
     return {name: (moved == number).nonzero()[:, 0] for number, name in enumerate(parts)}
+
+
+def split_together(
+    labels: Tensor, groups: Tensor, divide: Callable[[Tensor], Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Divides images such that each group is in one split and no split lacks a class.
+
+    Args:
+        labels: int64 (N,).
+        groups: As `groups_of` gives them.
+        divide: Positions of the images of each split, for the labels of images.  It is asked for
+            all images; where a split then loses a class to the groups, for one image of each.
+
+    Raises:
+        DatasetError: If there are too few groups of a class.
+    """
+    classes = set(labels.tolist())
+    parts = kept_together(divide(labels), groups)
+    if all(set(labels[part].tolist()) == classes for part in parts.values()):
+        return parts
+    firsts = groups.unique()
+    try:
+        of_firsts = divide(labels[firsts])
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}; near-duplicates count as one image where they are kept together"
+        ) from error
+    return {
+        name: torch.isin(groups, firsts[part]).nonzero()[:, 0] for name, part in of_firsts.items()
+    }
