@@ -16,7 +16,7 @@ from torch import Tensor
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.data import ImageDataset
 from pixelbayes.models import PixelBayes
-from pixelbayes.workflows.evaluate import load_data_for
+from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.runs import Run
 
 __all__ = ["SMALL", "STUDY", "describe", "images_and_labels", "network", "trained"]

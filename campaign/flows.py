@@ -148,7 +148,7 @@ def _judge_report(run: Path, model: Model, made: Collection, found: FlowFindings
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     if "test" not in report["splits"]:
         return
-    from pixelbayes.workflows.evaluate import load_data_for
+    from pixelbayes.workflows.loading import load_data_for
     from pixelbayes.workflows.runs import Run
 
     record = Run.open(run).split()

@@ -27,7 +27,7 @@ import pixelbayes
 from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import accuracy
 from pixelbayes.models.hub import DEFAULT
-from pixelbayes.workflows.evaluate import load_data_for
+from pixelbayes.workflows.loading import load_data_for
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,8 +24,8 @@ from pixelbayes.evaluation.features import FIDInception
 from pixelbayes.evaluation.fid import CourseProtocol, Features, score
 from pixelbayes.models import Model
 from pixelbayes.models.hub import DENSITY
-from pixelbayes.workflows.evaluate import load_data_for
 from pixelbayes.workflows.generate import generate
+from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.outputs import Kind, filling, require_free
 from pixelbayes.workflows.samples import Samples
 

@@ -25,7 +25,7 @@ from pixelbayes.data import LabelledImages
 from pixelbayes.models import PixelBayes
 from pixelbayes.models.hub import DEFAULT, load
 from pixelbayes.workflows.demo import DEMO
-from pixelbayes.workflows.evaluate import load_data_for
+from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.train import train
 
 __all__ = ["main"]

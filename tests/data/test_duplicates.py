@@ -172,7 +172,9 @@ def test_too_few_groups_are_told_as_such(tmp_path: Path) -> None:
         for number in range(2):
             for copy in "abc":
                 scene(start + number).save(tmp_path / name / f"{number}{copy}.png")
-    with pytest.raises(DatasetError, match=r"too few in: 'cat' \(2\), 'dog' \(2\); near-duplicates"):
+    with pytest.raises(
+        DatasetError, match=r"too few in: 'cat' \(2\), 'dog' \(2\); near-duplicates"
+    ):
         load_dataset(f"folder:{tmp_path}", near_duplicates="keep-together")
 
 

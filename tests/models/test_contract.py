@@ -21,10 +21,11 @@ from pixelbayes.models.storage import Stored
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, Run, RunConfig
 from pixelbayes.workflows.evaluate import evaluate, evaluate_run
+from pixelbayes.workflows.loading import load_data
 from pixelbayes.workflows.predict import predict
 from pixelbayes.workflows.publish import card
 from pixelbayes.workflows.study import StudyConfig, study
-from pixelbayes.workflows.train import load_data, train
+from pixelbayes.workflows.train import train
 
 CLASSES = tuple(map(str, range(10)))
 METADATA = Metadata(

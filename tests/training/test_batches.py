@@ -91,6 +91,15 @@ def test_windows_follow_from_seed_and_step_and_are_the_same_for_all_processes() 
             assert torch.equal(part.levels[0], batch.levels[rank])
 
 
+def test_soft_labels_go_with_their_images() -> None:
+    taught = stream()
+    taught.soft_labels = torch.eye(IMAGES)
+
+    for batch in taught:
+        assert batch.soft_labels is not None
+        assert torch.equal(batch.soft_labels.argmax(dim=1), batch.labels)
+
+
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_shares_of_processes_make_up_the_batch_of_one_process(world: int) -> None:
     shares = [list(stream(share=Share(rank, world))) for rank in range(world)]

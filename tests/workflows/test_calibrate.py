@@ -14,7 +14,8 @@ from pixelbayes.io import plain
 from pixelbayes.models import Metadata, PixelBayes, load_model
 from pixelbayes.models.hub import MODEL_CARD
 from pixelbayes.workflows.calibrate import CalibrationError, calibrate_model
-from pixelbayes.workflows.evaluate import EvaluationError, load_data_for
+from pixelbayes.workflows.evaluate import EvaluationError
+from pixelbayes.workflows.loading import load_data_for
 
 DIGITS = {"data": "digits", "limit": 60}
 

@@ -24,9 +24,9 @@ from pixelbayes.workflows.evaluate import (
     EvaluationError,
     evaluate_checkpoint,
     evaluate_run,
-    load_data_for,
 )
 from pixelbayes.workflows.evaluation_data import training_data
+from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.train import train
 
 TINY = NetworkConfig(features=2, mixtures=1, embedding=2)

@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from pixelbayes.data import load_dataset
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import CheckpointError, PixelBayes
 from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.training.task import TrainingTask
-from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
-from pixelbayes.workflows import train as module
-from pixelbayes.workflows.train import build_network, load_data, train
+from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError, loading
+from pixelbayes.workflows.loading import load_data
+from pixelbayes.workflows.teaching import soft_labels
+from pixelbayes.workflows.train import build_network, train
 
 STEPS = 4  # of an epoch: 50 images in batches of 16, the last one with 2
 TIMES = ("images_per_s", "seconds")
@@ -325,6 +327,68 @@ def test_a_second_phase_starts_from_the_weights_of_a_first(
         build_network(wider, load_data(second.data, crop_margin=1))
 
 
+def test_a_teacher_answers_for_each_training_image_in_the_order_of_the_classes(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    teacher = PixelBayes.load(uninterrupted.best)
+    metadata = replace(teacher.metadata, classes=teacher.classes[::-1])
+    PixelBayes(teacher.network, metadata).save(tmp_path / "turned")  # as if it knew them otherwise
+    taught = config(objective="hybrid", teacher=str(tmp_path / "turned"))
+    dataset = load_data(taught.data, crop_margin=1)
+
+    found = soft_labels(taught, dataset)
+
+    whole = load_data(taught.data, record=dataset.record).split("train")
+    assert whole.names == dataset.split("train").names
+    expected = teacher.predict_proba(whole.levels).flip(1).float()
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_run_is_taught_by_its_teacher_and_by_no_other_when_resumed(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher"
+    shutil.copytree(uninterrupted.best, teacher)
+    taught = config(objective="hybrid", epochs=1, teacher=str(teacher))
+    run = train(taught, tmp_path / "run", progress=False)
+    alone = train(
+        replace(taught, training=replace(taught.training, teacher=None)),
+        tmp_path / "alone",
+        progress=False,
+    )
+    assert run.metrics()["train/loss"] != alone.metrics()["train/loss"]
+    assert run.metrics()["train/cross_entropy"] != [None]
+
+    model = PixelBayes.load(teacher)
+    torch.nn.init.normal_(model.network.output.bias)
+    shutil.rmtree(teacher)
+    model.save(teacher)
+    longer = replace(taught, training=replace(taught.training, epochs=2))
+    with pytest.raises(RunError, match="the teacher is not the one that"):
+        train(longer, run.path, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("training", "error", "message"),
+    [
+        ({"objective": "hybrid", "teacher": "cpen455-onepass"}, RunError, "knows the classes chee"),
+        ({"teacher": "RUN"}, PixelBayesError, "--teacher says what the cross-entropy aims at"),
+        ({"objective": "hybrid", "teacher": "nobody"}, CheckpointError, "nobody"),
+        ({"window_step": 16}, PixelBayesError, "steps of 16 do not fit into 8 pixels"),
+    ],
+)
+def test_a_teacher_or_a_window_that_does_not_fit_leaves_nothing_behind(
+    uninterrupted: Run, tmp_path: Path, training: Any, error: type[Exception], message: str
+) -> None:
+    given = {
+        name: str(uninterrupted.path) if value == "RUN" else value
+        for name, value in training.items()
+    }
+    with pytest.raises(error, match=message):
+        train(config(**given), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_widths_by_resolution_come_back_from_a_file(tmp_path: Path) -> None:
     asked = replace(config(), network=NetworkConfig(features=(4, 6, 8), attention="full"))
     (tmp_path / "config.yaml").write_text(asked.to_yaml())
@@ -382,7 +446,7 @@ def test_the_folder_of_the_data_may_have_moved_while_their_digest_is_the_same(
 ) -> None:
     # The digits come with scikit-learn and have no folder: here one is accepted and not used.
     monkeypatch.setattr(
-        module, "load_dataset", lambda data, data_dir, **options: load_dataset(data, **options)
+        loading, "load_dataset", lambda data, data_dir, **options: load_dataset(data, **options)
     )
     train(short(), tmp_path / "run", progress=False)
     moved = replace(short(epochs=2), data=DataConfig(limit=30, data_dir=str(tmp_path)))

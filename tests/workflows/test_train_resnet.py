@@ -14,8 +14,9 @@ from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.training.optim import learning_rate_factor
 from pixelbayes.training.task import TrainingTask
 from pixelbayes.workflows import DataConfig, Run, RunConfig, RunError
+from pixelbayes.workflows.loading import load_data
 from pixelbayes.workflows.resnet_settings import PUBLISHED, SETTINGS, TUNED
-from pixelbayes.workflows.train import build_network, load_data, train
+from pixelbayes.workflows.train import build_network, train
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 

@@ -82,6 +82,7 @@ class BatchStream:
         share: This process's share.
         views: Each image is shown in one of so many views, drawn anew in each step.
         windows: Cuts parts out of each global batch; None: images are shown whole.
+        soft_labels: Of all images, (N, K), on the same device; None: labels alone.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class BatchStream:
         share: Share = ALONE,
         views: int = 1,
         windows: Windows | None = None,
+        soft_labels: Tensor | None = None,
     ) -> None:
         self.levels = levels
         self.labels = labels
@@ -106,6 +108,7 @@ class BatchStream:
         self.share = share
         self.views = views
         self.windows = windows
+        self.soft_labels = soft_labels
         self._generator = torch.Generator(device=levels.device)
 
     @property
@@ -136,7 +139,10 @@ class BatchStream:
             generator = torch.Generator().manual_seed(derived_seed("windows", self.seed, step))
             levels = self.windows(levels, generator=generator)
         positions, weights = self.share.of(len(rows), rows.device)
-        batch = Batch(levels[positions], self.labels[rows[positions]], weights, len(rows))
+        mine = rows[positions]
+        batch = Batch(levels[positions], self.labels[mine], weights, len(rows))
+        if self.soft_labels is not None:
+            batch = batch._replace(soft_labels=self.soft_labels[mine])
         if self.views == 1:
             return batch
         drawn = torch.randint(

@@ -133,6 +133,10 @@ class TrainingConfig:
     init_from: str | None = None
     """Model whose weights the training starts from: a run, a checkpoint or the name of a shipped
     model, with any classes.  None: the initialisation."""
+    teacher: str | None = None
+    """Model of the same classes whose calibrated p(y | x) of the training images takes the place of
+    their labels in the cross-entropy: a run, a checkpoint or the name of a shipped model.  None:
+    the labels."""
     objective: str = field(default="likelihood", metadata={"choices": OBJECTIVES})
     """likelihood, or hybrid: the cross-entropy of Bayes' rule is added to it."""
     strength: float = 4.0

@@ -24,6 +24,7 @@ class LevelsDataModule(pl.LightningDataModule):
         training: Batch size, augmentation, size of the accuracy subset.
         seed: The run's seed.
         views: In how many views training images are shown.
+        soft_labels: As in `pixelbayes.training.engine.fit`.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class LevelsDataModule(pl.LightningDataModule):
         training: TrainingConfig,
         seed: int,
         views: int = 1,
+        soft_labels: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.train = train
@@ -40,6 +42,7 @@ class LevelsDataModule(pl.LightningDataModule):
         self.training = training
         self.seed = seed
         self.views = views
+        self.soft_labels = soft_labels
         self.augmentation = Augmentation(flip=training.flip, crop_margin=training.crop_margin)
         step = training.window_step
         self.windows = None if step is None else Windows(step=step)
@@ -53,6 +56,7 @@ class LevelsDataModule(pl.LightningDataModule):
         """What is left of the current epoch."""
         trainer = self._trainer()
         levels, labels = self._on_device(self.train.levels, self.train.labels)
+        taught = self.soft_labels
         return BatchStream(
             levels,
             labels,
@@ -63,6 +67,7 @@ class LevelsDataModule(pl.LightningDataModule):
             share=self._share(),
             views=self.views,
             windows=self.windows,
+            soft_labels=None if taught is None else taught.to(levels.device),
         )
 
     def val_dataloader(self) -> list[EvaluationStream]:

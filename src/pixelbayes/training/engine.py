@@ -21,6 +21,7 @@ import torch.distributed as dist
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from pixelbayes.data import LabelledImages
 from pixelbayes.inference.memory import freed_memory_kept
@@ -74,6 +75,7 @@ def fit(
     folder: Path,
     resume: bool = False,
     progress: bool = True,
+    soft_labels: Tensor | None = None,
 ) -> Outcome:
     """Trains the task's network in place and fills the run directory `folder`.
 
@@ -84,13 +86,15 @@ def fit(
         folder: An existing folder.
         resume: Goes on from `folder / "resume.ckpt"`, where there is one.
         progress: Whether to show progress on stderr.
+        soft_labels: Probabilities of the classes of each training image, (N, K), for the
+            cross-entropy; None: the labels.
 
     Raises:
         DivergedError: If the loss stops being a number.
         RunStopped: If a signal or the time limit stopped the run; its state is saved.
     """
     training = task.training_config
-    data = LevelsDataModule(train, validation, training, task.seed, task.views)
+    data = LevelsDataModule(train, validation, training, task.seed, task.views, soft_labels)
     display = RunDisplay(
         task.criterion,
         epochs=training.epochs,

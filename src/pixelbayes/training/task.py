@@ -19,7 +19,13 @@ from pixelbayes.training.batches import Batch, steps_per_epoch
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 from pixelbayes.training.errors import DivergedError
 from pixelbayes.training.metrics import criterion_of
-from pixelbayes.training.objectives import Hybrid, Loss, TrainingObjective, make_objective
+from pixelbayes.training.objectives import (
+    Hybrid,
+    Loss,
+    MaximumLikelihood,
+    TrainingObjective,
+    make_objective,
+)
 from pixelbayes.training.optim import MovingAverage, learning_rate_factor, make_optimizer
 from pixelbayes.training.seeds import derived_seed
 
@@ -79,6 +85,11 @@ class TrainingTask(pl.LightningModule):
                     "--window-step shows parts of images, which only a PixelCNN++ without "
                     "attention describes as it describes whole ones; leave it out"
                 )
+        if training.teacher is not None and isinstance(self.objective, MaximumLikelihood):
+            raise PixelBayesError(
+                "--teacher says what the cross-entropy aims at, and a likelihood has none; pass "
+                "--objective hybrid, or leave it out"
+            )
         if training.objective == "hybrid" and not start.uses_labels:
             raise PixelBayesError("--objective hybrid tells classes apart and needs a --fusion")
         self.ema: MovingAverage | None = None

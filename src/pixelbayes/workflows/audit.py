@@ -42,7 +42,8 @@ from pixelbayes.report.render import Doubtful, audit_html
 from pixelbayes.switches import undisturbed
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows.config import DataConfig, NetworkConfig, RunConfig
-from pixelbayes.workflows.evaluation_data import load_data_for, names_trained_on, training_record
+from pixelbayes.workflows.evaluation_data import names_trained_on, training_record
+from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.outputs import FILES_OF, Kind, filling
 from pixelbayes.workflows.scoring import Progress
 from pixelbayes.workflows.train import train

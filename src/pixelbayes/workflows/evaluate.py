@@ -30,7 +30,6 @@ from pixelbayes.workflows.evaluation_data import (
     data_for,
     data_of_checkpoint,
     is_checkpoint,
-    load_data_for,
     require_unchanged,
 )
 from pixelbayes.workflows.illustrations import illustrate
@@ -54,7 +53,6 @@ __all__ = [
     "evaluate_checkpoint",
     "evaluate_run",
     "is_checkpoint",
-    "load_data_for",
 ]
 
 DEFAULT_SPLITS = ("validation", "test")

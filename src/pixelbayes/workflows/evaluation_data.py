@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from pixelbayes.data import DatasetWarning, ImageDataset, SplitRecord, load_dataset, same_source
+from pixelbayes.data import DatasetWarning, ImageDataset, SplitRecord, same_source
 from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import Reading
 from pixelbayes.models import Model
 from pixelbayes.models.storage import DESCRIPTION
 from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.loading import data_digest, load_data_for
 from pixelbayes.workflows.runs import INFO as RUN_JSON
 from pixelbayes.workflows.runs import Run
-from pixelbayes.workflows.train import data_digest
 
 __all__ = [
     "FILES_OF_A_USER",
@@ -31,7 +31,6 @@ __all__ = [
     "data_for",
     "data_of_checkpoint",
     "is_checkpoint",
-    "load_data_for",
     "names_trained_on",
     "require_unchanged",
     "training_data",
@@ -185,58 +184,6 @@ def _loaded(
         whole=whole and not own,
     )
     return dataset, own
-
-
-def load_data_for(
-    model: Model,
-    data: str,
-    *,
-    data_dir: str | Path | None = None,
-    image_size: tuple[int, int] | None = None,
-    seed: int = 0,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    train_limit: int | None = None,
-    set_aside: int | None = None,
-    record: SplitRecord | None = None,
-    whole: bool = False,
-) -> ImageDataset:
-    """Loads a data set the way the model wants its images.
-
-    Args:
-        model: Decides size, filter, geometry and channels.
-        data: Source, as for `pixelbayes.data.load_dataset`.
-        data_dir: Folder of the data.
-        image_size: Rows and columns; None: the model's.
-        seed: Of the splits; the one of training, or training images turn up in the test.
-        skip_bad: Leaves out files that cannot be read.
-        limit: At most this many images of each split.
-        train_limit: At most this many training images.
-        set_aside: So many training images take the place of the validation images.
-        record: Which file went to which split, which then seed and limits do not decide.
-        whole: Takes what comes without splits as one split, "test", that need not have every
-            class of the model.
-
-    Raises:
-        DatasetError: If the data cannot be loaded, or none of the recorded training files is there.
-    """
-    resize = model.resize
-    return load_dataset(
-        data,
-        data_dir=data_dir,
-        image_size=image_size or resize.size,
-        channels=model.channels,
-        filter=resize.filter,
-        geometry=resize.geometry,
-        allow_upscaling=resize.allow_upscaling,
-        seed=seed,
-        skip_bad=skip_bad,
-        limit=limit,
-        train_limit=train_limit,
-        set_aside=set_aside,
-        record=record,
-        whole=model.classes if whole else None,
-    )
 
 
 def without_trained(

@@ -20,7 +20,6 @@ from pixelbayes.data import (
     SplitRecord,
     data_remarks,
     describe,
-    load_dataset,
 )
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.inference.classification import uniform_log_prior
@@ -31,7 +30,8 @@ from pixelbayes.switches import undisturbed
 from pixelbayes.training import RunStopped, TrainingConfig
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
-from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
+from pixelbayes.workflows.config import RunConfig, RunError
+from pixelbayes.workflows.loading import data_digest, load_data
 from pixelbayes.workflows.provenance import now, provenance
 from pixelbayes.workflows.resuming import (
     as_begun,
@@ -40,8 +40,9 @@ from pixelbayes.workflows.resuming import (
     require_unfinished,
 )
 from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, require_free_for_run
+from pixelbayes.workflows.teaching import soft_labels
 
-__all__ = ["build_network", "data_digest", "first_network", "load_data", "train"]
+__all__ = ["build_network", "first_network", "train"]
 
 
 @undisturbed()
@@ -74,6 +75,7 @@ def train(
         RunError: If the directory or the batch size does not fit, or the resumed run is complete.
         MissingPackageError: If the kind of model needs a package that is not installed.
         DatasetError: If the data cannot be used.
+        CheckpointError: If there is no model to start from, or to learn from.
         DivergedError: If the loss stopped being a number.
         RunStopped: If a signal or the time limit stopped it; `resume` continues.
     """
@@ -94,12 +96,20 @@ def train(
     _require_classes(config, dataset, note)
     for sentence in data_remarks(describe(dataset)) if first else ():
         note(sentence)
-    digest = data_digest(dataset)
-    if resume and run.info.get("data_sha256", digest) != digest:
-        raise RunError(
-            f"the data are not those that {run_dir} was trained on: {config.data.data} has "
-            "changed since; restore it, or train a new run"
-        )
+    taught = soft_labels(config, dataset)
+    digests = {"data_sha256": data_digest(dataset)}
+    if taught is not None:
+        digests["soft_labels_sha256"] = hashlib.sha256(taught.numpy().data).hexdigest()
+    for name, digest in digests.items() if resume else ():
+        if run.info.get(name, digest) != digest:
+            what, source = {
+                "data_sha256": ("the data are not those", config.data.data),
+                "soft_labels_sha256": ("the teacher is not the one", config.training.teacher),
+            }[name]
+            raise RunError(
+                f"{what} that {run_dir} was trained on: {source} has changed since; restore it, "
+                "or train a new run"
+            )
     _require_batch(config, dataset)
     _require_device(config.training)
     origin = {
@@ -130,7 +140,7 @@ def train(
                 Run.create(run_dir, config)
                 if dataset.record is not None:
                     run.write_split(dataset.record)
-        ending = stack.enter_context(_record_kept(run, config, origin, digest, first=first))
+        ending = stack.enter_context(_record_kept(run, config, origin, digests, first=first))
         outcome = fit(
             task,
             dataset.split("train"),
@@ -138,42 +148,10 @@ def train(
             folder=run_dir,
             resume=resume,
             progress=progress,
+            soft_labels=taught,
         )
         ending["reason"] = outcome.reason
     return run
-
-
-def load_data(
-    config: DataConfig, *, crop_margin: int = 0, record: SplitRecord | None = None
-) -> ImageDataset:
-    """Loads the images of a run.
-
-    Args:
-        config: Which ones.
-        crop_margin: Pixels that training images have beyond the model's size.
-        record: Which file went to which split; None: the configuration decides.
-
-    Raises:
-        DatasetError: If they cannot be used.
-    """
-    return load_dataset(
-        config.data,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        channels=config.channels,
-        filter=config.filter,
-        geometry=config.geometry,
-        allow_upscaling=config.allow_upscaling,
-        crop_margin=crop_margin,
-        fractions=None,
-        seed=config.split_seed,
-        skip_bad=config.skip_bad_files,
-        limit=config.limit,
-        train_limit=config.train_limit,
-        set_aside=config.set_aside,
-        near_duplicates=config.near_duplicates,
-        record=record,
-    )
 
 
 def build_network(config: RunConfig, dataset: ImageDataset, *, resume: bool = False) -> nn.Module:
@@ -235,17 +213,6 @@ def first_network(
                 network, augmentation.centre(images.levels[chosen]), images.labels[chosen]
             )
     return network
-
-
-def data_digest(dataset: ImageDataset) -> str:
-    """SHA-256 of the training and validation images and their labels, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name in ("train", "validation"):
-        images = dataset.split(name)
-        for tensor in (images.levels, images.labels):
-            digest.update(f"{name} {tuple(tensor.shape)} ".encode())
-            digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _require_classes(config: RunConfig, dataset: ImageDataset, note: Callable[[str], None]) -> None:
@@ -328,7 +295,7 @@ def _nothing_left(folder: Path, *, unless: Callable[[], bool]) -> Iterator[None]
 
 @contextmanager
 def _record_kept(
-    run: Run, config: RunConfig, origin: dict[str, Any], digest: str, *, first: bool
+    run: Run, config: RunConfig, origin: dict[str, Any], digests: dict[str, str], *, first: bool
 ) -> Iterator[dict[str, Any]]:
     """Keeps run.json true: running now, and afterwards how it ended.  First process only."""
     ending: dict[str, Any] = {"reason": None}
@@ -348,7 +315,7 @@ def _record_kept(
         started=run.info.get("started", origin["date"]),
         resumed=origin["date"] if "started" in run.info else None,
         ended=None,
-        data_sha256=digest,
+        **digests,
         split_sha256=run.split_digest(),
         **{name: origin[name] for name in ("versions", "commit", "command", "machine", "data")},
     )

@@ -22,6 +22,7 @@ from pixelbayes.models import MODELS
 from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import DataConfig, RunError
+from pixelbayes.workflows.loading import data_digest, load_data
 from pixelbayes.workflows.provenance import provenance
 from pixelbayes.workflows.scoring import Progress
 from pixelbayes.workflows.study.cache import Deadline, TimeIsUp
@@ -38,7 +39,6 @@ from pixelbayes.workflows.study.results import (
 )
 from pixelbayes.workflows.study.scores import RealImages, Scorer
 from pixelbayes.workflows.study.trial import TrainingTrial, Trial, TrialState, trial_of
-from pixelbayes.workflows.train import data_digest, load_data
 
 __all__ = ["StudyOutcome", "report_study", "study"]
 

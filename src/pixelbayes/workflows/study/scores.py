@@ -23,9 +23,9 @@ from pixelbayes.evaluation.fid import CourseProtocol, Features, FIDScore, Matche
 from pixelbayes.evaluation.fid import score as score_images
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.loading import load_data
 from pixelbayes.workflows.study.cache import Cache, levels_digest
 from pixelbayes.workflows.study.config import FIDConfig
-from pixelbayes.workflows.train import load_data
 
 __all__ = ["RealImages", "Scorer", "balanced"]
 
