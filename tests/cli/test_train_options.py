@@ -161,6 +161,7 @@ def test_an_interruption_says_how_to_resume(trained: dict[str, Any], capsys: Cap
         (["--epoch", "3"], "Unknown option: --epoch. Did you mean --epochs?"),
         (["--name", "a/b"], "--name is one word, got 'a/b'"),
         (["--name", ".."], "--name is one word"),
+        (["--name", ""], "--name is one word, got ''"),
         (["--name", "a", "--output", "b"], "give one"),
         (["--resume", "nowhere"], "nowhere"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),

@@ -102,6 +102,23 @@ def test_a_leak_can_be_kept_on_the_side_of_the_test(leaking: Path) -> None:
     assert pets.record.unused == ("train/cat/0.png",)
 
 
+@pytest.mark.parametrize(("side", "flat"), [(8, False), (16, True), (32, False)])
+def test_identical_images_are_dropped_at_any_size_and_of_any_content(
+    tmp_path: Path, side: int, flat: bool
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, side, side), dtype=np.uint8)
+    if flat:
+        pixels[:] = pixels[:, :1, :1]
+        pixels[:, 0, 0] = np.arange(40)  # all different
+        pixels[:] = pixels[:, :1, :1]
+    file, labels = tmp_path / "images.npz", np.arange(40) % 2
+    np.savez(file, x_train=pixels, y_train=labels, x_val=pixels[5:15], y_val=labels[5:15])
+    images = load_dataset(f"npz:{file}", near_duplicates="drop")
+    assert len(images.split("train")) == 30
+    assert len(images.split("validation")) == 10
+    assert len(images.left_out) == 10
+
+
 def test_a_leak_can_be_accepted(leaking: Path) -> None:
     assert len(load_dataset(f"folder:{leaking}", near_duplicates="ignore").split("train")) == 6
 

@@ -83,6 +83,17 @@ def test_a_saved_model_comes_back_bit_for_bit_with_a_card(
     assert "Nothing is stored with this model about how well it does." in bare
 
 
+def test_a_readme_of_somebody_else_is_not_replaced_by_a_card(
+    tiny_model: PixelBayes, tmp_path: Path
+) -> None:
+    (tmp_path / "README.md").write_text("my own project", encoding="utf-8")
+    with pytest.raises(PixelBayesError, match=r"README\.md is no model card that pixelbayes"):
+        tiny_model.save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    tiny_model.save_pretrained(tmp_path / "animals")
+    tiny_model.save_pretrained(tmp_path / "animals")  # its own is
+
+
 def test_a_pushed_model_comes_back_bit_for_bit(tiny_model: PixelBayes, hub: dict[str, Any]) -> None:
     address = tiny_model.push_to_hub("ada/animals", private=True, token="secret")
 

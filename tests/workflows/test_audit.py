@@ -95,6 +95,39 @@ def test_a_small_model_is_trained_on_labelled_arrays(tmp_path):
     assert bool(model.log_likelihoods(images_of([0]).levels).isfinite().all())
 
 
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 0, 1], [0, 1, 1, 1, 0, 0]])
+def test_few_images_still_choose_an_epoch(tmp_path, labels):
+    model = _trained(images_of(labels), ("dark", "bright"), QUICK, tmp_path)
+    assert model.classes == ("dark", "bright")
+
+
+def test_images_of_which_none_can_choose_an_epoch_are_too_few(tmp_path):
+    with pytest.raises(AuditError, match="without a fold each class has one image"):
+        _trained(images_of([0, 1]), ("dark", "bright"), QUICK, tmp_path)
+
+
+@pytest.mark.parametrize("option", [["--folds", "3"], ["--epochs", "1"], ["--seed", "0"]])
+def test_what_no_training_needs_is_refused_beside_a_model(folder, judge_model, capsys, option):
+    assert main(["audit", str(folder), "--model", str(judge_model), *option]) == 2
+    assert f"{option[0]} say how small models are trained" in capsys.readouterr().err
+
+
+def test_small_models_are_trained_where_they_are_asked_to_be(folder, tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def by_folds(*_, config, **__):
+        seen.append(config.training.accelerator)
+        raise AuditError("enough")
+
+    monkeypatch.setattr("pixelbayes.workflows.audit.audit_by_folds", by_folds)
+    command = ["audit", str(folder), "--output", str(tmp_path / "doubts")]
+    assert main([*command, "--device", "cpu"]) == 2
+    assert seen == ["cpu"]
+    if not torch.cuda.is_available():
+        assert main([*command, "--device", "cuda"]) == 2
+        assert "PyTorch finds no CUDA GPU" in capsys.readouterr().err
+
+
 def test_one_fold_or_a_lonely_image_is_refused():
     with pytest.raises(AuditError, match="two folds"):
         out_of_fold(images_of([0, 0, 1, 1]), ("a", "b"), QUICK, folds=1)

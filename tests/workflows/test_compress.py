@@ -6,6 +6,7 @@ import io
 import itertools
 import random
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,6 +124,13 @@ def test_names_are_relative_to_the_folder_given_and_stay_apart(tmp_path):
     assert [source.name for source in sources_of([], images[2:], {})] == ["y.png"]
     with pytest.raises(CodecError, match=r"would both be called x\.png"):
         sources_of([], [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"], {})
+
+
+def test_a_picture_beside_the_folder_that_is_given_has_a_name_inside(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    images = [Path("a.png"), Path("../outside.png")]
+    assert [source.name for source in sources_of(["."], images, {})] == ["a.png", "outside.png"]
 
 
 def test_no_picture_is_called_as_the_folder_of_another(tmp_path):

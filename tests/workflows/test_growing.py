@@ -216,3 +216,22 @@ def test_options_that_contradict_each_other_are_a_mistake(
 ) -> None:
     assert main([*command, *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("begun", "asked"), [("csv", "jsonl"), ("jsonl", "csv")])
+@pytest.mark.parametrize("rows", [0, 1, IMAGES])
+def test_a_table_begun_in_another_format_is_left_as_it_is(
+    command: list[str], tmp_path: Path, capsys: Capture, begun: str, asked: str, rows: int
+) -> None:
+    table = tmp_path / "t.txt"
+    assert main([*command, "-o", str(table), "--format", begun]) == 0
+    lines = table.read_bytes().splitlines(keepends=True)
+    header = int(begun == "csv")
+    if header + rows == 0:
+        return  # an empty file is of any format
+    table.write_bytes(b"".join(lines[: header + rows]))
+    before = table.read_bytes()
+    capsys.readouterr()
+    assert main([*command, "-o", str(table), "--format", asked, "--resume"]) == 2
+    assert f"does not begin as a table of {asked}" in capsys.readouterr().err
+    assert table.read_bytes() == before

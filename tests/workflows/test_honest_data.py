@@ -116,6 +116,28 @@ def test_a_run_without_a_record_is_not_measured_on_a_folder_that_changed(here: P
         evaluate_run("run", samples_per_class=0)
 
 
+def test_a_checkpoint_without_its_run_is_measured_on_the_splits_that_it_was_trained_by(
+    here: Path,
+) -> None:
+    """Where groups of copies were kept together, which moves images between splits."""
+    for name, first in (("cat", 0), ("dog", 100)):
+        for number in range(15):
+            photograph(here / "copies" / name / f"{number:02}.png", first + number, size=16)
+            if number < 8:
+                copy = here / "copies" / name / f"{number:02}-copy.png"
+                shutil.copyfile(here / "copies" / name / f"{number:02}.png", copy)
+    data = DataConfig(data="folder:copies", near_duplicates="keep-together")
+    config = RunConfig(data=data, network=TINY, training=EPOCH)
+    recorded = train(config, "grouped", progress=False).split()
+    assert recorded is not None
+    shutil.copytree("grouped/best", "alone")
+    with pytest.warns(DatasetWarning, match="the same only if no file was added or removed"):
+        dataset = training_data(Path("alone"), PixelBayes.load("alone")).dataset
+    assert dataset.record is not None
+    for split in ("validation", "test"):
+        assert dataset.record.splits[split] == recorded.splits[split]
+
+
 def test_a_foreign_folder_is_measured_whole(here: Path) -> None:
     photographs(here / "other", ("cat", "dog"), 9, first=700)
     report = evaluate_run("run", data="folder:other", samples_per_class=0)

@@ -374,7 +374,7 @@ def test_a_run_is_taught_by_its_teacher_and_by_no_other_when_resumed(
         ({"objective": "hybrid", "teacher": "cpen455-onepass"}, RunError, "knows the classes chee"),
         ({"teacher": "RUN"}, PixelBayesError, "--teacher says what the cross-entropy aims at"),
         ({"objective": "hybrid", "teacher": "nobody"}, CheckpointError, "nobody"),
-        ({"window_step": 16}, PixelBayesError, "steps of 16 do not fit into 8 pixels"),
+        ({"window_step": 16}, RunError, "--window-step 16 does not fit into images of 8 x 8 pix"),
     ],
 )
 def test_a_teacher_or_a_window_that_does_not_fit_leaves_nothing_behind(

@@ -23,6 +23,7 @@ __all__ = ["HUB", "card", "download", "is_hub_id", "push", "save_with_card"]
 HUB = "hf:"
 """Stands before an id of the Hub where a folder could be meant."""
 CARD = "README.md"
+LIBRARY = "library_name: pixelbayes"  # stands in every card
 ID = re.compile(r"[\w.-]+/[\w.-]+")
 LICENSE = "apache-2.0"
 FACTS = ("seed", "epoch", "step", "commit", "date")
@@ -100,8 +101,17 @@ def save_with_card(model: Model, folder: str | Path, *, name: str | None = None)
         model: The model.
         folder: Where to.
         name: What the card calls it; None: the folder's name.
+
+    Raises:
+        PixelBayesError: If the folder has a README.md that is no card of this package.
     """
     folder = Path(folder)
+    there = folder / CARD
+    if there.exists() and LIBRARY not in there.read_text(encoding="utf-8", errors="replace"):
+        raise PixelBayesError(
+            f"{there} is no model card that pixelbayes wrote, and would be replaced by one; name "
+            "another folder, or move it"
+        )
     model.save(folder)
     write_whole(folder / CARD, card(model, name or folder.resolve().name))
     return folder

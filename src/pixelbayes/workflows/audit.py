@@ -346,7 +346,15 @@ def _trained(
 ) -> Model:
     """The best of a run on these images, a few of which choose the epoch."""
     held_back = _folds(images.labels, HELD_BACK, config.seed + 1) == 0
-    held_back &= torch.bincount(images.labels)[images.labels] > SMALLEST_CLASS
+    of_class = torch.bincount(images.labels)[images.labels]
+    held_back &= of_class > SMALLEST_CLASS
+    if not held_back.any():  # one image then, of a class that keeps another
+        if of_class.max() < SMALLEST_CLASS:
+            raise AuditError(
+                "without a fold each class has one image, and one more is needed to choose the "
+                f"epoch; add images, or give more than {len(images)} in --folds"
+            )
+        held_back[of_class.argmax()] = True
     arrays: dict[str, Any] = {}
     for name, chosen in (("train", ~held_back), ("val", held_back)):
         arrays[f"x_{name}"] = images.levels[chosen].permute(0, 2, 3, 1).numpy()

@@ -151,7 +151,11 @@ def sources_of(
 
 
 def _relative(path: Path, folders: Sequence[Path]) -> PurePath:
-    inside = [folder for folder in folders if path.is_relative_to(folder)]
+    inside = [
+        folder
+        for folder in folders
+        if path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts
+    ]
     if inside:
         return path.relative_to(inside[0])
     return PurePath(path.name if path.name not in ("", "-") else "stdin")

@@ -180,6 +180,7 @@ def _loaded(
         limit=trained_on.limit if own else None,
         train_limit=trained_on.train_limit if own else None,
         set_aside=trained_on.set_aside if own else None,
+        near_duplicates=trained_on.near_duplicates if own else "tell",
         record=record if own else None,
         whole=whole and not own,
     )

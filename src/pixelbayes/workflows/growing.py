@@ -123,10 +123,14 @@ def _read(
     for text, end_of_row in _whole_rows(file, quoted=format_ is Format.CSV):
         if format_ is Format.CSV and header is None:
             header = next(csv.reader([text]))
+            if PATH not in header:
+                raise _other_format(file, format_)
         else:
             try:
                 row = read_record(text, header)
             except ValueError:
+                if header is None and not rows:
+                    raise _other_format(file, format_) from None
                 break  # the disk lost what follows
             before = position
             while position < len(paths) and row.get(PATH) != str(paths[position]):
@@ -180,6 +184,13 @@ def _whole_rows(file: Path, *, quoted: bool) -> Iterator[tuple[str, int]]:
             end += len(row)
             yield row.decode("utf-8", "surrogateescape"), end
             row = b""
+
+
+def _other_format(file: Path, format_: Format) -> ResumeError:
+    return ResumeError(
+        f"{file} does not begin as a table of {format_.value}: give the --format that it was "
+        "begun in, or pass --overwrite to begin anew"
+    )
 
 
 def _require_same(there: dict[str, str], now: dict[str, str], file: Path) -> None:

@@ -56,6 +56,7 @@ def load_data_for(
     limit: int | None = None,
     train_limit: int | None = None,
     set_aside: int | None = None,
+    near_duplicates: str = "tell",
     record: SplitRecord | None = None,
     whole: bool = False,
 ) -> ImageDataset:
@@ -71,6 +72,7 @@ def load_data_for(
         limit: At most this many images of each split.
         train_limit: At most this many training images.
         set_aside: So many training images take the place of the validation images.
+        near_duplicates: What is made of them, as for `pixelbayes.data.load_dataset`.
         record: Which file went to which split, which then seed and limits do not decide.
         whole: Takes what comes without splits as one split, "test", that need not have every
             class of the model.
@@ -92,6 +94,7 @@ def load_data_for(
         limit=limit,
         train_limit=train_limit,
         set_aside=set_aside,
+        near_duplicates=near_duplicates,
         record=record,
         whole=model.classes if whole else None,
     )

@@ -111,6 +111,7 @@ def train(
                 "or train a new run"
             )
     _require_batch(config, dataset)
+    _require_window(config, dataset)
     _require_device(config.training)
     origin = {
         **provenance(),
@@ -230,6 +231,20 @@ def _require_classes(config: RunConfig, dataset: ImageDataset, note: Callable[[s
             "a PixelCNN++, which learns p(image) of one class too"
         )
     note(f"{only}: every answer is right, so accuracy means nothing; bits/dim does.")
+
+
+def _require_window(config: RunConfig, dataset: ImageDataset) -> None:
+    """Refuses windows whose step no image has room for.
+
+    Raises:
+        RunError: If so.
+    """
+    step, (rows, columns) = config.training.window_step, dataset.image_size
+    if step is not None and step > min(rows, columns):
+        raise RunError(
+            f"--window-step {step} does not fit into images of {rows} x {columns} pixels; pass a "
+            f"step of {min(rows, columns)} or less"
+        )
 
 
 def _require_batch(config: RunConfig, dataset: ImageDataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,17 @@ samples_per_class: 2
 """
 
 
-def with_checkpoint(path: Path) -> StudyConfig:
+def with_checkpoint(path: Path, split_seed: int = 0) -> StudyConfig:
     """The same study, the gated model taken from a checkpoint, and an ensemble of it and late."""
+    base = TRAINED.partition("models:")[0].replace(
+        "limit: 20", f"limit: 20, split_seed: {split_seed}"
+    )
     models = f"""models:
   taken: {{checkpoint: {path}}}
   late: {{network: {{fusion: late}}}}
   both: {{ensemble: [taken, late]}}
 """
-    return StudyConfig.from_yaml(f"{TRAINED.partition('models:')[0]}{models}samples_per_class: 2\n")
+    return StudyConfig.from_yaml(f"{base}{models}samples_per_class: 2\n")
 
 
 def test_a_trained_model_is_measured_as_it_is(run_study, tmp_path: Path) -> None:
@@ -47,6 +51,18 @@ def test_a_trained_model_is_measured_as_it_is(run_study, tmp_path: Path) -> None
     assert results["both"].kind == "ensemble"
     members = load_model(tmp_path / "study" / "both" / "seed-0" / "best")
     assert members.describe()["parameters"] == taken.parameters + results["late"].parameters
+
+
+def test_a_model_that_was_trained_on_images_of_the_study_is_refused_before_any_training(
+    run_study, tmp_path: Path
+) -> None:
+    run_study(StudyConfig.from_yaml(TRAINED))
+    run = tmp_path / "elsewhere"
+    (tmp_path / "study" / "gated" / "seed-0").rename(run)
+    shutil.rmtree(tmp_path / "study")
+    with pytest.raises(RunError, match=r"models\.taken: .* was trained on \d+ of the \d+"):
+        run_study(with_checkpoint(run, split_seed=1))
+    assert not (tmp_path / "study" / "late").exists()
 
 
 def test_other_weights_at_the_same_place_are_measured_again(run_study, tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ def audit(
     *,
     model: str | None = None,
     data_dir: Path | None = None,
-    folds: int = 5,
-    epochs: int = 12,
+    folds: int | None = None,
+    epochs: int | None = None,
     size: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     shown: int = 60,
     output: Path = Path("audit"),
     overwrite: bool = False,
@@ -50,11 +50,11 @@ def audit(
         model: Run directory, checkpoint folder or name of a shipped model that judges (default:
             small models are trained).
         data_dir: Where the files of cpen455 or cifar10 are.
-        folds: In how many parts the images are left out in turn.
-        epochs: Of each training.
+        folds: In how many parts the images are left out in turn (default: 5).
+        epochs: Of each training (default: 12).
         size: Rows and columns at which the small models see images, such as 32x32 (default: the
             source's own, 32x32 for files).
-        seed: Of the folds and the trainings.
+        seed: Of the folds and the trainings (default: 0).
         shown: Images on the page.
         output: Folder to write to.
         overwrite: Replace an earlier audit in that folder; other files are never replaced.
@@ -63,11 +63,18 @@ def audit(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.models.hub import find_model
-    from pixelbayes.workflows.audit import SMALL, audit_by_folds, audit_by_model, write_audit
+    from pixelbayes.workflows.audit import FOLDS, SMALL, audit_by_folds, audit_by_model, write_audit
     from pixelbayes.workflows.outputs import Kind, require_free
 
-    if shown < 1 or epochs < 1:
+    if shown < 1 or (epochs is not None and epochs < 1):
         raise UsageError(f"--shown and --epochs are 1 or more, got {shown} and {epochs}")
+    of_folds = {"--folds": folds, "--epochs": epochs, "--size": size, "--seed": seed}
+    given = [name for name, value in of_folds.items() if value is not None]
+    if model is not None and given:
+        raise UsageError(
+            f"{', '.join(given)} say how small models are trained, and with --model none is; "
+            "leave one or the other out"
+        )
     require_free(output, Kind.AUDIT, overwrite=overwrite)
     with terminal.Progress() as progress:
         told = None if quiet else progress
@@ -80,13 +87,17 @@ def audit(
                 progress=told,
             )
         else:
-            training = replace(SMALL.training, epochs=epochs)
+            training = replace(
+                SMALL.training,
+                epochs=epochs or SMALL.training.epochs,
+                accelerator="gpu" if resolve(device) == "cuda" else "cpu",
+            )
             found = audit_by_folds(
                 folder,
                 data_dir=data_dir,
                 image_size=None if size is None else image_size(size),
-                folds=folds,
-                config=replace(SMALL, training=training, seed=seed),
+                folds=FOLDS if folds is None else folds,
+                config=replace(SMALL, training=training, seed=seed or 0),
                 progress=told,
             )
     write_audit(output, found, shown=shown)

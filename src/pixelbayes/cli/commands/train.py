@@ -115,7 +115,7 @@ def _directory(config: RunConfig, name: str | None, output: Path | None) -> Path
     if name is None:
         data = re.sub(r"[^\w.-]+", "-", config.data.data).strip("-.")
         name = f"{data}-{config.fusion or config.model}-{config.seed}"
-    elif Path(name).name != name or name == "..":
+    elif not name or Path(name).name != name or name == "..":
         raise UsageError(f"--name is one word, got {name!r}; a path goes to --output")
     return RUNS / name
 

@@ -9,10 +9,11 @@ file went where.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -207,7 +208,7 @@ def _load(
     if options.near_duplicates != "ignore" and given is None:
         pairs = across_splits({name: images.levels for name, images in splits.items()})
         if options.near_duplicates == "drop":
-            left_out += _drop(splits, pairs)
+            left_out += _drop(splits, [*pairs, *_identical(splits)])
         elif pairs:
             _warn_of_near_duplicates(listing.source, splits, pairs)
     used = {
@@ -288,6 +289,20 @@ def _set_aside(
     if options.near_duplicates == "keep-together":
         parts = kept_together(parts, _groups(listing, train, options))
     return {**splits, **{name: train.select(indices) for name, indices in parts.items()}}
+
+
+def _identical(splits: Mapping[str, LabelledImages]) -> Iterator[tuple[str, int, str, int]]:
+    """Images of different splits with equal pixels, whatever their size, as `across_splits`."""
+    found: list[tuple[str, int, bytes]] = [
+        (name, index, image.contiguous().numpy().tobytes())
+        for name, images in splits.items()
+        for index, image in enumerate(images.levels)
+    ]
+    places: dict[bytes, list[tuple[str, int]]] = {}
+    for name, index, pixels in found:
+        earlier = places.setdefault(hashlib.blake2b(pixels, digest_size=16).digest(), [])
+        yield from ((*place, name, index) for place in earlier if place[0] != name)
+        earlier.append((name, index))
 
 
 def _drop(

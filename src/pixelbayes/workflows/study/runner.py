@@ -16,12 +16,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelbayes.data import ImageDataset
 from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.models import MODELS
+from pixelbayes.models.hub import find_model
 from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import DataConfig, RunError
+from pixelbayes.workflows.evaluation_data import names_trained_on, training_record
 from pixelbayes.workflows.loading import data_digest, load_data
 from pixelbayes.workflows.provenance import provenance
 from pixelbayes.workflows.scoring import Progress
@@ -38,7 +41,13 @@ from pixelbayes.workflows.study.results import (
     is_up_to_date,
 )
 from pixelbayes.workflows.study.scores import RealImages, Scorer
-from pixelbayes.workflows.study.trial import TrainingTrial, Trial, TrialState, trial_of
+from pixelbayes.workflows.study.trial import (
+    CheckpointTrial,
+    TrainingTrial,
+    Trial,
+    TrialState,
+    trial_of,
+)
 
 __all__ = ["StudyOutcome", "report_study", "study"]
 
@@ -100,6 +109,9 @@ class _Invocation:
 
     def advance(self, trials: Sequence[Trial]) -> list[str]:
         """Does what is missing, in order; returns what is missing still."""
+        for one in trials:
+            if isinstance(one, CheckpointTrial):
+                _require_new(one, self._images_of(one).dataset)
         missing: list[str] = []
         for number, one in enumerate(trials):
             reason = None
@@ -147,9 +159,7 @@ class _Invocation:
         if is_up_to_date(one.path, wanted):
             return
         self._begin(f"{one}: measuring")
-        images = self._images.setdefault(
-            one.data, RealImages(one.data, self.directory.record_of(one.data))
-        )
+        images = self._images_of(one)
         self._require_same_data(one, state, images)
         measurement = Measurement(
             one,
@@ -172,6 +182,10 @@ class _Invocation:
             remarks=self._remarks(one, images),
         )
         save_result(result, one.path / RESULT)
+
+    def _images_of(self, one: Trial) -> RealImages:
+        record = self.directory.record_of(one.data)
+        return self._images.setdefault(one.data, RealImages(one.data, record))
 
     def _remarks(self, one: Trial, images: RealImages) -> list[str]:
         """What is to be said of the scores of generated images."""
@@ -213,6 +227,24 @@ class _Invocation:
             raise RunError(
                 f"the data are not those that {one.path} was trained on: {one.data.data} "
                 "has changed since; restore it, or give another --output"
+            )
+
+
+def _require_new(one: CheckpointTrial, dataset: ImageDataset) -> None:
+    """Refuses a model that was trained on images that the study measures: all take the same ones.
+
+    Raises:
+        RunError: If it was, as far as the splits of its training are known.
+    """
+    checkpoint = one.config.checkpoint
+    known = {*names_trained_on(dataset, training_record(find_model(checkpoint)))}
+    for split, images in dataset.splits.items():
+        if split != "train" and (seen := known.intersection(images.names)):
+            raise RunError(
+                f"models.{one.name}: {checkpoint} was trained on {len(seen)} of the {len(images)} "
+                f"images of {split} (their content is the same), so it cannot stand beside the "
+                "others; leave it out, or give the study the data and the split_seed that it was "
+                "trained with"
             )
 
 
