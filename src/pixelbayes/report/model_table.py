@@ -36,6 +36,11 @@ FLOOR_NOTE = (
     "A score below the floor does not mean better images than real ones: the floor is what real "
     "training images get in the place of generated ones, under the same protocol and sizes."
 )
+BOUND = "diffusion"  # kind of a model that has no likelihood
+BOUND_NOTE = (
+    "Bits/dim of a diffusion model are a bound from some of its passes: the code is at most so "
+    "long, and it classifies by bounds."
+)
 HELD_OUT_NOTE = (
     "Calibrated: at a temperature fitted on validation images; each validation image itself at "
     "one that was fitted on the other four fifths of them."
@@ -273,6 +278,8 @@ def _notes(
     if any(BELOW_FLOOR in cell.value for row in rows for cell in row.cells):
         yield f"{BELOW_FLOOR} Below the floor."
     yield from score_notes(results)
+    if any(name == "bits_per_dim" for _, name in keys) and any(r.kind == BOUND for r in results):
+        yield BOUND_NOTE
     if any(name == "ece/calibrated" for _, name in keys):
         yield HELD_OUT_NOTE
     if headline_split(results) != "test":

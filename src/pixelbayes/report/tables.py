@@ -95,7 +95,12 @@ COLUMNS: dict[str, Column] = {
             "higher",
             digits=1,
             about="how many of 100 images are put into their class",
-            in_study={"table1": "every", "table2": "every", "ablation": "every"},
+            in_study={
+                "table1": "every",
+                "table2": "every",
+                "ablation": "every",
+                "kinds": "validation",
+            },
         ),
         Column(
             "bits_per_dim",
@@ -103,7 +108,7 @@ COLUMNS: dict[str, Column] = {
             "bits/dim",
             "lower",
             about="bits that the model needs to store one colour value of an image of known class",
-            in_study={"table1": "validation", "ablation": "validation"},
+            in_study={"table1": "validation", "ablation": "validation", "kinds": "validation"},
         ),
         Column(
             "ece",

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,13 @@ def test_an_unfinished_model_is_marked_on_the_page(written: Path) -> None:
 
     assert "12 epochs (training not finished)" in words
     assert "late †" in words
+
+
+def test_a_model_that_was_not_trained_here_has_no_epochs(make: Make, tmp_path: Path) -> None:
+    taken = replace(make("gated"), epochs=0, best_epoch=0, training_seconds=0.0)
+    text = write(tmp_path, [taken, make("late")])[0].read_text(encoding="utf-8")
+    assert "Seed 0: taken as it was, or put together of others." in text
+    assert ": 0 epochs" not in text
 
 
 def test_the_samples_of_kept_epochs_are_files_and_stand_in_order(written: Path) -> None:

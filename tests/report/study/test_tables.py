@@ -68,6 +68,11 @@ def test_another_kind_of_density_has_a_table_of_its_own(make: Make) -> None:
     ]
     assert "table2" not in made
     assert results[1].generative
+    names = [cell.value for cell in made["kinds"].header]
+    assert {"val accuracy, %", "val bits/dim"} <= {*names}
+    assert any(
+        note.startswith("Bits/dim of a diffusion model are a bound") for note in made["kinds"].notes
+    )
 
 
 def test_a_number_has_its_interval_and_its_n(make: Make) -> None:
