@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 STUDIES = {
     "accuracy": "cpen455-accuracy",
+    "cpen455-75": "cpen455-75",
     "cpen455-small": "cpen455-small",
     "cpen455-small-ablation": "cpen455-small-ablation",
     "diffusion": "cpen455-diffusion",

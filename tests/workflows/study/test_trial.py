@@ -9,7 +9,7 @@ import pytest
 
 from pixelbayes.models import load_model
 from pixelbayes.workflows.config import RunError
-from pixelbayes.workflows.study import StudyConfig
+from pixelbayes.workflows.study import StudyConfig, report_study
 from pixelbayes.workflows.study.config import CheckpointConfig
 
 TRAINED = """
@@ -63,6 +63,12 @@ def test_a_model_that_was_trained_on_images_of_the_study_is_refused_before_any_t
     with pytest.raises(RunError, match=r"models\.taken: .* was trained on \d+ of the \d+"):
         run_study(with_checkpoint(run, split_seed=1))
     assert not (tmp_path / "study" / "late").exists()
+
+
+def test_a_result_of_other_settings_is_reported_as_it_is(run_study, tmp_path: Path) -> None:
+    before = run_study(StudyConfig.from_yaml(TRAINED)).results
+    other = StudyConfig.from_yaml(TRAINED.replace("features: 4", "features: 5"))
+    assert report_study(other, tmp_path / "study").results == before
 
 
 def test_other_weights_at_the_same_place_are_measured_again(run_study, tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def _found(one: Trial) -> tuple[ModelResult, bool] | None:
     try:
         state = one.find()
     except RunError:  # other settings than the study's: shown as it is
-        state = None
+        file = one.path / RESULT
+        return (load_result(file), True) if file.is_file() else None
     if state is None or not state.has_model:
         return None
     if (one.path / RESULT).is_file():
