@@ -217,6 +217,74 @@ def test_what_is_no_image_is_refused_with_what_to_do(
         fitted.sample(0)
 
 
+@pytest.mark.usefixtures("untrained")
+def test_a_class_to_draw_is_the_class_of_its_type(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, _ = digits
+    y = np.arange(60) % 12
+    twelve = tiny(validation_fraction=0.0).fit(X, y)
+    for ten in (10, 10.0, np.int8(10), [10]):
+        np.testing.assert_array_equal(twelve.sample(1, y=ten, random_state=0)[1], [10])
+    for stranger in ("10", True, 1.5, ["10"], [[10]], [[1], [1, 2]], {}, []):
+        with pytest.raises(ValueError, match="y is one class of"):
+            twelve.sample(1, y=stranger)
+    texts = tiny(validation_fraction=0.0).fit(X, y.astype(str))
+    np.testing.assert_array_equal(texts.sample(1, y="10", random_state=0)[1], ["10"])
+    with pytest.raises(ValueError, match="y is one class of"):
+        texts.sample(1, y=10)
+    with pytest.raises(ValueError, match="which are none of"):
+        twelve.partial_fit(X, y.astype(str))
+    with pytest.raises(ValueError, match=r"n_samples is a number of images above 0, got 1\.5"):
+        twelve.sample(1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("parameter", "values", "message"),
+    [
+        ("max_level", [float("nan"), 0, -1, 256, 1.5, "16", True], "max_level is a whole level"),
+        ("image_shape", [64, (8.0, 8.0), (-8, -8), "44", (8,)], r"image_shape is \(H, W\) or"),
+        ("validation_fraction", [None, "0.1", float("nan"), False], "validation_fraction is at"),
+        ("init_from", [3, [1]], "init_from is a model, its folder or"),
+        ("init_from", [""], "an empty path names no model"),
+        ("device", [["cpu"], None], "device is auto, cpu, cuda"),
+        ("dropout", [None, "0.1"], "dropout is a probability"),
+        ("learning_rate", [None, "0.1"], "--lr is a number"),
+        ("epochs", [None, 1.5], "--epochs is a whole number"),
+    ],
+)
+def test_a_parameter_that_is_not_accepted_is_a_value_error(
+    digits: tuple[np.ndarray, np.ndarray], parameter: str, values: list[Any], message: str
+) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=message):
+            tiny(**{parameter: value}).fit(*digits)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_gpu_that_is_not_here_is_refused(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="PyTorch finds no device cuda here"):
+        tiny(device="cuda").fit(*digits)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_numbers_of_numpy_are_parameters_as_those_of_python_are(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    ours = {"features": 4, "epochs": 1, "dropout": 0.5, "max_level": 16, "image_shape": (8, 8)}
+    theirs = {
+        "features": np.int64(4),
+        "epochs": np.int64(1),
+        "dropout": np.float32(0.5),
+        "max_level": np.float64(16),
+        "image_shape": np.array([8, 8]),
+    }
+    expected = tiny(**ours).fit(*digits).score_samples(digits[0])
+    got = tiny(**theirs).fit(*digits).score_samples(digits[0])
+    np.testing.assert_array_equal(got, expected)
+
+
 # Among other estimators
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import asdict
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 from torch import Tensor
 
+from pixelbayes.core.device import present_device
 from pixelbayes.data import LabelledImages, Resize, stratified_split
 from pixelbayes.data.arrays import ArrayForm, whole_levels
+from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.temperature import MIN_IMAGES, decide_temperature
 from pixelbayes.inference.classification import uniform_log_prior
@@ -164,7 +167,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.classes_ = classes
         images = _labelled(levels, labels)
         train, validation = self._held_out(images, seed)
-        self._train(train, validation, seed=seed, source=source, epochs=self.epochs)
+        self._train(train, validation, seed=seed, source=source, epochs=_plain(self.epochs))
         return self
 
     @undisturbed()
@@ -190,10 +193,11 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             self.classes_ = np.unique(classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise PixelBayesError(f"classes are {self.classes_}, got {np.unique(classes)}")
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
+        labels = _indices(y, self.classes_)
+        if labels.min() < 0:
+            unknown = np.unique(y[labels < 0])
             raise PixelBayesError(f"y has {unknown}, which are none of {self.classes_}")
-        images = _labelled(levels, np.searchsorted(self.classes_, y))
+        images = _labelled(levels, labels)
         source = self._source(self.classes_) if first else self.model_
         self._train(images, images, seed=self._seed(), source=source, epochs=1)
         return self
@@ -242,19 +246,21 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         check_is_fitted(self)
         random = check_random_state(random_state)
-        if n_samples < 1:
-            raise PixelBayesError(f"n_samples is a number of images above 0, got {n_samples}")
+        n_samples = whole_number(n_samples, "n_samples is a number of images above 0", least=1)
         if y is None:
             labels = random.randint(len(self.classes_), size=n_samples)
         else:
-            given = np.broadcast_to(np.asarray(y), n_samples) if np.ndim(y) == 0 else np.asarray(y)
-            unknown = np.setdiff1d(given, self.classes_)
-            if len(unknown) or given.shape != (n_samples,):
+            try:
+                given = np.asarray(y)
+            except ValueError:  # lists of different lengths
+                given = np.empty(0)
+            given = np.broadcast_to(given, n_samples) if given.ndim == 0 else given
+            labels = _indices(given, self.classes_)
+            if given.shape != (n_samples,) or labels.min() < 0:
                 raise PixelBayesError(
                     f"y is one class of {self.classes_}, or one for each of {n_samples} images; "
                     f"got {y!r}"
                 )
-            labels = np.searchsorted(self.classes_, given)
         drawn = self.model_.sample(
             torch.from_numpy(labels), generator=random.randint(LARGEST_SEED), output_type="levels"
         )
@@ -308,33 +314,36 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _config(self, epochs: int, seed: int, source: Model | None) -> RunConfig:
         """What is trained, as `pixelbayes train` would be told."""
-        if self.device not in ACCELERATORS:
+        given = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
+        if not isinstance(self.device, str) or self.device not in ACCELERATORS:
             raise PixelBayesError(f"device is {', '.join(ACCELERATORS)}; got {self.device!r}")
+        if self.device == "cuda":
+            present_device("cuda")
         network = NetworkConfig(
-            fusion=self.fusion,
-            features=self.features,
-            blocks_per_stage=self.blocks_per_stage,
-            mixtures=self.mixtures,
-            embedding=self.embedding,
-            dropout=self.dropout,
+            fusion=given["fusion"],
+            features=given["features"],
+            blocks_per_stage=given["blocks_per_stage"],
+            mixtures=given["mixtures"],
+            embedding=given["embedding"],
+            dropout=given["dropout"],
         )
         if isinstance(source, PixelBayes):
             theirs = asdict(source.network.config)
             ours = {name: value for name, value in theirs.items() if name not in OWN_NETWORK}
-            network = NetworkConfig(**{**ours, "dropout": self.dropout})
+            network = NetworkConfig(**{**ours, "dropout": given["dropout"]})
         return RunConfig(
             network=network,
             optim=OptimConfig(
-                lr=self.learning_rate, schedule="constant" if epochs == 1 else "cosine"
+                lr=given["learning_rate"], schedule="constant" if epochs == 1 else "cosine"
             ),
             training=TrainingConfig(
-                batch_size=self.batch_size,
+                batch_size=given["batch_size"],
                 epochs=epochs,
-                patience=self.n_iter_no_change,
+                patience=given["n_iter_no_change"],
                 accelerator=ACCELERATORS[self.device],
                 accuracy_images=0,
                 accuracy_every=epochs,
-                objective=self.objective,
+                objective=given["objective"],
             ),
             seed=seed,
         )
@@ -351,13 +360,17 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if self.init_from is None or isinstance(self.init_from, Model):
             return self.init_from
         path = self.init_from
+        if not isinstance(path, (str, os.PathLike)):
+            raise PixelBayesError(
+                f"init_from is a model, its folder or the name of a shipped one, got {path!r}"
+            )
         return load(path if isinstance(path, str) else Path(path))
 
     def _held_out(self, images: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages]:
         """Training and validation images, the same ones where none can be held out."""
         share = self.validation_fraction
-        if not 0 <= share < 1:
-            raise PixelBayesError(f"validation_fraction is at least 0 and below 1, got {share}")
+        if not _is_number(share) or not 0 <= share < 1:
+            raise PixelBayesError(f"validation_fraction is at least 0 and below 1, got {share!r}")
         if share == 0 or int(torch.bincount(images.labels).min()) < 2:
             return images, images
         parts = stratified_split(
@@ -373,7 +386,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_classification_targets(y)
         if reset:
             self.form_ = ArrayForm.of(X.shape, self.image_shape) if form is None else form
-            self.max_level_ = _white(X) if self.max_level is None else self.max_level
+            self.max_level_ = _white(X, self.max_level)
         return self._as_levels(X), y
 
     def _levels(self, X: Any) -> Tensor:
@@ -414,8 +427,42 @@ def _flat(form: ArrayForm | None, X: Any) -> Any:
     return X if form is None else form.flat(np.asarray(X))
 
 
-def _white(X: Array) -> int:
-    """See `max_level` of `PixelBayesClassifier`."""
+def _plain(value: Any) -> Any:
+    """A number of NumPy, such as a search of parameters draws, as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _indices(y: Array, classes: Array) -> npt.NDArray[np.int64]:
+    """Index of each class, -1 for what is none: a text is no number, and a number no truth value.
+
+    NumPy would compare numbers and texts as texts, by whose order 10 comes before 2.
+    """
+
+    def key(value: Any) -> tuple[bool, Any]:
+        return isinstance(value, (bool, np.bool_)), value
+
+    index = {key(value): number for number, value in enumerate(classes.tolist())}
+    try:
+        found = [index.get(key(value), -1) for value in y.ravel().tolist()]
+    except TypeError:  # something that has no hash, and so is no class
+        found = [-1]
+    return np.array(found or [-1], dtype=np.int64)
+
+
+def _white(X: Array, max_level: Any) -> int:
+    """See `max_level` of `PixelBayesClassifier`.
+
+    Raises:
+        ValueError: If it is given and no level above 0.
+    """
+    if max_level is not None:
+        if not _is_number(max_level) or max_level not in range(1, WHITE + 1):
+            raise PixelBayesError(f"max_level is a whole level, 1 to {WHITE}, got {max_level!r}")
+        return int(max_level)
     highest = X.max()
     powers = (2**exponent for exponent in range(8) if X.dtype != np.uint8)
     return next((power for power in powers if highest <= power), WHITE)

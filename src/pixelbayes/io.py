@@ -316,9 +316,12 @@ def _reason(error: BaseException, kind: type | None) -> str:
     """One reason in words; `cattrs.transform_error` adds the place."""
     if isinstance(error, ForbiddenExtraKeysError):
         known = [field.name for field in fields(error.cl)]
-        names = ", ".join(sorted(error.extra_fields))
+        truth = any(isinstance(name, bool) for name in error.extra_fields)
+        names = ", ".join(sorted(map(str, error.extra_fields)))  # YAML has keys of other types too
         close = difflib.get_close_matches(names, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
+        if truth:
+            hint += "; YAML reads on, off, yes and no as true or false, unless they are in quotes"
         return f"unknown key {names}; known: {', '.join(known)}{hint}"
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"

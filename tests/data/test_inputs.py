@@ -283,10 +283,30 @@ class TestRefusals:
             ({"label": 1}, "the keys label has no image; call it image"),
             (Samples([{"pixels": 1}]), "the keys pixels has no image"),
             (np.zeros((12, 16), np.complex64), "complex64 is no image"),
+            (torch.zeros(3, 12, 16).to_sparse(), r"layout torch\.sparse_coo is no image; .*dense"),
+            (
+                torch.zeros(3, 12, 16, device="meta"),
+                "the device meta has no levels; pass a path",
+            ),
         ],
     )
     def test_what_is_no_image_is_answered_with_what_is(self, images: Any, message: str) -> None:
         with pytest.raises(TypeError, match=message):
+            image_levels(images, channels=3, resize=EXACT)
+
+    def test_a_type_that_numpy_lacks_is_an_image_like_other_floats(self) -> None:
+        levels = torch.from_numpy(noise(3, 12, 16))
+        x = levels.bfloat16()
+        read = image_levels(x, channels=3, resize=EXACT, whole_levels=True).levels[0]
+        assert torch.equal(read, levels)
+        with pytest.raises(TypeError, match=r"got torch\.bfloat16 from 0 to 255; .* pass x\.round"):
+            image_levels(x, channels=3, resize=EXACT)
+
+    @pytest.mark.parametrize("images", ["", [""]])
+    def test_an_empty_path_is_not_the_current_folder(self, images: Any) -> None:
+        with pytest.raises(
+            DatasetError, match=r'an empty path names no image; "\." is the current'
+        ):
             image_levels(images, channels=3, resize=EXACT)
 
     def test_a_whole_data_set_is_answered_with_a_split(self) -> None:

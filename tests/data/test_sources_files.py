@@ -258,6 +258,7 @@ class TestCsv:
             (["a.png,0", "b.png,-1"], r"no label .* only the split test may lack: line 2"),
             (["a.png,-1,test"], r"highest label is -1; training needs labels"),
             (["a.png,999999999"], r"highest label is 999999999"),
+            (["a.png,0", f"b.png,{'9' * 5000}"], r"label of more than 18 digits: line 2 \(9{18}\."),
             (["path,label"], "lists no images"),
             ([], "lists no images"),
         ],
@@ -267,6 +268,10 @@ class TestCsv:
     ) -> None:
         with pytest.raises(DatasetError, match=message):
             load_dataset(self.table(tmp_path, lines, save_photo))
+
+    def test_a_label_with_two_signs_is_a_name(self, tmp_path: Path, save_photo: SavePhoto) -> None:
+        lines = [f"{n}.png,{('--5', '1')[n % 2]}" for n in range(8)]
+        assert load_dataset(self.table(tmp_path, lines, save_photo)).classes == ("--5", "1")
 
     def test_a_class_number_that_is_skipped_is_named(
         self, tmp_path: Path, save_photo: SavePhoto

@@ -177,7 +177,7 @@ def test_calibration_lowers_the_log_loss_of_validation_images(
 
 
 def test_a_temperature_that_is_not_positive_is_refused(trained: ResNetClassifier) -> None:
-    with pytest.raises(ValueError, match="temperature is positive, got 0"):
+    with pytest.raises(ValueError, match="temperature is positive and finite, got 0"):
         trained.with_temperature(0.0)
 
 

@@ -146,6 +146,57 @@ def test_what_is_wrong_is_told_with_what_is_accepted(tiny_model: PixelBayes) -> 
         tiny_model.complete(image, mask=torch.ones(8, 8, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("temperature", ["1", None, True, float("inf"), torch.ones(2), 1e-320])
+def test_what_is_no_temperature_is_refused_by_every_verb(
+    tiny_model: PixelBayes, temperature: Any
+) -> None:
+    with pytest.raises(PixelBayesError, match="the temperature is"):
+        tiny_model.sample("koala", temperature=temperature)
+    with pytest.raises(PixelBayesError, match="the temperature is"):
+        tiny_model.with_temperature(temperature)
+    if temperature is not None:  # which means the model's own
+        with pytest.raises(PixelBayesError, match="the temperature is"):
+            tiny_model.classifier(temperature)
+
+
+@pytest.mark.parametrize("temperature", [2, np.float32(2), torch.tensor(2.0)])
+def test_a_temperature_of_any_library_is_kept_as_a_number(
+    tiny_model: PixelBayes, temperature: Any, tmp_path: Path
+) -> None:
+    tiny_model.with_temperature(temperature).save(tmp_path)
+    assert pixelbayes.load(tmp_path).temperature == 2.0
+
+
+def test_the_least_temperature_still_gives_probabilities(
+    tiny_model: PixelBayes, levels: Tensor
+) -> None:
+    proba = tiny_model.with_temperature(1e-30).predict_proba(levels)
+    torch.testing.assert_close(proba.sum(dim=1), torch.ones(4, dtype=torch.float64))
+
+
+def test_one_class_is_one_class_in_every_form(tiny_model: PixelBayes) -> None:
+    expected = tiny_model.sample("pizza", generator=0, output_type="levels")
+    for label in (1, np.array(1), np.array("pizza"), np.array(["pizza"]), torch.tensor(1)):
+        drawn = tiny_model.sample(label, generator=0, output_type="levels")
+        assert torch.equal(drawn, expected)
+
+
+def test_arguments_of_other_types_are_refused_in_words(
+    tiny_model: PixelBayes, levels: Tensor
+) -> None:
+    with pytest.raises(PixelBayesError, match=r"top_k is a number of classes above 0, got 1\.5"):
+        tiny_model(levels, top_k=1.5)  # type: ignore[call-overload]
+    with pytest.raises(PixelBayesError, match=r"shape \(0, 0\) is no image"):
+        tiny_model.complete(levels, "koala", mask=np.zeros((0, 0), np.uint8))
+    masks = [np.zeros((9, 8), np.uint8), np.zeros((8, 8), np.uint8)]
+    with pytest.raises(PixelBayesError, match="a mask is one image, got 2"):
+        tiny_model.complete(levels, "koala", mask=masks)
+    with pytest.raises(PixelBayesError, match=r"no class '9{5000}'"):
+        tiny_model.sample("9" * 5000)
+    with pytest.raises(PixelBayesError, match="an empty path names no model"):
+        pixelbayes.load("")
+
+
 def test_a_device_that_is_not_here_is_one_line(tiny_model: PixelBayes) -> None:
     for device in ("cuda:99", "mps:7", "gpu", "meta"):
         with pytest.raises(pixelbayes.errors.PixelBayesError, match="choose cpu") as caught:

@@ -95,10 +95,7 @@ class PixelCNNConfig:
                 f"image_size is (rows, columns), each at least {SMALLEST_SIDE}, "
                 f"got {self.image_size!r}"
             )
-        if not 0.0 <= self.dropout < 1.0:
-            percent = 1.0 <= self.dropout < 100.0
-            hint = f"; did you mean {self.dropout / 100:g} (a percentage)?" if percent else ""
-            raise PixelBayesError(f"dropout is a probability in [0, 1), got {self.dropout:g}{hint}")
+        _require_dropout(self.dropout)
         if not 1 <= self.views <= len(VIEWS):
             raise PixelBayesError(f"views is a number in 1..{len(VIEWS)}, got {self.views!r}")
         if self.views > 1 and self.fusion == "none":
@@ -148,3 +145,12 @@ class PixelCNNConfig:
 def _require_positive(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise PixelBayesError(f"{name} is a positive whole number, got {value!r}")
+
+
+def _require_dropout(dropout: object) -> None:
+    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)):
+        raise PixelBayesError(f"dropout is a probability in [0, 1), got {dropout!r}")
+    if not 0.0 <= dropout < 1.0:
+        percent = 1.0 <= dropout < 100.0
+        hint = f"; did you mean {dropout / 100:g} (a percentage)?" if percent else ""
+        raise PixelBayesError(f"dropout is a probability in [0, 1), got {dropout:g}{hint}")

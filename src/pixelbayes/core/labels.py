@@ -12,6 +12,8 @@ from pixelbayes.errors import PixelBayesError
 
 __all__ = ["label_indices"]
 
+LONGEST = 18  # digits of an index; Python reads no text of thousands of them
+
 
 def label_indices(labels: Tensor | Iterable[int | str], classes: int | Sequence[str]) -> Tensor:
     """Indices of labels, each checked to be a class.
@@ -69,6 +71,7 @@ def _index(label: object, names: tuple[str, ...]) -> int:
     if label in names:
         return names.index(label)
     digits_are_names = any(name.isdecimal() for name in names)
-    if label.isascii() and label.isdecimal() and not digits_are_names:
+    number = label.isascii() and label.isdecimal() and len(label) <= LONGEST
+    if number and not digits_are_names:
         return int(label)
     raise PixelBayesError(f"no class {label!r}; choose one of: {', '.join(names) or 'the indices'}")

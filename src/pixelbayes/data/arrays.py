@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pixelbayes.data.errors import DatasetError
+from pixelbayes.data.naming import whole_number
 
 __all__ = ["COLOURS", "Array", "ArrayForm", "picture", "single_images", "whole_levels"]
 
@@ -27,19 +28,23 @@ LAST_AXIS = (1, COLOURS, COLOURS_AND_ALPHA)
 SMALL_RANGE = 1.0  # a float image up to here counts black to white in 0..1 or -1..1
 
 
-def whole_levels(values: Array, *, tensor: bool, accepted: bool) -> Array:
+def whole_levels(
+    values: Array, *, tensor: bool, accepted: bool, kind: object | None = None
+) -> Array:
     """Returns levels of another type as uint8.
 
     Args:
         values: Array of any type but uint8.
         tensor: Whether it came as a tensor; the message then speaks of torch.
         accepted: Accepts whole levels 0..255.
+        kind: The type that the message names; None: that of the array.
 
     Raises:
         TypeError: If they are not accepted or not whole levels; with the line that converts them.
     """
+    kind = kind or values.dtype
     if values.dtype.kind not in "biuf":
-        raise TypeError(f"an array of {values.dtype} is no image; images are uint8 levels, 0..255")
+        raise TypeError(f"an array of {kind} is no image; images are uint8 levels, 0..255")
     cast = "to(torch.uint8)" if tensor else "astype(np.uint8)"
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     whole = values.dtype.kind != "b" and low >= 0 and high <= 255
@@ -57,11 +62,11 @@ def whole_levels(values: Array, *, tensor: bool, accepted: bool) -> Array:
         line = f"(x / 257).round().{cast}"
     else:
         raise TypeError(
-            f"images are uint8 levels, 0..255, got {values.dtype} from {low:g} to {high:g}; undo "
+            f"images are uint8 levels, 0..255, got {kind} from {low:g} to {high:g}; undo "
             "the normalisation, or pass the images as they were before it"
         )
     raise TypeError(
-        f"images are uint8 levels, 0..255, got {values.dtype} from {low:g} to {high:g}; "
+        f"images are uint8 levels, 0..255, got {kind} from {low:g} to {high:g}; "
         f"if these count black to white, pass {line}"
     )
 
@@ -160,7 +165,11 @@ class ArrayForm:
                 f"X has {features} features, which are no square image of 1 or 3 channels; set "
                 "image_shape=(H, W) or (H, W, C)"
             )
-        height, width, channels = (*image_shape, 1)[:3] if len(image_shape) in (2, 3) else (0, 0, 0)
+        try:
+            sides = [whole_number(side, "image_shape", least=1) for side in image_shape]
+        except (TypeError, DatasetError):
+            sides = []
+        height, width, channels = (*sides, 1)[:3] if len(sides) in (2, 3) else (0, 0, 0)
         if channels not in FIRST_AXIS or height * width * channels != features:
             raise DatasetError(
                 f"image_shape is (H, W) or (H, W, C) with C = 1 or 3 and H W C = {features}, the "

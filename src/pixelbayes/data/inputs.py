@@ -225,6 +225,8 @@ class _Reader:
 
     def originals(self, images: Any) -> Iterator[_Original]:
         """The single images of anything that is accepted."""
+        if isinstance(images, str) and not images:  # of a variable that is not set, say
+            raise DatasetError('an empty path names no image; "." is the current folder')
         if isinstance(images, (str, os.PathLike)):
             yield from _files(Path(images))
         elif isinstance(images, Image.Image):
@@ -246,12 +248,33 @@ class _Reader:
     def arrays(self, images: Array | Tensor) -> Iterator[_Original]:
         """The single images of an array or tensor."""
         tensor = isinstance(images, Tensor)
-        values: Array = images.detach().cpu().numpy() if isinstance(images, Tensor) else images
+        values: Array = _of_tensor(images) if isinstance(images, Tensor) else images
+        kind = images.dtype  # of a tensor it may be one that NumPy lacks
         retyped = values.dtype != np.uint8
         if retyped:
-            values = whole_levels(values, tensor=tensor, accepted=self.whole_levels)
+            values = whole_levels(values, tensor=tensor, accepted=self.whole_levels, kind=kind)
         for image in single_images(values, tensor=tensor, chw=tensor or self.channels == COLOURS):
             yield _Original(picture(image), retyped=retyped)
+
+
+def _of_tensor(images: Tensor) -> Array:
+    """A tensor as an array; NumPy has no bfloat16, all of whose numbers are float32 too.
+
+    Raises:
+        TypeError: If it does not hold its numbers one by one.
+    """
+    if images.layout != torch.strided:
+        raise TypeError(f"a tensor of the layout {images.layout} is no image; pass x.to_dense()")
+    if images.is_meta:
+        raise TypeError(f"a tensor on the device meta has no levels; {ACCEPTED}")
+    held = images.detach().cpu()
+    try:
+        values: Array = held.numpy()
+    except TypeError as error:
+        if not held.is_floating_point():
+            raise TypeError(f"a tensor of {held.dtype} is no image; {ACCEPTED}") from error
+        values = held.float().numpy()
+    return values
 
 
 def _items(images: Any) -> Iterator[Any]:

@@ -38,10 +38,10 @@ def white_pixels(mask: Any, resize: Resize) -> Tensor:
         DatasetError: If it is several images, or too many pixels are neither black nor white, as
             those of a photograph.
     """
-    _require_two_levels(mask)
     white = image_levels(mask, channels=1, resize=resize).levels
     if len(white) != 1:
         raise DatasetError(f"a mask is one image, got {len(white)}")
+    _require_two_levels(mask)
     return white[0, 0] >= WHITE_FROM
 
 
@@ -52,7 +52,7 @@ def _require_two_levels(mask: Any) -> None:
     elif isinstance(mask, Image.Image):
         _check(plain(mask, "L").histogram())
     else:
-        levels = np.asarray(mask)
+        levels = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
         if levels.dtype == np.uint8:
             _check(np.bincount(levels.ravel(), minlength=256).tolist())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,10 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.memory import feature_budget
 from pixelbayes.inference.views import OverViews, log_mean_prob, told_view, views_of
 
-__all__ = ["BayesClassifier", "class_posterior", "uniform_log_prior"]
+__all__ = ["BayesClassifier", "class_posterior", "require_temperature", "uniform_log_prior"]
+
+LEAST_TEMPERATURE = 1e-30
+"""Nats of images of any size are finite, in float32 too, when they are divided by it."""
 
 LIVE_FEATURE_MAPS = 24
 """Full-resolution maps of F channels alive at once: short cuts of both streams, raw and
@@ -65,6 +69,24 @@ def class_posterior(
     tensor([[0.2500, 0.7500]])
     """
     return F.log_softmax(log_likelihood / temperature + log_prior, dim=-1)
+
+
+def require_temperature(temperature: Any) -> float:
+    """Returns a temperature, a number of any library, as a float.
+
+    Raises:
+        PixelBayesError: If it is not a number, not positive or not finite, or too near to 0.
+    """
+    try:
+        text = isinstance(temperature, (bool, str, bytes))
+        number = math.nan if text else float(temperature)
+    except (OverflowError, RuntimeError, TypeError, ValueError):  # torch: of several numbers
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise PixelBayesError(f"the temperature is positive and finite, got {temperature!r}")
+    if number < LEAST_TEMPERATURE:
+        raise PixelBayesError(f"the temperature is {LEAST_TEMPERATURE:g} or more, got {number!r}")
+    return number
 
 
 class BayesClassifier:
@@ -109,12 +131,10 @@ class BayesClassifier:
                 f"the prior is {classes} log-probabilities whose exponentials sum to one, "
                 f"got shape {tuple(prior.shape)} with sum {prior.exp().sum().item():.6g}"
             )
-        if not 0.0 < temperature < math.inf:
-            raise PixelBayesError(f"the temperature is positive and finite, got {temperature}")
         require_wide_weights(model)
         self.model = model
         self.log_prior = prior
-        self.temperature = temperature
+        self.temperature = require_temperature(temperature)
         self.memory_budget = memory_budget
         self.autocast = autocast
         self.views = views_of(model, views)

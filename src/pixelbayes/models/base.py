@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from pixelbayes.core.device import present_device
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference.classification import require_temperature
 from pixelbayes.models.decision_verbs import DecisionVerbs
 from pixelbayes.models.decisions import Decisions
 from pixelbayes.models.sharing import download, is_hub_id, push, save_with_card
@@ -201,8 +202,9 @@ class Model(DecisionVerbs):
         """The same model under another temperature, and so without the sets of its own one.
 
         Raises:
-            PixelBayesError: If it is not positive.
+            PixelBayesError: If it is not positive and finite.
         """
+        temperature = require_temperature(temperature)
         decisions = self.decisions and self.decisions.at_temperature(temperature)
         return self.with_metadata(
             replace(self.metadata, temperature=temperature, decisions=decisions)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -98,10 +99,11 @@ class SetRule:
 
     def at(self, coverage: float, score: str, classes: int) -> ConformalSets:
         """The sets of the lowest coverage that is kept and not below the one asked for."""
-        if not 0 < coverage <= self.coverages[-1]:
+        number = isinstance(coverage, Real) and not isinstance(coverage, bool)
+        if not number or not 0 < coverage <= self.coverages[-1]:
             raise PixelBayesError(
                 f"a coverage is a probability above 0 and, as thresholds are kept up to there, at "
-                f"most {self.coverages[-1]:g}, got {coverage:g}"
+                f"most {self.coverages[-1]:g}, got {coverage}"
             )
         row = next(i for i, kept in enumerate(self.coverages) if kept >= coverage - 1e-9)
         limits = tuple(math.inf if it is None else it for it in self.thresholds[row])

@@ -68,8 +68,9 @@ class DiffusionConfig(DiffusionSettings):
             raise PixelBayesError(
                 f"a diffusion model has features for three resolutions, got {self.features}"
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise PixelBayesError(f"--dropout is a probability in [0, 1), got {self.dropout}")
+        number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
+        if not number or not 0.0 <= self.dropout < 1.0:
+            raise PixelBayesError(f"--dropout is a probability in [0, 1), got {self.dropout!r}")
         if any(size < 2 * STRIDE or size % STRIDE for size in self.image_size):
             raise PixelBayesError(
                 f"a diffusion model halves the resolution twice, so rows and columns are multiples "

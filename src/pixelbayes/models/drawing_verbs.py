@@ -19,6 +19,7 @@ from pixelbayes.data.masks import white_pixels
 from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.cached import whole_tiles
+from pixelbayes.inference.classification import require_temperature
 from pixelbayes.models.verbs import Labels, Verbs
 from pixelbayes.switches import undisturbed
 
@@ -87,7 +88,8 @@ class DrawingVerbs(Verbs):
             PixelBayesError: If the model cannot draw, or an argument is not accepted.
         """
         count = whole_number(count, "count is a number of images above 0", least=1)
-        _check_output(output_type, temperature)
+        _check_output(output_type)
+        temperature = require_temperature(temperature)
         chosen = list(range(len(self.classes))) if label is None else label
         labels = self._labels(chosen, None).repeat_interleave(count)
         source = seeded(generator)
@@ -159,7 +161,8 @@ class DrawingVerbs(Verbs):
         Raises:
             PixelBayesError: If the model cannot complete images, or an argument is not accepted.
         """
-        _check_output(output_type, temperature)
+        _check_output(output_type)
+        temperature = require_temperature(temperature)
         levels = self._levels(x)
         known = ~self._mask(mask)
         if bool(known.all()):
@@ -207,11 +210,9 @@ def seeded(generator: torch.Generator | int | None) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _check_output(output_type: str, temperature: float) -> None:
+def _check_output(output_type: str) -> None:
     if output_type not in ("pil", "np", "levels"):
         raise PixelBayesError(f'output_type is "pil", "np" or "levels", got {output_type!r}')
-    if not 0.0 < temperature < float("inf"):
-        raise PixelBayesError(f"the temperature is positive and finite, got {temperature}")
 
 
 def _as_output(levels: Tensor, output_type: Output) -> list[Image.Image] | Levels | Tensor:

@@ -76,6 +76,8 @@ def find_model(model: str | Path = DEFAULT) -> Path:
     Raises:
         CheckpointError: If it is neither, with the models that are shipped.
     """
+    if isinstance(model, str) and not model:  # of a variable that is not set, say
+        raise CheckpointError('an empty path names no model; "." is the current folder')
     if is_shipped(model):
         return PRETRAINED / model
     if isinstance(model, str) and model.startswith(HUB):

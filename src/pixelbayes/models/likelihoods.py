@@ -22,6 +22,8 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.sampling import RowCallback
 from pixelbayes.models.storage import Metadata
 
+LONGEST = 18  # digits of an index; Python reads no text of thousands of them
+
 __all__ = ["ClassLikelihoods"]
 
 SCORED_AT_A_TIME = 32  # images
@@ -138,8 +140,9 @@ class ClassLikelihoods(ABC):
         """
         if isinstance(name, str) and name in self.classes:
             return self.classes.index(name)
-        if str(name).isdecimal() and int(name) < len(self.classes):
-            return int(name)
+        digits = str(name)
+        if digits.isdecimal() and len(digits) <= LONGEST and int(digits) < len(self.classes):
+            return int(digits)
         raise PixelBayesError(
             f"no class {name!r}; choose one of: {', '.join(self.classes)}, or an index below "
             f"{len(self.classes)}"

@@ -23,6 +23,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference.classification import require_temperature
 from pixelbayes.io import (
     PARTIAL,
     FormatError,
@@ -102,8 +103,7 @@ class Metadata:
             raise PixelBayesError(
                 f"got {len(self.classes)} class names but a prior over {len(self.log_prior)}"
             )
-        if not self.temperature > 0.0:
-            raise PixelBayesError(f"the temperature is positive, got {self.temperature}")
+        object.__setattr__(self, "temperature", require_temperature(self.temperature))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
 from pixelbayes.data import Conversions, ImageBatch, ImageInput, image_batches
+from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference.classification import class_posterior
 from pixelbayes.models.likelihoods import ClassLikelihoods
@@ -32,7 +33,7 @@ from pixelbayes.switches import undisturbed
 __all__ = ["Verbs"]
 
 Label = str | int
-Labels = Label | Sequence[Label] | Tensor
+Labels = Label | Sequence[Label] | Tensor | npt.NDArray[Any]
 
 SHOWN_CLASSES = 3
 
@@ -101,8 +102,7 @@ class Verbs(ClassLikelihoods):
             [{"label": name, "score": probability}, ...] of one image, and a list of such lists of
             many: a list, a folder, a data set, an array with an axis of images.
         """
-        if top_k < 1:
-            raise PixelBayesError(f"top_k is a number of classes above 0, got {top_k}")
+        top_k = whole_number(top_k, "top_k is a number of classes above 0", least=1)
         answers = self.predict(x)
         ranked = [best_classes(answer, top_k) for answer in answers]
         return ranked[0] if len(ranked) == 1 and _is_one(x) else ranked
@@ -172,7 +172,7 @@ class Verbs(ClassLikelihoods):
 
     def _labels(self, label: Labels, count: int | None) -> Tensor:
         """Indices of classes, int64, (count,); one class is that of all."""
-        if isinstance(label, Tensor):
+        if isinstance(label, (Tensor, np.ndarray)):
             label = label.tolist()
         if isinstance(label, (str, int, np.integer)):
             return torch.tensor([self.class_index(label)]).repeat(1 if count is None else count)

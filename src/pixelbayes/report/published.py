@@ -76,7 +76,7 @@ def published_study(name: str | None) -> Published | None:
     """
     if name is None:
         return None
-    if name not in PUBLISHED:
+    if not isinstance(name, str) or name not in PUBLISHED:
         raise PixelBayesError(
             f"there are no published figures under {name!r}; choose one of: "
             f"{', '.join(PUBLISHED)}, or null for none"

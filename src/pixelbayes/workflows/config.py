@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import FormatError, Reading, plain, structure
@@ -26,8 +27,10 @@ __all__ = [
     "NetworkConfig",
     "RunConfig",
     "RunError",
+    "in_words_of_today",
     "read_configuration",
     "require_seed",
+    "require_size",
     "trainable",
 ]
 
@@ -37,12 +40,39 @@ PIXELCNN = "pixelcnn"
 # As in pixelbayes.data.transforms, which needs torch: help does without it.
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
 GEOMETRIES = ("crop", "stretch")
+MERGE = "tag:yaml.org,2002:merge"  # of the key <<
 # As in pixelbayes.data.sources.base.
 NEAR_DUPLICATES = ("tell", "keep-together", "drop", "ignore")
 
 
 class RunError(PixelBayesError):
     """A run directory, or a configuration, cannot be used as it is."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as PyYAML does, but refuses a key that is given twice, as YAML itself does."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:  # before merge keys add what a mapping may well replace
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            name, line = self.construct_object(key), key.start_mark.line + 1
+            if name in lines:
+                raise yaml.YAMLError(
+                    f"line {line} gives {key.value!r} a second time, after line {lines[name]}; "
+                    "keep one of them"
+                )
+            lines[name] = line
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+            # What looks like a date, or is tagged as one, and is none, and the like.
+            raise ConstructorError(None, None, f"no value: {error}", node.start_mark) from error
 
 
 class Configuration:
@@ -70,9 +100,11 @@ class Configuration:
             RunError: If it is no such YAML, has unknown keys or values that are not accepted.
         """
         try:
-            content = yaml.safe_load(text)
+            content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
         except yaml.YAMLError as error:
             raise RunError(f"{origin} is not YAML: {error}") from error
+        except RecursionError as error:
+            raise RunError(f"{origin} has too many levels of lists and mappings") from error
         return cls.from_plain({} if content is None else content, origin, reading)
 
     @classmethod
@@ -101,7 +133,12 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Configuration):
-    """Which images, and how they get their size.  Checked when they are loaded."""
+    """Which images, and how they get their size.
+
+    Raises:
+        RunError: On construction, if there is no such source, or a field has a value that is not
+            accepted; whether the images are there shows when they are loaded.
+    """
 
     data: str = "digits"
     """digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH."""
@@ -134,8 +171,28 @@ class DataConfig(Configuration):
     keep-together (make splits that have each group on one side), drop (out of training), ignore."""
 
     def __post_init__(self) -> None:
+        from pixelbayes.data import LoadOptions, open_source  # with torch, which help does without
+
         if self.image_size is not None:
-            object.__setattr__(self, "image_size", tuple(self.image_size))
+            object.__setattr__(self, "image_size", require_size("image_size", self.image_size))
+        object.__setattr__(self, "split_seed", require_seed(self.split_seed, "split_seed"))
+        try:
+            open_source(self.data)  # without data_dir: a study's base may have that alone
+            options = LoadOptions(
+                image_size=self.image_size,
+                channels=self.channels,
+                filter=self.filter,
+                geometry=self.geometry,
+                limit=self.limit,
+                train_limit=self.train_limit,
+                set_aside=self.set_aside,
+                near_duplicates=self.near_duplicates,
+            )
+            options.resize(native_size=(1, 1))
+        except PixelBayesError as error:
+            raise RunError(str(error)) from error
+        for name in ("limit", "train_limit", "set_aside"):
+            object.__setattr__(self, name, getattr(options, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +251,7 @@ class RunConfig(Configuration):
         if not isinstance(content, Mapping):
             names = ", ".join(item.name for item in fields(cls))
             raise RunError(f"{origin} holds names and values ({names}), got {content!r}")
-        # A section that is named and left empty is one that is not mentioned.
-        content = _from_baseline({name: it for name, it in content.items() if it is not None})
+        content = in_words_of_today(content, origin)
         network = content.pop("network", None)
         config = super().from_plain(
             {**content, "network": None} if reading is Reading.CURRENT else content, origin, reading
@@ -229,7 +285,7 @@ def read_configuration(path: str | Path) -> str:
         raise RunError(f"cannot read the configuration {path}: {error}") from error
 
 
-def require_seed(seed: Any) -> int:
+def require_seed(seed: Any, name: str = "--seed") -> int:
     """Returns a seed, an integer of any library, as an int.
 
     Raises:
@@ -238,16 +294,45 @@ def require_seed(seed: Any) -> int:
     from pixelbayes.data.naming import whole_number  # with torch, which help does without
 
     try:
-        return whole_number(seed, "--seed is a whole number, 0 or more")
+        return whole_number(seed, f"{name} is a whole number, 0 or more")
     except PixelBayesError as error:
         raise RunError(str(error)) from error
 
 
-def _from_baseline(content: dict[str, Any]) -> dict[str, Any]:
-    """What versions before 0.1 called a baseline is a kind of model like the others."""
+def require_size(name: str, size: Any) -> tuple[int, int]:
+    """Returns rows and columns as two ints.
+
+    Raises:
+        RunError: If they are not two whole numbers above 0.
+    """
+    from pixelbayes.data.naming import whole_number  # with torch, which help does without
+
+    try:
+        rows, columns = (whole_number(side, name, least=1) for side in size)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{name} is rows and columns, two whole numbers above 0, got {size!r}"
+        ) from error
+    return rows, columns
+
+
+def in_words_of_today(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """The settings of a run that are mentioned, as this version calls them.
+
+    A section that is named and left empty is one that is not mentioned.  What versions before 0.1
+    called a baseline is a kind of model like the others.
+
+    Raises:
+        RunError: If a setting is given under its old name and its new one.
+    """
+    content = {name: it for name, it in content.items() if it is not None}
     if "baseline" in content:
+        if "model" in content:
+            raise RunError(f"{origin} has model and baseline, which is its old name; keep one")
         content["model"] = content.pop("baseline")
-    if "label_smoothing" in content:
-        smoothing = content.pop("label_smoothing")
-        content["training"] = {**(content.get("training") or {}), "label_smoothing": smoothing}
+    training = content.get("training", {})
+    if "label_smoothing" in content and isinstance(training, Mapping):
+        if "label_smoothing" in training:
+            raise RunError(f"{origin} has label_smoothing outside and in training; keep the latter")
+        content["training"] = {**training, "label_smoothing": content.pop("label_smoothing")}
     return content

@@ -88,6 +88,91 @@ def test_a_mistake_is_told_with_its_place(line: str, instead: str, message: str)
         StudyConfig.from_yaml(TEXT.replace(line, instead), "s.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "models: {a: {checkpoint: d, data: digits}}",
+            r"got 'digits' @ models\.a in s\.yaml",
+        ),
+        ("on: true", r"unknown key True; known: title.*in quotes @ s\.yaml"),
+        ("1: 2\nx: 3\nmodels: {}", r"unknown key 1, x; known: title"),
+        ("models: {a: {network: {1: 2}}}", r"unknown key 1; .* @ models\.a in s\.yaml\.network"),
+        ("models: {on: {}}", "the name True for YAML.*quotes"),
+        ("models: {1: {}, '1': {}}", "models in s.yaml has '1' twice"),
+        ("models: {a: []}", r"models\.a in s\.yaml holds names and values, got \[\]"),
+        ("models: {a: {training: 3, label_smoothing: .1}}", r"got 3 @ models\.a in s\.yaml\.train"),
+        ("models: {a: {training: [1], label_smoothing: .1}}", r"got \[1\] @ models\.a in s"),
+        ("models: {a: {model: pixelcnn, baseline: resnet18}}", "baseline, which is its old name"),
+        ("models: {a: {}}\npublished: [1]", r"published: .* under \[1\]; choose one of: cpen455"),
+        ("models: {a: {}}\npublished: {a: 1}", r"published: .* under \{'a': 1\}"),
+        ("title: 2001-99-99", r"s\.yaml is not YAML: no value: month"),
+        ("title: " + "[" * 3000, r"s\.yaml has too many levels"),
+    ],
+)
+def test_yaml_of_another_shape_is_refused_in_words(text: str, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        StudyConfig.from_yaml(text, "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("data: {data: digts}", "unknown data source 'digts'"),
+        ("data: {data_dir: /x}", r"means nothing to digits; leave it out @ models\.a in s\.yaml"),
+        ("data: {limit: -1}", r"limit .* above 0, got -1 @ models\.a in s\.yaml\.data"),
+        ("data: {set_aside: 0}", "set_aside is a number of images above 0, got 0"),
+        ("data: {split_seed: -1}", "split_seed is a whole number, 0 or more, got -1"),
+        ("data: {near_duplicates: x}", "unknown near_duplicates 'x'; choose one of: tell"),
+        ("data: {image_size: [0, 2]}", r"image_size is rows and columns, .* got \(0, 2\)"),
+        ("data: {channels: 2}", r"channels is 1 \(grey\) or 3"),
+        ("data: {filter: x}", "unknown filter 'x'; choose one of: box"),
+        ("data: {geometry: x}", "unknown geometry 'x'; choose one of: crop"),
+        ("network: {features: -1}", r"models\.a: features is a positive whole number, got -1"),
+        ("network: {fusion: x}", "unknown fusion 'x'; choose one of"),
+    ],
+)
+def test_values_of_a_study_are_checked_when_it_is_read(section: str, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        StudyConfig.from_yaml(f"models: {{a: {{{section}}}}}", "s.yaml")
+
+
+def test_the_size_of_the_reference_images_is_checked_when_a_study_is_read() -> None:
+    with pytest.raises(RunError, match=r"fid\.reference_size is rows and columns.*got \(0, 3\)"):
+        StudyConfig.from_yaml("models: {a: {}}\nfid: {reference_size: [0, 3]}")
+
+
+@pytest.mark.parametrize("kind", ["training: {epochs: 1}", "checkpoint: d"])
+def test_a_section_that_is_left_empty_is_one_that_is_not_mentioned(kind: str) -> None:
+    text = "base: {{data: {base}}}\nmodels: {{a: {{{kind}, data: null}}}}"
+    limited = StudyConfig.from_yaml(text.format(base="{limit: 7}", kind=kind))
+    assert limited.data_of("a").limit == 7
+    assert StudyConfig.from_yaml(text.format(base="null", kind=kind)).data_of("a").limit is None
+
+
+def test_a_model_names_another_kind_than_the_base_does_in_old_words() -> None:
+    study = StudyConfig.from_yaml("base: {baseline: resnet18}\nmodels: {a: {model: pixelcnn}}")
+    model = study.model("a", 0)
+    assert isinstance(model, RunConfig)
+    assert model.model == "pixelcnn"
+
+
+def test_a_key_that_is_given_twice_is_refused_with_its_lines() -> None:
+    with pytest.raises(RunError, match="line 4 gives 'a' a second time, after line 2; keep one"):
+        StudyConfig.from_yaml("models:\n  a: {}\n  b: {}\n  a: {training: {epochs: 1}}")
+
+
+def test_a_merged_key_may_be_given_anew() -> None:
+    text = """
+base: {training: &shared {epochs: 3, batch_size: 8}}
+models: {a: {training: &a {<<: *shared, epochs: 4}}, b: {training: {<<: *a, epochs: 5}}}
+"""
+    for name, epochs in (("a", 4), ("b", 5)):
+        model = StudyConfig.from_yaml(text).model(name, 0)
+        assert isinstance(model, RunConfig)
+        assert (model.training.epochs, model.training.batch_size) == (epochs, 8)
+
+
 def test_an_unknown_model_lists_those_there_are() -> None:
     with pytest.raises(RunError, match="no model 'lat' in this study; choose from: early, long"):
         StudyConfig.from_yaml(TEXT).chosen(["early", "lat"])

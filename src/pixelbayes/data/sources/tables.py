@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ COLUMNS = ("path", "label", "split")
 MISSING = ("nan", "<na>", "nat")
 """How table programs write a value that is not there."""
 BACKSLASH = "\\"
+WHOLE = re.compile(r"-?\d+")
+LONGEST = 18  # digits of a label that certainly fit 64 bits
 
 
 @dataclass(frozen=True)
@@ -267,14 +270,19 @@ def located(written: str, folder: Path) -> Path:
 def _classes(path: Path, rows: Sequence[Row]) -> tuple[tuple[str, ...], dict[str, int]]:
     """Names of the classes, and the label of each text in the label column."""
     texts = {row.label for row in rows}
-    numbers = {text: int(text) for text in texts if text.lstrip("-").isdecimal()}
-    if len(numbers) < len(texts) and all(_is_number(text) for text in texts):
-        broken = [f"line {row.line} ({row.label})" for row in rows if row.label not in numbers]
+    whole = {text for text in texts if WHOLE.fullmatch(text)}
+    if whole < texts and all(_is_number(text) for text in texts):
+        broken = [f"line {row.line} ({row.label})" for row in rows if row.label not in whole]
         _refuse(path, "have a label that is a number but not a whole one", broken)
-    if len(numbers) < len(texts):  # at least one label is a name, so all are
+    if whole < texts:  # at least one label is a name, so all are
         names = sorted(texts - {str(UNLABELLED)})
         label_of = {name: label for label, name in enumerate(names)}
         return tuple(names), {**label_of, str(UNLABELLED): UNLABELLED}
+    long = [
+        f"line {row.line} ({row.label[:LONGEST]}...)" for row in rows if len(row.label) > LONGEST
+    ]
+    _refuse(path, f"have a label of more than {LONGEST} digits", long)
+    numbers = {text: int(text) for text in whole}
     negative = [f"line {row.line} ({row.label})" for row in rows if numbers[row.label] < UNLABELLED]
     _refuse(path, "have a label below -1", negative)
     return numbered(path, max(numbers.values())), numbers

@@ -29,6 +29,7 @@ from typing import Any
 
 import yaml
 
+from pixelbayes.data import open_source
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.frechet import RESAMPLES
 from pixelbayes.io import plain
@@ -39,8 +40,10 @@ from pixelbayes.workflows.config import (
     DataConfig,
     RunConfig,
     RunError,
+    in_words_of_today,
     read_configuration,
     require_seed,
+    require_size,
 )
 
 __all__ = [
@@ -78,7 +81,8 @@ class FIDConfig(Configuration):
         for name in ("protocols", "dims"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.reference_size is not None:
-            object.__setattr__(self, "reference_size", tuple(self.reference_size))
+            size = require_size("fid.reference_size", self.reference_size)
+            object.__setattr__(self, "reference_size", size)
         unknown = [name for name in self.protocols if name not in PROTOCOLS]
         if unknown or not self.protocols:
             raise RunError(
@@ -196,10 +200,15 @@ class StudyConfig:
         if "seed" in content.base:
             raise RunError(f"base in {origin} has no seed; list the seeds under the key seeds")
         RunConfig.from_plain(content.base, f"base in {origin}")
-        models = {
-            str(name): _model(content.base, changes, f"models.{name} in {origin}")
-            for name, changes in content.models.items()
-        }
+        base = in_words_of_today(content.base, f"base in {origin}")
+        models: dict[str, ModelConfig] = {}
+        for key, changes in content.models.items():
+            name = _name(key, origin)
+            if name in models:
+                raise RunError(f"models in {origin} has {name!r} twice; keep one of them")
+            models[name] = _model(base, changes, f"models.{name} in {origin}")
+            if not isinstance(config := models[name], EnsembleConfig):
+                _check_source(config.data, f"models.{name} in {origin}")
         fid = content.fid
         try:
             return cls(
@@ -321,18 +330,18 @@ class _File(Configuration):
 
 def _model(base: Mapping[str, Any], changes: Any, origin: str) -> ModelConfig:
     """A model's run: the base with the changes put in, section by section."""
-    if not isinstance(changes or {}, dict):
+    if not isinstance(changes, dict | None):
         raise RunError(f"{origin} holds names and values, got {changes!r}")
-    changes = dict(changes or {})
+    changes = changes or {}
     if "seed" in changes:
         raise RunError(f"{origin} has no seed of its own; list the seeds under the key seeds")
     if "ensemble" in changes:
         return EnsembleConfig.from_plain(changes, origin)
     if "checkpoint" in changes:
-        data = {**base.get("data", {}), **changes.get("data", {})}
-        return CheckpointConfig.from_plain({**changes, "data": data}, origin)
-    if "baseline" in changes:  # what a kind of model was called before 0.1
-        changes["model"] = changes.pop("baseline")
+        return CheckpointConfig.from_plain(
+            {**changes, "data": _section(base.get("data"), changes.get("data"))}, origin
+        )
+    changes = in_words_of_today(changes, origin)
     other_kind = changes.get("model", base.get("model")) != base.get("model")
     merged = {
         name: section
@@ -340,9 +349,26 @@ def _model(base: Mapping[str, Any], changes: Any, origin: str) -> ModelConfig:
         if not (name == "network" and other_kind)  # another kind has other settings
     }
     for name, section in changes.items():
-        both = isinstance(section, dict) and isinstance(merged.get(name), dict)
-        merged[name] = {**merged[name], **section} if both else section
+        merged[name] = _section(merged.get(name), section)
     return RunConfig.from_plain(merged, origin)
+
+
+def _section(base: Any, changes: Any) -> Any:
+    """A section of the base with the changes put in; what is no section takes its place."""
+    if changes is None:
+        return {} if base is None else base
+    both = isinstance(base, dict) and isinstance(changes, dict)
+    return {**base, **changes} if both else changes
+
+
+def _name(key: Any, origin: str) -> str:
+    """A model's name, which YAML may have read as something else than a text."""
+    if key is None or isinstance(key, bool):
+        raise RunError(
+            f"a model in {origin} has the name {key!r} for YAML, which reads on, off, yes, no and "
+            "null so; put the name into quotes"
+        )
+    return str(key)
 
 
 def _check_name(name: str) -> None:
@@ -353,8 +379,20 @@ def _check_name(name: str) -> None:
         )
 
 
+def _check_source(data: DataConfig, origin: str) -> None:
+    """Refuses a folder for images that have none."""
+    try:
+        open_source(data.data, data_dir=data.data_dir)
+    except PixelBayesError as error:
+        raise RunError(f"{error} @ {origin}") from error
+
+
 def _check_run(name: str, model: RunConfig) -> None:
     """Refuses what could not be trained, before anything is."""
+    try:
+        model.kind.check(model.network)
+    except PixelBayesError as error:
+        raise RunError(f"models.{name}: {error}") from error
     if model.training.max_time is not None:
         raise RunError(
             f"models.{name}: max_time belongs to a call, not to a study; leave it out and pass "
