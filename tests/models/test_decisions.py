@@ -74,7 +74,7 @@ def test_sets_hold_the_true_class_as_often_as_stated(decisions):
         assert abs(float(held.double().mean()) - 0.9) < 0.045
 
 
-@pytest.mark.parametrize("coverage", [0.0, -1.0, 0.995, 1.0])
+@pytest.mark.parametrize("coverage", [0.0, -1.0, 0.995, 1.0, "0.9", None, True])
 def test_a_coverage_that_was_not_kept_is_refused(decisions, coverage):
     with pytest.raises(PixelBayesError, match=r"at most 0\.99"):
         decisions.prediction_set(drawn(2)[0], coverage)

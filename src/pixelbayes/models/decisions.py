@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,7 +100,8 @@ class SetRule:
 
     def at(self, coverage: float, score: str, classes: int) -> ConformalSets:
         """The sets of the lowest coverage that is kept and not below the one asked for."""
-        number = isinstance(coverage, Real) and not isinstance(coverage, bool)
+        given: Any = coverage
+        number = isinstance(given, Real) and not isinstance(given, bool)
         if not number or not 0 < coverage <= self.coverages[-1]:
             raise PixelBayesError(
                 f"a coverage is a probability above 0 and, as thresholds are kept up to there, at "
