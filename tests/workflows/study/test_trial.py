@@ -92,12 +92,12 @@ def test_other_weights_at_the_same_place_are_measured_again(run_study, tmp_path:
 
 
 def test_a_checkpoint_is_measured_on_the_data_of_the_study_or_its_own() -> None:
-    text = TRAINED.replace(
+    text = TRAINED.replace("data: digits", "data: cpen455").replace(
         "gated: {network: {fusion: gated}}", "taken: {checkpoint: cpen455-gated}"
     )
     taken = StudyConfig.from_yaml(text).models["taken"]
     assert isinstance(taken, CheckpointConfig)
-    assert (taken.data.data, taken.data.limit) == ("digits", 20)
+    assert (taken.data.data, taken.data.limit) == ("cpen455", 20)
     own = text.replace("cpen455-gated}", "cpen455-gated, data: {limit: 30}}")
     assert StudyConfig.from_yaml(own).data_of("taken").limit == 30
     moved = StudyConfig.from_yaml(own).overridden(data_dir="elsewhere")
