@@ -147,7 +147,7 @@ def fits(page: Page) -> None:
 def picture(page: Page, name: str) -> None:
     """Keeps a picture of the page, if it is one of the documents' or all are asked for."""
     every = os.environ.get("PIXELBAYES_PICTURES")
-    folders = [PICTURES] * (name in SHOWN) + [Path(every)] * bool(every)
+    folders = [PICTURES] * (name in SHOWN) + ([Path(every)] if every else [])
     if not folders:
         return
     page.mouse.move(2, 2)
