@@ -136,6 +136,7 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
             images=", ".join(f"{split['images']} {label}" for label, split in counts.items()),
             training=_training(run, about),
             command=_portable_command(str(about.get("command", ""))),
+            init_from=run.config.training.init_from,
             settings=_without_folder(run.config).to_yaml(),
             header=header,
             results=results,
