@@ -56,3 +56,8 @@ def test_whole_numbers_of_any_kind_and_names_are_indices(labels, classes, expect
 def test_what_is_no_class_is_refused_with_what_is(labels, classes, error, message):
     with pytest.raises(error, match=message):
         label_indices(labels, classes)
+
+
+def test_bytes_are_no_labels() -> None:
+    with pytest.raises(TypeError, match="labels are a list"):
+        label_indices(b"\0\1", 3)

@@ -94,6 +94,16 @@ def test_a_readme_of_somebody_else_is_not_replaced_by_a_card(
     tiny_model.save_pretrained(tmp_path / "animals")  # its own is
 
 
+def test_nothing_is_written_where_no_folder_is_named(
+    tiny_model: PixelBayes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for save in (tiny_model.save, tiny_model.save_pretrained):
+        with pytest.raises(PixelBayesError, match="an empty path names no folder"):
+            save("")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pushed_model_comes_back_bit_for_bit(tiny_model: PixelBayes, hub: dict[str, Any]) -> None:
     address = tiny_model.push_to_hub("ada/animals", private=True, token="secret")
 

@@ -36,7 +36,7 @@ def label_indices(labels: Tensor | Iterable[int | str], classes: int | Sequence[
     """
     names = () if isinstance(classes, int) else tuple(classes)
     count = classes if isinstance(classes, int) else len(names)
-    if isinstance(labels, str):
+    if isinstance(labels, str | bytes):
         raise TypeError(
             f"labels are a list, one for each image, got the text {labels!r}; for one image of "
             f"that class write [{labels!r}]"

@@ -31,6 +31,7 @@ from pixelbayes.models.storage import (
     Metadata,
     Stored,
     checkpoint_folder,
+    named_folder,
     read,
     write,
 )
@@ -119,16 +120,21 @@ class Model(DecisionVerbs):
         return model
 
     def save(self, folder: str | Path) -> None:
-        """Writes `model.safetensors` and `model.json`, replacing an earlier checkpoint there."""
-        write(Path(folder), self.to_stored())
+        """Writes `model.safetensors` and `model.json`, replacing an earlier checkpoint there.
+
+        Raises:
+            CheckpointError: If the path is empty, as of a variable that is not set.
+        """
+        write(named_folder(folder), self.to_stored())
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes what `save` does, and a model card, README.md, of what is stored with the model.
 
         Raises:
+            CheckpointError: If the path is empty.
             MissingPackageError: If Jinja2 is not installed (extra `hub`).
         """
-        save_with_card(self, folder)
+        save_with_card(self, named_folder(folder))
 
     @classmethod
     def from_pretrained(

@@ -49,6 +49,7 @@ __all__ = [
     "bytes_of",
     "checkpoint_folder",
     "kind_of",
+    "named_folder",
     "read",
     "read_description",
     "structured_config",
@@ -161,6 +162,17 @@ class Stored:
         """The version of pixelbayes that trained the model, as far as it says."""
         versions = self.metadata.provenance.get("versions", {})
         return f"pixelbayes {versions.get('pixelbayes', 'of unknown version')}"
+
+
+def named_folder(folder: str | Path) -> Path:
+    """The folder to write to.
+
+    Raises:
+        CheckpointError: If the path is empty, as that of a variable that is not set.
+    """
+    if folder == "":
+        raise CheckpointError('an empty path names no folder; "." is the current folder')
+    return Path(folder)
 
 
 def write(folder: Path, stored: Stored) -> None:

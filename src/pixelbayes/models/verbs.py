@@ -177,7 +177,7 @@ class Verbs(ClassLikelihoods):
         if isinstance(label, (str, int, np.integer)):
             return torch.tensor([self.class_index(label)]).repeat(1 if count is None else count)
         given: Any = label
-        if not isinstance(given, Iterable):
+        if not isinstance(label, Iterable) or isinstance(label, bytes):
             self.class_index(given)  # neither a name nor a whole number: the error lists them
         labels = torch.tensor([self.class_index(one) for one in label], dtype=torch.int64)
         if count is not None and len(labels) != count:
