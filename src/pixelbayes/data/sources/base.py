@@ -293,16 +293,13 @@ def _set_aside(
 
 def _identical(splits: Mapping[str, LabelledImages]) -> Iterator[tuple[str, int, str, int]]:
     """Images of different splits with equal pixels, whatever their size, as `across_splits`."""
-    found: list[tuple[str, int, bytes]] = [
-        (name, index, image.contiguous().numpy().tobytes())
-        for name, images in splits.items()
-        for index, image in enumerate(images.levels)
-    ]
     places: dict[bytes, list[tuple[str, int]]] = {}
-    for name, index, pixels in found:
-        earlier = places.setdefault(hashlib.blake2b(pixels, digest_size=16).digest(), [])
-        yield from ((*place, name, index) for place in earlier if place[0] != name)
-        earlier.append((name, index))
+    for name, images in splits.items():
+        for index, image in enumerate(images.levels):
+            pixels = image.contiguous().numpy().tobytes()
+            earlier = places.setdefault(hashlib.blake2b(pixels, digest_size=16).digest(), [])
+            yield from ((*place, name, index) for place in earlier if place[0] != name)
+            earlier.append((name, index))
 
 
 def _drop(
