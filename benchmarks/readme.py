@@ -95,6 +95,7 @@ TABLES = (
             "cpen455-small/gated-long",
             "accuracy/gated-75",
             "accuracy/onepass-8",
+            "accuracy/onepass-16",
             "accuracy/onepass-hybrid",
             "accuracy/onepass-mirrored",
             "accuracy/hybrid-ensemble",
