@@ -140,7 +140,7 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
             ModuleNotFoundError("No", name="matplotlib"),
             2,
             "pixelbayes: error: this needs matplotlib, which is not installed: pip install "
-            "'pixelbayes[report]'\n",
+            "'pixelbayes[report]', or in a clone: pip install '.[report]'\n",
         ),
         (BrokenPipeError(), 141, ""),
     ],

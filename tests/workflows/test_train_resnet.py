@@ -122,7 +122,7 @@ def test_a_configuration_survives_yaml(settings: RunConfig) -> None:
     ("text", "message"),
     [
         ("network: {features: 8}", "unknown key features.* @ my.yaml.network"),
-        ("baseline: resnet50", "model is one of: .*resnet18; got 'resnet50' @ my.yaml"),
+        ("baseline: resnet50", "my.yaml has model and baseline, which is its old name; keep one"),
         ("label_smoothing: 1", "--label-smoothing is a number at least 0 and below 1, got 1"),
         ("seed: -1", "--seed is a whole number, 0 or more, got -1"),
         ("optim: {momentum: 1}", "--momentum is a number .* @ my.yaml.optim"),
@@ -131,6 +131,11 @@ def test_a_configuration_survives_yaml(settings: RunConfig) -> None:
 def test_a_mistaken_configuration_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(RunError, match=message):
         RunConfig.from_yaml(f"model: resnet18\n{text}", "my.yaml")
+
+
+def test_an_unknown_baseline_is_answered_with_the_known_kinds() -> None:
+    with pytest.raises(RunError, match=r"model is one of: .*resnet18; got 'resnet50' @ my.yaml"):
+        RunConfig.from_yaml("baseline: resnet50", "my.yaml")
 
 
 def test_the_published_setting_is_the_studys() -> None:
