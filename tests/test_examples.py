@@ -39,6 +39,9 @@ QUICK = {
     "train": "--epochs 1 --features 2 --mixtures 1 --embedding 2 --accuracy-images 0 --limit 8",
     "evaluate": "--samples-per-class 1",
     "audit": "--folds 2 --epochs 1",
+    "compress": "--model runs/demo",
+    "decompress": "--model runs/demo",
+    "test": "--model runs/demo",
 }
 NEEDS = {"compress": "constriction", "decompress": "constriction", "test": "constriction"}
 """Packages of extras, without which a command is not run."""

@@ -189,6 +189,12 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(MODELS, toy.kind, toy)
 
 
+QUICK: dict[str, dict[str, int]] = {
+    "diffusion": {"blocks_per_stage": 1, "evaluations": 2, "steps": 10}
+}
+"""Settings that only cost time, where the defaults ask for many passes."""
+
+
 def a_model(kind: str, seed: int = 0) -> Model:
     """A model of a kind for the digits: 8 x 8, grey, ten classes, random weights."""
     cls = MODELS[kind]
@@ -201,7 +207,8 @@ def a_model(kind: str, seed: int = 0) -> Model:
     if kind == "diffusion":
         pytest.importorskip("diffusers", reason="the extra diffusion is not installed")
     torch.manual_seed(seed)
-    network = cls.build(cls.settings(), classes=10, channels=1, image_size=(8, 8))
+    settings = cls.settings(**QUICK.get(kind, {}))
+    network = cls.build(settings, classes=10, channels=1, image_size=(8, 8))
     with torch.no_grad():
         for weight in network.parameters():  # label projections begin with zeros
             weight.add_(0.05 * torch.randn_like(weight))
