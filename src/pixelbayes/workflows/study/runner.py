@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelbayes.data import ImageDataset
+from pixelbayes.data import ImageDataset, SplitRecord
 from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.models import MODELS
@@ -111,7 +111,9 @@ class _Invocation:
         """Does what is missing, in order; returns what is missing still."""
         for one in trials:
             if isinstance(one, CheckpointTrial):
-                _require_new(one, self._images_of(one).dataset)
+                record = training_record(find_model(one.config.checkpoint))
+                if record is not None:  # else nothing is known, and no image need be read
+                    _require_new(one, record, self._images_of(one).dataset)
         missing: list[str] = []
         for number, one in enumerate(trials):
             reason = None
@@ -230,14 +232,14 @@ class _Invocation:
             )
 
 
-def _require_new(one: CheckpointTrial, dataset: ImageDataset) -> None:
+def _require_new(one: CheckpointTrial, record: SplitRecord, dataset: ImageDataset) -> None:
     """Refuses a model that was trained on images that the study measures: all take the same ones.
 
     Raises:
-        RunError: If it was, as far as the splits of its training are known.
+        RunError: If it was, by the splits of its training.
     """
     checkpoint = one.config.checkpoint
-    known = {*names_trained_on(dataset, training_record(find_model(checkpoint)))}
+    known = {*names_trained_on(dataset, record)}
     for split, images in dataset.splits.items():
         if split != "train" and (seen := known.intersection(images.names)):
             raise RunError(
