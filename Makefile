@@ -35,9 +35,10 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Many tiny tensors: threads only wait for each other, processes do not.
+# Many tiny tensors: threads only wait for each other, processes do not.  They all import the same
+# modules, so these are kept compiled also where the environment forbids it.
 pytest: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 # Needs Chromium on the path, or named by PIXELBAYES_BROWSER.
 app-test: setup

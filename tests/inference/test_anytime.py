@@ -92,7 +92,7 @@ def test_bolder_targets_cost_less():
 
 
 def test_agreement_on_new_images_falls_below_its_bound_in_at_most_5_percent_of_fits():
-    population = random_walks(20_000) + PRIOR[:, None]
+    population = random_walks(10_000) + PRIOR[:, None]
     fits, agreements = 120, []
     for number in range(fits):
         sample = random_walks(150, seed=1 + number)

@@ -48,9 +48,9 @@ def test_weighted_draws_have_the_mean_of_the_exact_posterior(grey, known, random
         2,
         image,
         known,
-        draws=4000,
+        draws=1000,
         generator=torch.Generator().manual_seed(1),
-        batch_size=999,
+        batch_size=299,
     )
     values = drawn.levels[:, 0, UNKNOWN[0], UNKNOWN[1]].double()
     error = deviation / math.sqrt(drawn.effective_number)

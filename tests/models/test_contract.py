@@ -190,9 +190,10 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 QUICK: dict[str, dict[str, int]] = {
-    "diffusion": {"blocks_per_stage": 1, "evaluations": 2, "steps": 10}
+    "pixelcnn": {"features": 8, "mixtures": 2, "embedding": 4},
+    "diffusion": {"blocks_per_stage": 1, "evaluations": 2, "steps": 10},
 }
-"""Settings that only cost time, where the defaults ask for many passes."""
+"""Settings where the defaults only cost time: wide networks, many passes."""
 
 
 def a_model(kind: str, seed: int = 0) -> Model:

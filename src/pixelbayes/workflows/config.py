@@ -19,6 +19,7 @@ from pixelbayes.models.settings import NetworkConfig
 from pixelbayes.training.config import OptimConfig, TrainingConfig
 
 if TYPE_CHECKING:
+    from pixelbayes.data import LoadOptions
     from pixelbayes.models import TrainedNetwork
 
 __all__ = [
@@ -171,28 +172,42 @@ class DataConfig(Configuration):
     keep-together (make splits that have each group on one side), drop (out of training), ignore."""
 
     def __post_init__(self) -> None:
-        from pixelbayes.data import LoadOptions, open_source  # with torch, which help does without
+        from pixelbayes.data import open_source  # with torch, which help does without
 
         if self.image_size is not None:
             object.__setattr__(self, "image_size", require_size("image_size", self.image_size))
         object.__setattr__(self, "split_seed", require_seed(self.split_seed, "split_seed"))
         try:
             open_source(self.data)  # without data_dir: a study's base may have that alone
-            options = LoadOptions(
-                image_size=self.image_size,
-                channels=self.channels,
-                filter=self.filter,
-                geometry=self.geometry,
-                limit=self.limit,
-                train_limit=self.train_limit,
-                set_aside=self.set_aside,
-                near_duplicates=self.near_duplicates,
-            )
+            options = self.options()
             options.resize(native_size=(1, 1))
         except PixelBayesError as error:
             raise RunError(str(error)) from error
         for name in ("limit", "train_limit", "set_aside"):
             object.__setattr__(self, name, getattr(options, name))
+
+    def options(self, crop_margin: int = 0) -> LoadOptions:
+        """What to make of the source's images, with a margin of so many pixels around them.
+
+        Raises:
+            DatasetError: If a field has a value that is not accepted.
+        """
+        from pixelbayes.data import LoadOptions  # with torch
+
+        return LoadOptions(
+            image_size=self.image_size,
+            channels=self.channels,
+            filter=self.filter,
+            geometry=self.geometry,
+            allow_upscaling=self.allow_upscaling,
+            crop_margin=crop_margin,
+            seed=self.split_seed,
+            skip_bad=self.skip_bad_files,
+            limit=self.limit,
+            train_limit=self.train_limit,
+            set_aside=self.set_aside,
+            near_duplicates=self.near_duplicates,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

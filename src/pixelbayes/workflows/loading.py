@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pixelbayes.data import ImageDataset, SplitRecord, load_dataset
+from pixelbayes.data import ImageDataset, SplitRecord, load_dataset, open_source
 from pixelbayes.models import Model
+from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.config import DataConfig
 
 __all__ = ["data_digest", "load_data", "load_data_for"]
@@ -25,24 +26,9 @@ def load_data(
     Raises:
         DatasetError: If they cannot be used.
     """
-    return load_dataset(
-        config.data,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        channels=config.channels,
-        filter=config.filter,
-        geometry=config.geometry,
-        allow_upscaling=config.allow_upscaling,
-        crop_margin=crop_margin,
-        fractions=None,
-        seed=config.split_seed,
-        skip_bad=config.skip_bad_files,
-        limit=config.limit,
-        train_limit=config.train_limit,
-        set_aside=config.set_aside,
-        near_duplicates=config.near_duplicates,
-        record=record,
-    )
+    with undisturbed():
+        source = open_source(config.data, data_dir=config.data_dir)
+        return source.load(config.options(crop_margin), record=record)
 
 
 def load_data_for(

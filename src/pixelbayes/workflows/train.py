@@ -96,20 +96,6 @@ def train(
     _require_classes(config, dataset, note)
     for sentence in data_remarks(describe(dataset)) if first else ():
         note(sentence)
-    taught = soft_labels(config, dataset)
-    digests = {"data_sha256": data_digest(dataset)}
-    if taught is not None:
-        digests["soft_labels_sha256"] = hashlib.sha256(taught.numpy().data).hexdigest()
-    for name, digest in digests.items() if resume else ():
-        if run.info.get(name, digest) != digest:
-            what, source = {
-                "data_sha256": ("the data are not those", config.data.data),
-                "soft_labels_sha256": ("the teacher is not the one", config.training.teacher),
-            }[name]
-            raise RunError(
-                f"{what} that {run_dir} was trained on: {source} has changed since; restore it, "
-                "or train a new run"
-            )
     _require_batch(config, dataset)
     _require_window(config, dataset)
     _require_device(config.training)
@@ -132,6 +118,20 @@ def train(
         images=len(dataset.split("train")),
         seed=config.seed,
     )
+    taught = soft_labels(config, dataset)
+    digests = {"data_sha256": data_digest(dataset)}
+    if taught is not None:
+        digests["soft_labels_sha256"] = hashlib.sha256(taught.numpy().data).hexdigest()
+    for name, digest in digests.items() if resume else ():
+        if run.info.get(name, digest) != digest:
+            what, source = {
+                "data_sha256": ("the data are not those", config.data.data),
+                "soft_labels_sha256": ("the teacher is not the one", config.training.teacher),
+            }[name]
+            raise RunError(
+                f"{what} that {run_dir} was trained on: {source} has changed since; restore it, "
+                "or train a new run"
+            )
     with ExitStack() as stack:
         if not resume:
             run = Run(run_dir, config)
