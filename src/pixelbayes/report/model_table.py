@@ -187,7 +187,8 @@ def model_table(
         keys += sorted(own, key=lambda key: splits.index(key[0]))
     keys += [(GENERATED, f"fid/{x}") for x in fid_protocols(results)[: 1 if against else None]]
     if against:
-        keys += [key for key in known if key[0] == headline and key[1].startswith("difference/")]
+        opponents = {f"difference/{r.name}" for r in results if not r.generative}
+        keys += [key for key in known if key[0] == headline and key[1] in opponents]
     numbers = []
     for key in keys:
         counts = {

@@ -72,16 +72,17 @@ def test_a_study_measures_every_model_on_the_same_images(
     )
     assert resnet.measure("validation", "bits_per_dim") is None
     assert not resnet.scores
-    assert {(c.other, c.split) for c in gated.comparisons} == {
-        ("resnet18", "validation"),
-        ("resnet18", "test"),
-    }
-    for comparison in gated.comparisons:
-        gap = (
-            gated.splits[comparison.split].accuracy.value
-            - resnet.splits[comparison.split].accuracy.value
-        )
-        assert comparison.difference.value == pytest.approx(gap)
+    opponents = {"gated": ["resnet18"], "late": ["gated", "resnet18"], "resnet18": []}
+    for name, result in found.items():
+        assert {(c.other, c.split) for c in result.comparisons} == {
+            (other, split) for other in opponents[name] for split in result.splits
+        }
+        for comparison in result.comparisons:
+            ours, theirs = (
+                found[model].splits[comparison.split].accuracy.value
+                for model in (name, comparison.other)
+            )
+            assert comparison.difference.value == pytest.approx(ours - theirs)
 
 
 def test_scores_of_both_protocols_come_with_floors_and_over_the_epochs(

@@ -1,4 +1,4 @@
-"""Generative classifiers against discriminative ones, on the same images."""
+"""Generative classifiers against discriminative ones and each other, on the same images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from pixelbayes.workflows.study.measure import ANSWERS
 
 __all__ = ["compared", "comparison"]
 
-SPLITS = ("validation", "test")
+SPLITS = ("train", "validation", "test")
 ANSWERS_KEY = "answers"
 """Entry of a result's provenance: the key of its predictions."""
 
 
 def compared(results: Sequence[ModelResult], folders: Mapping[str, Path]) -> list[ModelResult]:
-    """The results with the comparisons of each PixelCNN++ with each ResNet-18.
+    """The results with what each PixelCNN++ is compared with: every ResNet-18 and, so that no pair
+    comes twice, every PixelCNN++ that stands before it.
 
     A run is compared with that of the same seed, or else with the one of the lowest seed.
 
@@ -48,9 +49,11 @@ def label(result: ModelResult) -> str:
 def _comparisons(
     result: ModelResult, results: Sequence[ModelResult], folders: Mapping[str, Path]
 ) -> list[Comparison]:
+    names = [other.name for other in results]
+    earlier = names[: names.index(result.name)]
     opponents: dict[str, ModelResult] = {}
     for other in sorted(results, key=lambda r: (r.seed != result.seed, r.seed)):
-        if other.kind == "resnet18":
+        if other.kind == "resnet18" or (other.kind == "pixelcnn" and other.name in earlier):
             opponents.setdefault(other.name, other)
     ours = _answers(result, folders)
     found = []
