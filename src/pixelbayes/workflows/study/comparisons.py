@@ -24,8 +24,10 @@ ANSWERS_KEY = "answers"
 
 
 def compared(results: Sequence[ModelResult], folders: Mapping[str, Path]) -> list[ModelResult]:
-    """The results with what each PixelCNN++ is compared with: every ResNet-18 and, so that no pair
-    comes twice, every PixelCNN++ that stands before it.
+    """The results with the comparisons of each PixelCNN++.
+
+    It is compared with each ResNet-18 and, so that no pair comes twice, with each PixelCNN++ that
+    stands before it.
 
     A run is compared with that of the same seed, or else with the one of the lowest seed.
 
