@@ -27,7 +27,7 @@ STUDIES = {
 }
 """Folder of the results, and name of the study."""
 MADE = re.compile(
-    r"^Made by `(?P<command>[^`]+)` · commit (?P<commit>\w+) · "
+    r"^(?:Made|Last trained or measured) by `(?P<command>[^`]+)` · commit (?P<commit>\w+) · "
     r"(?P<cpu>.+), (?P<threads>\d+) threads · (?P<date>\S+)$",
     re.MULTILINE,
 )

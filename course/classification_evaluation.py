@@ -18,6 +18,7 @@ from course_data import (
     classify,
     find_course_data,
     positive,
+    require_course_classes,
     require_predictions_free,
     run,
     write_predictions,
@@ -42,7 +43,9 @@ def evaluate(argv: Sequence[str] | None) -> None:
     if options.mode == "test":
         require_predictions_free(options.output, folder)
     model = pixelbayes.load(options.model)
-    images = load_data_for(model, "cpen455", data_dir=folder).split(options.mode)
+    dataset = load_data_for(model, "cpen455", data_dir=folder)
+    require_course_classes(model, dataset)
+    images = dataset.split(options.mode)
     predicted = classify(model, images.levels, options.batch_size)
     known = images.labels != UNLABELLED
     if known.any():

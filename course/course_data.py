@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelbayes.data import LabelledImages
+from pixelbayes.data import ImageDataset, LabelledImages
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import replacing
 from pixelbayes.models import Model
 from pixelbayes.workflows.outputs import Kind, require_free
@@ -36,6 +37,23 @@ def find_course_data(data_dir: Path) -> Path:
         f"no course images in {data_dir}: expected train.csv, validation.csv and test.csv there, "
         "in its folder data or in its folder cpen455; pass the folder with -i (or -r)"
     )
+
+
+def require_course_classes(model: Model, dataset: ImageDataset) -> None:
+    """Makes sure that the model's classes are those of the course, in their order.
+
+    Args:
+        model: Whose answers are numbers of its own classes.
+        dataset: The course images.
+
+    Raises:
+        PixelBayesError: If they are others.
+    """
+    if model.classes != dataset.classes:
+        raise PixelBayesError(
+            f"the model tells {', '.join(model.classes)} apart, the course images are of "
+            f"{', '.join(dataset.classes)}, in this order; give a model of these with --model"
+        )
 
 
 def classify(model: Model, levels: Tensor, batch_size: int) -> Tensor:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from course_data import find_course_data, positive, run
+from course_data import find_course_data, positive, require_course_classes, run
 from torch import Tensor
 
 import pixelbayes
@@ -124,7 +124,9 @@ def floor_images(model: Model, tables: Path, seed: int) -> Tensor:
     Raises:
         DatasetError: If a class has too few.
     """
-    train = load_data_for(model, "cpen455", data_dir=tables).split("train")
+    dataset = load_data_for(model, "cpen455", data_dir=tables)
+    require_course_classes(model, dataset)
+    train = dataset.split("train")
     generator = torch.Generator().manual_seed(seed)
     chosen = []
     for label, name in enumerate(model.classes):

@@ -21,15 +21,17 @@ from course_data import (
     classify,
     find_course_data,
     positive,
+    require_course_classes,
     require_predictions_free,
     run,
     write_predictions,
 )
 
-from pixelbayes.data import UNLABELLED, load_dataset
+from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import accuracy
 from pixelbayes.models import ResNetClassifier
 from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.resnet_settings import SETTINGS
 from pixelbayes.workflows.train import train
 
@@ -104,15 +106,9 @@ def report(
     classifier: ResNetClassifier, folder: Path, split: str, options: argparse.Namespace
 ) -> None:
     """Prints the accuracy on a split, and writes predictions where labels are withheld."""
-    resize = classifier.resize
-    images = load_dataset(
-        "cpen455",
-        data_dir=folder,
-        image_size=resize.size,
-        filter=resize.filter,
-        geometry=resize.geometry,
-        allow_upscaling=resize.allow_upscaling,
-    ).split(split)
+    dataset = load_data_for(classifier, "cpen455", data_dir=folder)
+    require_course_classes(classifier, dataset)
+    images = dataset.split(split)
     size = EVALUATED_AT_A_TIME if options.batch_size is None else options.batch_size
     predicted = classify(classifier, images.levels, size)
     known = images.labels != UNLABELLED

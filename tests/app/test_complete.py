@@ -8,6 +8,7 @@ import torch
 
 from pixelbayes.app.complete import (
     PARTS,
+    canvas,
     complete,
     completion_html,
     enlarged,
@@ -74,6 +75,16 @@ def test_the_brush_counts_where_a_quarter_of_a_pixel_is_covered():
     painting[40:42, 50:60] = 255  # a fifth of row 4, column 5
     unknown = painted_part(painting, (8, 8))
     assert unknown.nonzero().tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("size", [(8, 16), (16, 8), (8, 8)])
+def test_what_is_painted_is_what_lies_below_it_whatever_the_shape_of_the_image(size):
+    levels = torch.zeros(3, *size, dtype=torch.uint8)
+    levels[0, : size[0] // 2, : size[1] // 2] = 255
+    shown = canvas(levels)
+    assert shown.shape[0] == shown.shape[1]
+    painting = np.where(shown[..., 0] == 255, 255, 0).astype(np.uint8)
+    assert painted_part(painting, size).equal(levels[0] == 255)
 
 
 def test_all_layers_of_a_painting_count():

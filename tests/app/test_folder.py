@@ -102,7 +102,7 @@ def test_a_table_tells_labels_with_or_without_a_header(tmp_path):
     table = tmp_path / "labels.csv"
     for header in ("", "file,class\n"):
         table.write_text(f"{header}some/01.png,koala\n02.png,sea lion\n")
-        labels = given_labels([table], CLASSES, by_name=False)
+        labels = given_labels([tmp_path / "01.png", table], CLASSES, by_name=False)
         assert labels == {"01.png": "koala", "02.png": "sea lion"}
 
 
@@ -116,6 +116,21 @@ def test_a_label_that_may_belong_to_another_file_is_refused(tmp_path):
     with pytest.raises(PixelBayesError, match=r"labels\.csv: 2 files are called x\.png"):
         given_labels([*files, table], CLASSES, by_name=False)
     assert given_labels([files[0], table], CLASSES, by_name=False) == {"x.png": "koala"}
+
+
+@pytest.mark.parametrize("name", ["one", "one.JPG", "two.jpg"])
+def test_a_table_that_names_no_file_here_is_refused(tmp_path, name):
+    table = tmp_path / "labels.csv"
+    table.write_text(f"{name},koala\n")
+    with pytest.raises(PixelBayesError, match=r"none of its 1 names is that of a file here, such"):
+        given_labels([tmp_path / "one.jpg", table], CLASSES, by_name=False)
+
+
+def test_a_class_that_is_misspelt_in_the_first_row_is_no_header(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("some/01.png,kola\n02.png,pizza\n")
+    with pytest.raises(PixelBayesError, match=r"labels\.csv, row 1: 'kola' is no class"):
+        given_labels([tmp_path / "01.png", table], CLASSES, by_name=False)
 
 
 def test_a_table_with_an_unknown_class_is_refused_by_row(tmp_path):

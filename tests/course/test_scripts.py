@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from math import log
 from pathlib import Path
@@ -96,6 +96,21 @@ def test_classification_prints_the_accuracy_with_nothing_but_the_data(
     out = capsys.readouterr().out
     assert out.startswith(f"{mode or 'validation'} accuracy: ")
     assert out.endswith(f"n = {n}\n")
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("mode", ["validation", "test"])
+def test_a_model_whose_classes_are_in_another_order_is_refused(
+    script: Script, course_data: Path, capsys: Capture, mode: str
+) -> None:
+    """Its answers are numbers of its own classes."""
+    shipped = PixelBayes.load(hub.PRETRAINED / hub.DEFAULT)
+    turned = replace(shipped.metadata, classes=CLASSES[::-1])
+    PixelBayes(shipped.network, turned).save("turned")
+    arguments = ["-m", mode, "-i", str(course_data), "--model", "./turned"]
+    assert script("classification_evaluation").main(arguments) != 0
+    assert "pizza, koala, giant panda, cheeseburger apart, the course" in capsys.readouterr().err
+    assert not Path("test_predictions.csv").exists()
 
 
 @pytest.mark.usefixtures("shelf")

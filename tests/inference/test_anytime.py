@@ -20,7 +20,7 @@ from pixelbayes.inference.anytime import (
     replay,
     slices_of,
 )
-from pixelbayes.inference.classification import BayesClassifier
+from pixelbayes.inference.classification import BayesClassifier, class_posterior
 
 PRIOR = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
 
@@ -55,6 +55,27 @@ def test_computing_slice_by_slice_answers_as_replaying_all_likelihoods(
     assert computed.predicted.equal(replayed.predicted)
     assert computed.slices.equal(replayed.slices)
     assert computed.cost == pytest.approx(replayed.cost)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 10.0, 1e6])
+def test_a_rule_that_drops_nothing_answers_as_the_classifier_does(
+    tiny_network, random_levels, temperature
+):
+    """Whose temperature weighs the evidence against the prior."""
+    network = tiny_network(image_size=(13, 9))
+    levels = random_levels(6, network.config)
+    classifier = BayesClassifier(network, log_prior=PRIOR, temperature=temperature)
+    never = AnytimeRule(math.inf, (100.0, 60.0, 20.0))
+    answers = AnytimeClassifier(classifier, never).predict(levels)
+    assert answers.predicted.equal(classifier.predict(levels))
+
+
+def test_the_agreement_that_is_promised_is_with_the_answer_at_the_temperature():
+    cumulative, temperature = random_walks(1000), 5.0
+    rule = fit_anytime(cumulative, PRIOR, temperature=temperature, agreement=0.95)
+    joint = cumulative + temperature * PRIOR[:, None]
+    full = class_posterior(cumulative[:, :, -1], PRIOR, temperature).argmax(dim=1)
+    assert (replay(joint, rule).predicted == full).double().mean() >= 0.95
 
 
 def test_dropping_classes_slice_by_slice_knows_every_option(tiny_network, random_levels, option):

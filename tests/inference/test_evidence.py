@@ -89,6 +89,18 @@ def test_the_class_is_the_one_that_the_classifier_answers(tiny_network, random_l
         assert evidence(classifier, image).classes[0] == int(classifier.predict(image[None]))
 
 
+def test_the_class_is_the_one_that_is_answered_from_all_views(tiny_network, random_levels):
+    network = tiny_network(views=2)
+    classifier = BayesClassifier(network)
+    images = random_levels(60, network.config)
+    answers = classifier.predict(images)
+    alone = classifier.log_likelihood_maps(images).sum(dim=(2, 3)).argmax(dim=1)
+    differing = (alone != answers).nonzero()[:, 0]
+    assert len(differing), "else the test says nothing"
+    for number in differing[:3].tolist():
+        assert evidence(classifier, images[number]).classes[0] == int(answers[number])
+
+
 def test_sums_by_row_and_the_share_that_holds_half_are_read_off_the_map():
     maps = torch.zeros(2, 2, 5, dtype=torch.float64)
     maps[0, 0, 0], maps[0, 1, 2], maps[0, 1, 3] = 6.0, -4.0, 1.0

@@ -107,6 +107,23 @@ def test_a_resnet_and_a_pixelcnn_answer_together_and_are_kept_in_one_checkpoint(
     assert torch.equal(loaded.log_likelihoods(levels), ensemble.log_likelihoods(levels))
 
 
+def test_another_prior_weighs_answers_before_saving_and_after(
+    levels: Tensor, tmp_path: Path
+) -> None:
+    pytest.importorskip("monai", reason="the extra baselines is not installed")
+    from pixelbayes.models.resnet import ResNet18, ResNetClassifier
+
+    torch.manual_seed(0)
+    members = [ResNetClassifier(ResNet18(3, 3), METADATA) for _ in range(2)]
+    even = Ensemble(members)
+    tilted = (log(0.9), log(0.05), log(0.05))
+    ensemble = even.with_metadata(replace(even.metadata, log_prior=tilted))
+    ensemble.save(tmp_path)
+    expected = torch.log_softmax(even.log_likelihoods(levels) + torch.tensor(tilted), dim=1)
+    for model in (ensemble, load_model(tmp_path)):
+        torch.testing.assert_close(model.predict_log_proba(levels), expected)
+
+
 def test_a_reloaded_ensemble_and_its_members_are_the_same_bit_for_bit(
     members: list[PixelBayes], levels: Tensor, tmp_path: Path
 ) -> None:

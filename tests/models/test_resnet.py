@@ -126,10 +126,11 @@ def test_without_monai_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
         ResNet18(classes=2, channels=1)
 
 
-def test_bayes_rule_returns_what_the_network_says(
+def test_bayes_rule_weighs_what_the_network_says_by_the_prior(
     trained: ResNetClassifier, levels: Tensor
 ) -> None:
-    said = trained.network(levels)
+    """The network was trained on classes that are taken as equally frequent."""
+    said = torch.log_softmax(trained.network(levels) + trained.log_prior, dim=1)
 
     posterior = class_posterior(trained.log_likelihoods(levels), trained.log_prior)
 

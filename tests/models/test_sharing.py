@@ -67,7 +67,7 @@ def test_a_saved_model_comes_back_bit_for_bit_with_a_card(
 
     assert same_bits(PixelBayes.from_pretrained(tmp_path / "animals"), measured)
     card = (tmp_path / "animals" / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlicense: apache-2.0\n")
+    assert card.startswith("---\nlibrary_name: pixelbayes\n")
     for fact in (
         "# animals",
         "koala, pizza, sea lion",

@@ -63,6 +63,16 @@ def test_another_fusion_with_weights_of_the_same_names_takes_none_of_them(
     assert torch.equal(model.fusion.embedding.weight, source.fusion.embedding.weight)
 
 
+@pytest.mark.parametrize("fusion", ["early", "joint"])
+def test_label_channels_of_another_scale_are_refused(
+    tiny_network: MakeNetwork, fusion: str
+) -> None:
+    source = tiny_network(fusion=fusion, label_channels="undivided")
+    with pytest.raises(ValueError, match="choose label_channels: undivided"):
+        start_from(tiny_network(fusion=fusion), CLASSES, source, CLASSES)
+    start_from(tiny_network(fusion="late"), CLASSES, tiny_network(fusion="late"), CLASSES)
+
+
 def test_a_network_of_another_shape_is_refused(tiny_network: MakeNetwork) -> None:
     with pytest.raises(ValueError, match=r"of another shape .*choose its features"):
         start_from(tiny_network(features=8), CLASSES, tiny_network(), CLASSES)

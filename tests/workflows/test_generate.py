@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,27 @@ def test_a_photograph_is_no_mask(tiny_model: PixelBayes, tmp_path: Path) -> None
     write_png(levels, tmp_path / "photo.png")
     with pytest.raises(DatasetError, match="are neither black nor white, so this is no mask"):
         generate(tiny_model, source=tmp_path / "photo.png", mask=tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_transparent_mask_is_refused_and_an_opaque_one_with_alpha_is_read(
+    tiny_model: PixelBayes, tmp_path: Path, mode: str
+) -> None:
+    """White on an empty layer, which laid on white would draw every pixel."""
+    write_png(torch.zeros(3, 8, 8, dtype=torch.uint8), tmp_path / "x.png")
+    opaque = Image.new("RGBA", (8, 8), (0, 0, 0, 255))
+    empty = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    for image in (opaque, empty):
+        image.putpixel((3, 2), (255, 255, 255, 255))
+    empty.convert(mode).save(tmp_path / "empty.png")
+    opaque.convert(mode).save(tmp_path / "opaque.png")
+    draw = partial(generate, tiny_model, ["koala"], source=tmp_path / "x.png")
+    for mask in (tmp_path / "empty.png", empty.convert(mode)):
+        with pytest.raises(DatasetError, match="the mask is transparent in part"):
+            draw(mask=mask)
+    known = draw(mask=tmp_path / "opaque.png").known
+    assert known is not None
+    assert (~known).nonzero().tolist() == [[2, 3]]
 
 
 @pytest.mark.parametrize("quality", [60, 75, 95])

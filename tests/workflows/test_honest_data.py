@@ -15,18 +15,21 @@ from pixelbayes.cli.main import main
 from pixelbayes.data import DatasetWarning, load_dataset, same_source, write_png
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import PixelBayes
+from pixelbayes.report.render import report_markdown
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.audit import AuditError, audit_by_model
-from pixelbayes.workflows.calibrate import calibrate_model
+from pixelbayes.workflows.calibrate import CalibrationError, calibrate_model
 from pixelbayes.workflows.compare import compare
 from pixelbayes.workflows.evaluate import (
+    OVERTAKEN,
     EvaluationError,
     evaluate_checkpoint,
     evaluate_run,
 )
-from pixelbayes.workflows.evaluation_data import training_data
+from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data
 from pixelbayes.workflows.loading import load_data_for
+from pixelbayes.workflows.publish import PublishError, publish
 from pixelbayes.workflows.train import train
 
 TINY = NetworkConfig(features=2, mixtures=1, embedding=2)
@@ -190,6 +193,117 @@ def test_images_that_were_trained_on_do_not_count_under_other_names(here: Path) 
         shutil.copy(here / "photos" / name, here / "other" / name)
     with pytest.raises(EvaluationError, match="trained on all 28 images"):
         evaluate_run("run", data="folder:other", samples_per_class=0)
+
+
+def test_a_checkpoint_away_from_its_run_is_not_measured_on_what_it_was_trained_on(
+    here: Path,
+) -> None:
+    shutil.copytree("run/best", "alone")
+    shutil.copytree("photos", "copied")
+    report = evaluate_checkpoint("alone", data="folder:copied", samples_per_class=0)
+    assert report.splits["test"].n == 12
+    assert any("trained on 28 of the 40 images of test" in note for note in report.notes)
+    found = compare(["alone", "run"], data="folder:copied")
+    assert found.n <= 12
+    with pytest.raises(EvaluationError, match="trained on all 28 images of train"):
+        calibrate_model("alone", data="folder:copied", split="train")
+
+
+def test_where_the_images_of_the_training_are_gone_nobody_says_that_others_are_new(
+    here: Path,
+) -> None:
+    shutil.copytree("run/best", "alone")
+    shutil.move("photos", "copied")
+    report = evaluate_checkpoint("alone", data="folder:copied", samples_per_class=0)
+    assert report.data["new_to_model"] is False
+    assert NOT_AT_HAND in report.notes
+    assert "that it was not trained on" not in report_markdown(report)
+    assert any(
+        NOT_AT_HAND in note for note in compare(["alone", "run"], data="folder:copied").notes
+    )
+    with pytest.warns(DatasetWarning, match="not known whether any of them"):
+        calibrate_model(
+            "alone", data="folder:copied", false_alarm_rate=0.4, output=here / "calibrated"
+        )
+
+
+def test_images_that_a_start_was_trained_on_are_told_in_the_training_and_the_report(
+    here: Path,
+) -> None:
+    settings = replace(EPOCH, init_from="run")
+    data = DataConfig(data="folder:photos", split_seed=1)
+    said: list[str] = []
+    config = RunConfig(data=data, network=TINY, training=settings)
+    run = train(config, "second", progress=False, note=said.append)
+    first, second = Run.open("run").split(), run.split()
+    assert first is not None
+    assert second is not None
+    trained_on = {*first.splits["train"].values()}
+    seen = len(trained_on.intersection(second.splits["test"].values()))
+    assert seen, "else the test says nothing"
+    remark = f"began with run, which was trained on {seen} of the images of test"
+    assert any(remark in sentence for sentence in said)
+    report = evaluate_run("second", samples_per_class=0)
+    assert any(remark in note for note in report.notes)
+    assert "that it was not trained on" not in report_markdown(report)
+    train(replace(config, data=Run.open("run").config.data), "third", progress=False)
+    assert Run.open("third").info["seen_before"] == {"run": {}}
+    assert "that it was not trained on" in report_markdown(
+        evaluate_run("third", samples_per_class=0)
+    )
+
+
+def test_a_report_on_other_images_says_what_was_trained_on_what(here: Path) -> None:
+    photographs(here / "other", ("cat", "dog"), 9, first=700)
+    report = evaluate_run("run", data="folder:other", splits=["test"], samples_per_class=1)
+    said = report_markdown(report)
+    assert "trained on 28 images of folder:photos" in said
+    assert "test images of folder:other that it was not trained on" in said
+    assert not report.nearest_images, "images of the other folder are not those of the training"
+
+
+def test_what_is_stored_with_a_run_is_for_the_weights_that_were_measured(here: Path) -> None:
+    """A training that goes on replaces its best checkpoint while that is being measured."""
+
+    def overtake(*_: object) -> None:
+        better = PixelBayes.load("run")
+        if not better.metadata.provenance.get("better"):
+            better.network.output.bias.data += 0.1
+            metadata = replace(better.metadata, provenance={"better": True})
+            better.with_metadata(metadata).save("run/best")
+
+    report = evaluate_run("run", samples_per_class=0, progress=overtake)
+    assert OVERTAKEN in report.notes
+    better = PixelBayes.load("run")
+    assert better.metadata.provenance == {"better": True}
+    assert better.temperature == 1.0
+    with pytest.raises(PublishError, match="the weights changed since; evaluate the run again"):
+        publish(here / "run", "a", folder=here / "shelf")
+
+    shutil.rmtree("run/best")
+    better.with_metadata(replace(better.metadata, provenance={})).save("run/best")
+    with pytest.raises(CalibrationError, match="calibrate again when it is over"):
+        calibrate_model("run", false_alarm_rate=0.4, progress=overtake)
+    assert PixelBayes.load("run").decisions is None
+
+
+def test_thresholds_that_came_while_a_run_was_evaluated_stay(here: Path) -> None:
+    done: list[bool] = []
+
+    def calibrated_meanwhile(*_: object) -> None:
+        if not done:
+            done.append(True)
+            calibrate_model("run", false_alarm_rate=0.4)
+
+    evaluate_run("run", samples_per_class=0, progress=calibrated_meanwhile)
+    assert PixelBayes.load("run").decisions is not None
+
+
+def test_reports_of_checkpoints_do_not_take_each_others_place(here: Path) -> None:
+    for _ in range(2):
+        assert main(["evaluate", "run/best", "--samples-per-class", "0", "--quiet"]) == 0
+    assert (here / "evaluation" / "best" / "report.json").is_file()
+    assert (here / "evaluation" / "best-2" / "report.json").is_file()
 
 
 def with_copies_of_training_images(here: Path, copies: int, new: int) -> list[str]:

@@ -97,6 +97,7 @@ def answer_html(model: Model, said: Answer, coverage: float = DEFAULT_COVERAGE) 
     return render(
         "classify.html.jinja",
         photo=said.photo,
+        exact=model.is_exact,
         answer=model.classes[order[0]],
         confidence=float(shares[order[0]]),
         bars=[(model.classes[y], float(shares[y])) for y in shown],

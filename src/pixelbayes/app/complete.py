@@ -31,6 +31,7 @@ __all__ = [
     "PAINTED",
     "PARTS",
     "Completion",
+    "canvas",
     "complete",
     "completion_html",
     "enlarged",
@@ -42,6 +43,7 @@ __all__ = [
 
 SHOWN = 4
 EDITOR_SIDE = 384  # pixels of the painting: a whole multiple of 32, and fits a telephone
+GREY = 128  # of what is no image
 PAINTED_SHARE = 0.25  # of a pixel's square
 NOT_DRAWN = 128  # grey where a pixel waits
 PAINTED = "what I paint"
@@ -71,15 +73,29 @@ class Completion:
 
 
 def enlarged(levels: Tensor) -> npt.NDArray[np.uint8]:
-    """The image as RGB to paint on, its pixels squares, (H', W', 3).
+    """The image as RGB, its pixels squares, (H', W', 3).
 
     Args:
         levels: uint8 (C, H, W).
     """
     factor = max(1, EDITOR_SIDE // max(levels.shape[1:]))
     large = levels.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
-    painting: npt.NDArray[np.uint8] = large.expand(3, -1, -1).permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(painting)
+    picture: npt.NDArray[np.uint8] = large.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(picture)
+
+
+def canvas(levels: Tensor) -> npt.NDArray[np.uint8]:
+    """The image to paint on, (S, S, 3): a square, as the editor's canvas is, which fits others in.
+
+    What the image lacks in height or width is grey, below it or beside it.
+
+    Args:
+        levels: uint8 (C, H, W).
+    """
+    side = max(levels.shape[1:])
+    square = torch.full((len(levels), side, side), GREY, dtype=torch.uint8)
+    square[:, : levels.shape[1], : levels.shape[2]] = levels
+    return enlarged(square)
 
 
 def hidden_part(part: str, size: tuple[int, int]) -> Tensor:
@@ -113,10 +129,14 @@ def painted_part(opacity: npt.NDArray[np.uint8], size: tuple[int, int]) -> Tenso
     A pixel counts where at least a quarter of its square is painted.
 
     Args:
-        opacity: Of the layer that was painted on, 0 to 255, of any size.
+        opacity: Of the layer that was painted on, 0 to 255, a square of any size, as of `canvas`.
         size: H and W.
     """
-    covered = torch.from_numpy((opacity > 127).astype(np.float32))[None, None]
+    side = max(size)
+    rows, columns = (
+        round(length * part / side) for length, part in zip(opacity.shape, size, strict=True)
+    )
+    covered = torch.from_numpy((opacity[:rows, :columns] > 127).astype(np.float32))[None, None]
     return F.adaptive_avg_pool2d(covered, size)[0, 0] >= PAINTED_SHARE
 
 

@@ -147,6 +147,7 @@ def drawing_html(model: Model, drawn: Drawing) -> str:
     return render(
         "drawing.html.jinja",
         images=images,
+        exact=model.is_exact,
         seed=drawn.seed,
         temperature=drawn.temperature,
         mosaic=grid(drawn.levels, columns) if len(images) > 1 else None,

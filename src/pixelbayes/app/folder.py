@@ -89,7 +89,13 @@ def given_labels(files: Sequence[Path], classes: Sequence[str], by_name: bool) -
             if len(found) == 1:
                 labels[file.name] = found[0]
     for table in (file for file in files if file.suffix.lower() == ".csv"):
-        listed = _listed(table, classes)
+        listed = _listed(table, classes, times)
+        if not times.keys() & listed.keys():
+            raise PixelBayesError(
+                f"{table.name}: none of its {len(listed)} names is that of a file here, such as "
+                f"{next((name for name in times if name != table.name), 'photo.jpg')}; a row is a "
+                "file's name, with its ending, and a class"
+            )
         for name in (name for name in listed if times[name] > 1):
             raise PixelBayesError(
                 f"{table.name}: {times[name]} files are called {name}, and a row cannot tell them "
@@ -144,13 +150,19 @@ def classify_folder(
     return sorted(rows, key=_doubt)
 
 
-def folder_html(rows: Sequence[Row]) -> str:
-    """The table, sorted by any column on request, with a link that saves it."""
+def folder_html(rows: Sequence[Row], *, exact: bool = True) -> str:
+    """The table, sorted by any column on request, with a link that saves it.
+
+    Args:
+        rows: From `classify_folder`.
+        exact: Whether code lengths are exact, and not bounds.
+    """
     labelled = [row for row in rows if row.label is not None and row.reason is None]
     encoded = base64.b64encode(folder_csv(rows).encode()).decode()
     return render(
         "folder.html.jinja",
         rows=rows,
+        exact=exact,
         labelled=len(labelled),
         agreeing=sum(not row.disagrees for row in labelled),
         unreadable=sum(row.reason is not None for row in rows),
@@ -228,7 +240,7 @@ def _words(text: str) -> str:
     return f" {' '.join(words)} "
 
 
-def _listed(table: Path, classes: Sequence[str]) -> dict[str, str]:
+def _listed(table: Path, classes: Sequence[str], files: Mapping[str, int]) -> dict[str, str]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if any(map(str.strip, row))]
@@ -237,14 +249,14 @@ def _listed(table: Path, classes: Sequence[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for number, row in enumerate(rows, start=1):
         name, label = (row[0].strip(), row[1].strip()) if len(row) > 1 else (row[0], "")
+        name = re.split(r"[\\/]", name)[-1]
         if label in classes:
-            name = re.split(r"[\\/]", name)[-1]
             if labels.setdefault(name, label) != label:
                 raise PixelBayesError(
                     f"{table.name}, row {number}: {name} is {label} here and {labels[name]} in an "
                     "earlier row; give each file a name and a label of its own"
                 )
-        elif number > 1:  # the first row may be a header
+        elif number > 1 or name in files:  # the first row may be a header
             raise PixelBayesError(
                 f"{table.name}, row {number}: {label!r} is no class of this model; a row is a "
                 f"file's name and one of: {', '.join(classes)}"

@@ -7,13 +7,14 @@ from typing import Any
 import gradio as gr
 
 from pixelbayes.app.limits import Limits
-from pixelbayes.app.markup import render
+from pixelbayes.app.markup import note, render
 from pixelbayes.app.models import ModelShelf
 from pixelbayes.app.tabs.classify import ClassifyTab
 from pixelbayes.app.tabs.complete import CompleteTab
 from pixelbayes.app.tabs.create import CreateTab
 from pixelbayes.app.tabs.folder import FolderTab
 from pixelbayes.app.tabs.shared import Page, Tab, events
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["build"]
 
@@ -41,13 +42,25 @@ def build(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
                 kind(page) for kind in (ClassifyTab, CreateTab, CompleteTab, FolderTab)
             ]
 
-        def choose(name: str) -> list[Any]:
-            offered = shelf.get(name)
-            values = [value for tab in tabs for value in tab.values_for(offered)]
-            return [_sentence(shelf, name), *values]
+        chosen = gr.State(names[0])
+        changing = [component for tab in tabs for component in tab.changing]
 
-        changing = [sentence, *(component for tab in tabs for component in tab.changing)]
-        model.change(choose, model, changing, **events(page))
+        def choose(name: str, last: str) -> list[Any]:
+            try:
+                offered = shelf.get(name)
+            except PixelBayesError as error:  # the page stays as it is, with the last model
+                kept = [gr.Dropdown(value=last), last, *(gr.skip() for _ in changing)]
+                return [note(str(error), mistake=True), *kept]
+            values = [value for tab in tabs for value in tab.values_for(offered)]
+            return [_sentence(shelf, name), name, name, *values]
+
+        model.input(
+            choose,
+            [model, chosen],
+            [sentence, model, chosen, *changing],
+            cancels=[event for tab in tabs for event in tab.pending],  # they are of the last model
+            **events(page),
+        )
     return blocks
 
 

@@ -76,6 +76,7 @@ def serving(
         PixelBayesError: If the port is taken or is none, or a model cannot be used.
     """
     _require_free(host, port)
+    _reached_directly(host)
     limits, shelf = Limits(), ModelShelf(names, device)
     shelf.get(names[0])  # a model that cannot be used is told before anything else starts
     with tempfile.TemporaryDirectory(prefix="pixelbayes-app-") as uploads:
@@ -136,15 +137,23 @@ class _Policy:
         await self.app(scope, receive, with_headers)
 
 
+def _reached_directly(host: str) -> None:
+    """Keeps what this process asks of its own page from a proxy, as Gradio does at its start."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = filter(None, [os.environ.get(name)])
+        os.environ[name] = ",".join([*known, "localhost", LOCALHOST, host])
+
+
 def _require_free(host: str, port: int) -> None:
     if not 1 <= port <= LAST_PORT:
         raise PixelBayesError(f"--port is a number from 1 to {LAST_PORT}, got {port}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PixelBayesError(
-                f"{host}:{port} cannot be listened at ({error.strerror}); choose another port with "
-                "--port, or another --host"
-            ) from error
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise PixelBayesError(
+            f"{host}:{port} cannot be listened at ({error.strerror}); choose another port with "
+            "--port, or another --host"
+        ) from error

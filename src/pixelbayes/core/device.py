@@ -29,7 +29,12 @@ def present_device(device: str | torch.device) -> torch.device:
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    if wanted.type in found and index >= found[wanted.type]:
+    if wanted.type not in found:  # of a build for other hardware
+        try:
+            torch.empty(0, device=wanted)
+        except (AssertionError, NotImplementedError, RuntimeError):
+            found[wanted.type] = 0
+    if index >= found.get(wanted.type, index + 1):
         raise PixelBayesError(f"PyTorch finds no device {device!s} here; {_present()}")
     return wanted
 

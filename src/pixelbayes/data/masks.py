@@ -22,6 +22,7 @@ from pixelbayes.data.transforms import Resize
 
 __all__ = ["white_pixels"]
 
+OPAQUE = 255
 WHITE_FROM = 128  # from this level on, a pixel of a mask is white
 NEITHER = (64, 191)  # levels farther from black and white than JPEG's noise at an edge
 SOFT_EDGES = 0.05  # share of a mask's pixels that may be neither: edges that a program smoothed
@@ -35,14 +36,31 @@ def white_pixels(mask: Any, resize: Resize) -> Tensor:
         resize: Size of the result.
 
     Raises:
-        DatasetError: If it is several images, or too many pixels are neither black nor white, as
-            those of a photograph.
+        DatasetError: If it is several images, a pixel is transparent, or too many pixels are
+            neither black nor white, as those of a photograph.
     """
+    _require_opaque(mask)
     white = image_levels(mask, channels=1, resize=resize).levels
     if len(white) != 1:
         raise DatasetError(f"a mask is one image, got {len(white)}")
     _require_two_levels(mask)
     return white[0, 0] >= WHITE_FROM
+
+
+def _require_opaque(mask: Any) -> None:
+    """Refuses transparency, which one program means as white and another as black."""
+    if isinstance(mask, (str, os.PathLike)):
+        with naming_file(Path(mask)), open_image(Path(mask)) as image:
+            return _require_opaque(decoded(image))
+    if not (isinstance(mask, Image.Image) and mask.has_transparency_data):
+        return None
+    opaque = mask.convert("RGBA").getchannel("A").histogram()[OPAQUE]
+    if opaque < mask.width * mask.height:
+        raise DatasetError(
+            "the mask is transparent in part, which can mean kept or drawn; save it without "
+            "transparency, white where pixels are drawn and black where they are kept"
+        )
+    return None
 
 
 def _require_two_levels(mask: Any) -> None:

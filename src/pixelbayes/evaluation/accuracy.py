@@ -13,10 +13,12 @@ References:
         https://arxiv.org/abs/1705.08500
     [4] Geifman, Uziel, El-Yaniv, Bias-reduced uncertainty estimation for deep neural classifiers,
         ICLR 2019: AURC.  https://arxiv.org/abs/1805.08206
+    [5] Newcombe, Improved confidence intervals for the difference between binomial proportions
+        based on paired data, Statistics in Medicine 17, 1998.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -161,7 +163,12 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor, *, seed: int) -> Est
     """Accuracy of the first classifier minus that of the second, in percentage points.
 
     Whole images are resampled, so what makes an image hard for both cancels and the interval
-    is narrower than that of two separate accuracies.
+    is narrower than that of two separate accuracies.  Where no image tells them apart, or each
+    one the same way, resamples do not vary, and the interval is that of [5].
+
+    >>> both = torch.tensor([True, True, True])
+    >>> print(paired_difference(both, both, seed=0))
+    0.0 points [-56.2, 56.2], n = 3
 
     Args:
         correct_a: Whether the first classifier was right, bool, (N,).
@@ -174,7 +181,17 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor, *, seed: int) -> Est
     """
     _check_paired(correct_a, correct_b)
     gain = 100.0 * (correct_a.double() - correct_b.double())
-    return bootstrap(lambda chosen: float(gain[chosen].mean()), len(gain), seed=seed, unit="points")
+    found = bootstrap(
+        lambda chosen: float(gain[chosen].mean()), len(gain), seed=seed, unit="points"
+    )
+    if found.low < found.high:
+        return found
+    # All images say the same, and so do all resamples: method 10 of [5], whose phi is then 0.
+    first, second = (float(correct.double().mean()) for correct in (correct_a, correct_b))
+    (low_a, high_a), (low_b, high_b) = (wilson_interval(p, len(gain)) for p in (first, second))
+    down = math.hypot(first - low_a, high_b - second)
+    up = math.hypot(high_a - first, second - low_b)
+    return replace(found, low=found.value - 100 * down, high=found.value + 100 * up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +232,8 @@ def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
 
     With a share r of wrong answers it is about r^2 / 2 where every wrong answer is less sure than
     every right one, and r where confidence says nothing.  The interval is a percentile bootstrap
-    over images.
+    over images; where no answer or every one is wrong, that of Wilson for the share of errors [1],
+    which the area does not exceed unless surer answers are more often wrong.
 
     Args:
         confidence: As for `risk_coverage`.
@@ -226,12 +244,16 @@ def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
         ValueError, TypeError: As `risk_coverage`.
     """
     confidence, correct = _checked_confidence(confidence, correct)
-    return bootstrap(
+    found = bootstrap(
         lambda chosen: 100 * float(_risks(confidence[chosen], correct[chosen]).mean()),
         len(confidence),
         seed=seed,
         unit="%",
     )
+    if found.low < found.high:
+        return found
+    low, high = wilson_interval(found.value / 100, len(confidence))
+    return replace(found, low=100 * low, high=100 * high)
 
 
 def selective_accuracy(

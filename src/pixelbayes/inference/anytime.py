@@ -163,7 +163,12 @@ def agreement_limit(disagreeing: int, images: int, confidence: float) -> float:
 
 
 def fit_anytime(
-    cumulative: Tensor, log_prior: Tensor, *, agreement: float = 0.995, confidence: float = 0.95
+    cumulative: Tensor,
+    log_prior: Tensor,
+    *,
+    temperature: float = 1.0,
+    agreement: float = 0.995,
+    confidence: float = 0.95,
 ) -> AnytimeRule:
     """The cheapest threshold for which agreement with the full answer is shown to be high enough.
 
@@ -179,6 +184,7 @@ def fit_anytime(
         cumulative: From `accumulate` on images that the network was not trained on, (N, K, S).
             They need no labels.
         log_prior: (K,); a class of probability zero is never computed.
+        temperature: Of the classifier, which weighs the evidence against the prior.
         agreement: Share of new images, like these, on which the answers have to agree, in (0, 1).
         confidence: Probability that they do, over draws of the N images, in (0, 1).
 
@@ -187,7 +193,7 @@ def fit_anytime(
             even if none of them disagreed; the message says how many it takes.
     """
     tenth = torch.arange(len(cumulative)) % ONE_IN_SCALE == 0
-    joint = (cumulative + log_prior[:, None])[~tenth]
+    joint = (cumulative + temperature * log_prior[:, None])[~tenth]
     require_enough(len(joint), agreement, confidence, of=len(cumulative))
     possible = cumulative[tenth][:, log_prior.isfinite()]
     remaining = possible[:, :, -1:] - possible[:, :, :-1]
@@ -334,7 +340,9 @@ class AnytimeClassifier:
     def _answer(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Classes, (N,), and slices computed, (N, K), of images whose carries fit into memory."""
         model, rule = self.classifier.model, self.rule
-        joint = self.classifier.log_prior.repeat(len(levels), 1)
+        # Evidence / T + log-prior, all of it times T, so that thresholds stay in nats of evidence.
+        log_prior = self.classifier.temperature * self.classifier.log_prior
+        joint = log_prior.repeat(len(levels), 1)
         slices = torch.zeros(joint.shape, dtype=torch.int64)
         levels = levels.to(model.output.bias.device)
         views = self.classifier.views
@@ -353,7 +361,7 @@ class AnytimeClassifier:
                     levels, image, label, pair, rows, carried[number], view
                 )
             evidence = self.classifier.over_views(by_view[image, label])
-            joint[image, label] = self.classifier.log_prior[label] + evidence
+            joint[image, label] = log_prior[label] + evidence
             slices[image, label] += 1
             if done == len(parts):
                 break

@@ -122,8 +122,15 @@ class BayesClassifier:
         views: Sequence[int] | None = None,
         over_views: OverViews = log_mean_prob,
     ) -> None:
+        if not isinstance(model, PixelCNN):
+            raise TypeError(
+                f"BayesClassifier takes a PixelCNN, got {type(model).__name__}; of a loaded model "
+                "it is model.network, and model.classifier() makes its classifier"
+            )
         classes = model.config.classes
-        prior = uniform_log_prior(classes) if log_prior is None else log_prior.double().cpu()
+        prior = uniform_log_prior(classes)
+        if log_prior is not None:
+            prior = torch.as_tensor(log_prior, dtype=torch.float64).cpu()
         if prior.shape != (classes,) or not math.isclose(
             prior.exp().sum().item(), 1.0, rel_tol=1e-6
         ):

@@ -17,6 +17,9 @@ left of it, so what is typical of a class counts where it is completed: evidence
 raster order.  And these are the nats of the model itself; the temperature of a `BayesClassifier`,
 which makes its probabilities usable, divides them.
 
+A model that is told several views answers by all of them; the evidence is then of the image as it
+is shown, whose log-odds are not quite those of the answer.
+
 Shapes: K classes, C channels, H x W pixels.
 Units:  nats.
 """
@@ -115,9 +118,12 @@ def evidence(
     """
     maps = classifier.log_likelihood_maps(levels[None], progress=progress)[0]
     if label is None:
-        # The classifier's own rule, whose temperature weighs against the prior.
-        tempered = maps.sum(dim=(1, 2)) / classifier.temperature + classifier.log_prior
-        label = int(tempered.argmax())
+        if len(classifier.views) > 1:  # the answer is of all of them
+            label = int(classifier.predict(levels[None])[0])
+        else:
+            # The classifier's own rule, whose temperature weighs against the prior.
+            tempered = maps.sum(dim=(1, 2)) / classifier.temperature + classifier.log_prior
+            label = int(tempered.argmax())
     return evidence_of_maps(maps, classifier.log_prior, label, against)
 
 

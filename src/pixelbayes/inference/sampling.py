@@ -18,6 +18,7 @@ from pixelbayes.core.likelihood import require_levels, standard_noise
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import isolated, require_wide_weights
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.inference.classification import require_temperature
 
 __all__ = [
     "RowCallback",
@@ -95,6 +96,7 @@ def sample_naive(
     Returns:
         Levels, uint8, (B, C, H, W).
     """
+    labels = label_indices(labels, model.config.classes)
     blank, nothing = nothing_given(model, labels)
     return complete_naive(
         model,
@@ -139,12 +141,12 @@ def complete_naive(
 
     Raises:
         TypeError: If the images are not uint8 or the mask not bool.
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit, or the temperature is not positive and finite.
     """
     check_given(model, labels, levels, known)
     height, width = model.config.image_size
     noise = standard_noise(draw_noise(model, len(labels), generator), model.config.mixtures)
-    noise = noise * temperature
+    noise = noise * require_temperature(temperature)
     levels = levels * known.to(levels.device)
     for row, col in raster_order(height, width):
         if not known[row, col]:

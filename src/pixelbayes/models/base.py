@@ -12,7 +12,7 @@ Units:  nats per image.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -33,11 +33,12 @@ from pixelbayes.models.storage import (
     checkpoint_folder,
     named_folder,
     read,
+    weights_sha256,
     write,
 )
 from pixelbayes.switches import undisturbed
 
-__all__ = ["MODELS", "Metadata", "Model", "TrainedNetwork", "load_model", "register"]
+__all__ = ["MODELS", "Metadata", "Model", "TrainedNetwork", "amend", "load_model", "register"]
 
 Self = TypeVar("Self", bound="Model")
 Network = TypeVar("Network", bound=nn.Module)
@@ -68,6 +69,26 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
             f"{', '.join(MODELS)}. Install a newer one."
         )
     return MODELS[stored.kind].from_stored(stored).to(device)
+
+
+def amend(folder: Path, weights: str, change: Callable[[Model], Model]) -> bool:
+    """Changes what a checkpoint keeps beside its weights, as that is on disk by now.
+
+    Args:
+        folder: The checkpoint.
+        weights: Digest of those for which the change was found (`storage.weights_sha256`).
+        change: Of the model's metadata.
+
+    Returns:
+        Whether it was changed: not if other weights have taken their place, as a training does.
+
+    Raises:
+        CheckpointError: If there is no usable checkpoint any more.
+    """
+    if weights_sha256(folder) != weights:
+        return False
+    change(load_model(folder)).save(folder)
+    return True
 
 
 class Model(DecisionVerbs):
@@ -266,13 +287,16 @@ class TrainedNetwork(Model, Generic[Network]):
         """Fits first weights to some training images, where the kind knows how."""
 
     @classmethod
-    def take_over(cls, network: Network, classes: Sequence[str], source: Model) -> None:
+    def take_over(cls, network: Network, classes: Sequence[str], source: Model) -> list[str]:
         """Gives a network the weights of a trained model, where the kind knows how.
 
         Args:
             network: With its first weights; changed in place.
             classes: Its class names.
             source: The model to start from.
+
+        Returns:
+            What was not taken over and keeps its first weights.
 
         Raises:
             PixelBayesError: If the two do not fit, or this kind of model cannot.

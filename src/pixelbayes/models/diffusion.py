@@ -26,6 +26,7 @@ from pixelbayes.core.diffusion import (
 )
 from pixelbayes.core.likelihood import to_axis
 from pixelbayes.core.precision import isolated, require_finite
+from pixelbayes.data.naming import whole_number
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.inference.cached.tiles import tile_size
 from pixelbayes.inference.sampling import RowCallback
@@ -260,7 +261,9 @@ class DiffusionModel(TrainedNetwork[NoiseNetwork]):
         Returns:
             (N, K, n), or (N, 1, n) with labels; float64 on the CPU.
         """
-        network, count = self.network, evaluations or self.network.config.evaluations
+        network, count = self.network, self.network.config.evaluations
+        if evaluations is not None:
+            count = whole_number(evaluations, "evaluations is a number of passes above 0", least=1)
         network.require_levels(levels)
         every = torch.arange(len(self.classes))[None].expand(len(levels), -1)
         asked = every if labels is None else labels.cpu()[:, None]

@@ -83,7 +83,12 @@ class Ensemble(Model):
                         f"members of an ensemble have the same {what}, got {ours} and {theirs}"
                     )
             if not torch.allclose(first.log_prior, member.log_prior):
-                raise PixelBayesError("members of an ensemble have the same prior")
+                ours, theirs = (
+                    [round(float(p), 4) for p in one.log_prior.exp()] for one in (first, member)
+                )
+                raise PixelBayesError(
+                    f"members of an ensemble have the same prior, got {ours} and {theirs}"
+                )
         self.members, self.mirrored = tuple(members), mirrored
         self.metadata = metadata or replace(
             first.metadata,

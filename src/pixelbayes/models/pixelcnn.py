@@ -71,11 +71,11 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
         initialise_from_data(network, levels, labels)
 
     @classmethod
-    def take_over(cls, network: PixelCNN, classes: Sequence[str], source: Model) -> None:
+    def take_over(cls, network: PixelCNN, classes: Sequence[str], source: Model) -> list[str]:
         """See `TrainedNetwork.take_over`; classes are matched by name."""
         if not isinstance(source, PixelBayes):
             raise PixelBayesError(f"a {cls.noun} starts from a {cls.noun}, got a {source.noun}")
-        start_from(network, classes, source.network, source.classes)
+        return start_from(network, classes, source.network, source.classes)
 
     @property
     def views(self) -> int:

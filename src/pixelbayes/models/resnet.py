@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from pixelbayes.core.precision import isolated, require_finite
 from pixelbayes.errors import PixelBayesError, naming_extras
+from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.models.base import TrainedNetwork, register
 from pixelbayes.models.settings import ResNetSettings
 from pixelbayes.models.storage import Stored, structured_config
@@ -175,6 +176,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
     ) -> Tensor:
         """log p(y | x) - log p(y): log p(x | y) up to a term that all classes share.
 
+        The prior is that of the training, in which the classes are taken as equally frequent.
         Differences between classes mean what they mean for a density; the sum over classes is no
         code length.
         """
@@ -184,7 +186,7 @@ class ResNetClassifier(TrainedNetwork[ResNet18]):
             result[start : start + CHUNK] = self.network(chunk).double().cpu()
             if progress is not None:
                 progress(min(start + CHUNK, len(levels)))
-        return require_finite(result) - self.log_prior
+        return require_finite(result) - uniform_log_prior(len(self.classes))
 
 
 @naming_extras()

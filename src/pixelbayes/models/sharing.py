@@ -25,7 +25,6 @@ HUB = "hf:"
 CARD = "README.md"
 LIBRARY = "library_name: pixelbayes"  # stands in every card
 ID = re.compile(r"[\w.-]+/[\w.-]+")
-LICENSE = "apache-2.0"
 FACTS = ("seed", "epoch", "step", "commit", "date")
 
 
@@ -147,7 +146,9 @@ def push(
             commit: Any = hub.upload_folder(
                 repo_id=repository.repo_id, folder_path=folder, commit_message=commit_message
             )
-        except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        except Exception as error:  # also those of whatever speaks HTTP for the Hub
+            if isinstance(error, PixelBayesError):
+                raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise PixelBayesError(f"cannot push to {repo_id}: {reason}") from error
     return str(commit)
@@ -182,7 +183,6 @@ def card(model: Model, name: str) -> str:
         .render(
             model=model,
             name=name,
-            license=LICENSE,
             rows=rows,
             columns=columns,
             results=measured,

@@ -168,10 +168,12 @@ def named_folder(folder: str | Path) -> Path:
     """The folder to write to.
 
     Raises:
-        CheckpointError: If the path is empty, as that of a variable that is not set.
+        CheckpointError: If the path is empty, as that of a variable that is not set, or a file.
     """
     if folder == "":
         raise CheckpointError('an empty path names no folder; "." is the current folder')
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise CheckpointError(f"{folder} is a file, and a model is saved as a folder; name another")
     return Path(folder)
 
 
@@ -301,6 +303,15 @@ def _pending(folder: Path) -> dict[str, Any] | None:
     return description if description.get("weights_sha256") == weights else None
 
 
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights of a checkpoint, as it states it.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    return str(read_description(folder).get("weights_sha256"))
+
+
 def kind_of(description: Mapping[str, Any]) -> str:
     """The kind of model that a JSON describes, as in `pixelbayes.models.MODELS`."""
     mark: str = description["format"]
@@ -347,7 +358,10 @@ def checkpoint_folder(path: str | Path) -> Path:
     """
     folder = Path(path)
     if not folder.exists():
-        raise CheckpointError(f"no such folder: {folder}; give a run directory or a checkpoint")
+        raise CheckpointError(
+            f"no such folder: {folder}; give a run directory or a checkpoint (pixelbayes.load knows "
+            "shipped models by their names)"
+        )
     if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
         return folder / BEST
     return folder

@@ -39,6 +39,13 @@ def start_from(
     Raises:
         ValueError: If the two differ in what every network has, such as its width.
     """
+    ways = model.config.label_channels, source.config.label_channels
+    if ways[0] != ways[1] and {model.config.fusion, source.config.fusion} & {"early", "joint"}:
+        raise PixelBayesError(
+            f"the weights to start from read label channels that are {ways[1]}, this network reads "
+            f"them {ways[0]}, so that they would mean something else; choose label_channels: "
+            f"{ways[1]}"
+        )
     given = source.state_dict()
     if model.config.fusion != source.config.fusion:  # equal names may mean other things there
         given = {name: w for name, w in given.items() if not name.startswith("fusion.")}

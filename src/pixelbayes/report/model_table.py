@@ -133,10 +133,12 @@ class _Number:
         found = [(r, x) for r in results if (x := r.measure(self.split, self.name)) is not None]
         if not found:
             return Cell()
+        some = "" if len(found) == len(results) else f"{len(found)} of {len(results)} seeds"
         if len(found) > 1:
             values = [x.value for _, x in found]
             spread = stdev(values) if all(map(math.isfinite, values)) else math.nan
-            return Cell(f"{self.column.number(mean(values))} ± {self.column.number(spread)}")
+            text = f"{self.column.number(mean(values))} ± {self.column.number(spread)}"
+            return Cell(text, some)
         result, x = found[0]
         floor = self._floor(result)
         tests = [
@@ -145,7 +147,8 @@ class _Number:
             if (c.split, f"difference/{c.other}") == (self.split, self.name)
         ]
         mark = BELOW_FLOOR if floor is not None and x.value < floor.value else ""
-        return cell_of(self.column, x, mark, *tests, counted=not self.shared_n)
+        remark = ", ".join(filter(None, [*tests, some]))
+        return cell_of(self.column, x, mark, remark, counted=not self.shared_n)
 
     def floor_cell(self, result: ModelResult) -> Cell:
         """What real images get in the place of generated ones."""
@@ -187,7 +190,7 @@ def model_table(
         keys += sorted(own, key=lambda key: splits.index(key[0]))
     keys += [(GENERATED, f"fid/{x}") for x in fid_protocols(results)[: 1 if against else None]]
     if against:
-        opponents = {f"difference/{r.name}" for r in results if not r.generative}
+        opponents = {f"difference/{r.name}" for r in results if r.discriminative}
         keys += [key for key in known if key[0] == headline and key[1] in opponents]
     numbers = []
     for key in keys:
@@ -281,10 +284,11 @@ def _notes(
     yield from score_notes(results)
     if any(name == "bits_per_dim" for _, name in keys) and any(r.kind == BOUND for r in results):
         yield BOUND_NOTE
-    if any(name == "ece/calibrated" for _, name in keys):
+    fitted = any(r.temperature not in (None, 1.0) for r in results)
+    if fitted and any(name == "ece/calibrated" for _, name in keys):
         yield HELD_OUT_NOTE
-    if headline_split(results) != "test":
-        yield "No test accuracy of ours: the labels of the test images are withheld from us."
+    if headline_split(results) != "test" and any(r.splits for r in results):
+        yield "No test accuracy of ours: there are no test images whose labels we have."
     if published and any(result.name in published.models for result in results):
         yield f"Published: {published.source}."
         yield from published.notes

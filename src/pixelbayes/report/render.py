@@ -192,17 +192,23 @@ def _code_lengths(report: Report) -> figures.Plot | None:
 def _summary(report: Report) -> str:
     """What was trained on what, and what it was measured on, as far as the report knows."""
     model, data = report.model, report.data
+    noun = model.get("kind", "PixelCNN++" if "fusion" in model else "model")  # of older reports
+    article = "An" if noun[0] in "aeiou" else "A"
     fusion = f" with {model['fusion']} fusion" if "fusion" in model else ""
     weights = f", {model['parameters']:,} weights" if "parameters" in model else ""
     size = "{} x {} pixels, ".format(*model["image_size"]) if "image_size" in model else ""
-    count = data.get("splits", {}).get("train", {}).get("images")
-    source = f" {data['source']}" if "source" in data else ""
-    trained = f", trained on {f'{count:,} ' if count else ''}images of{source}" if source else ""
-    subject = f"A PixelCNN++{fusion}{weights}{trained} ({size}{len(report.classes)} classes)"
-    if report.headline_split == "train":
-        return f"{subject}, measured on {report.headline.n:,} images of its training."
+    trained = ""
+    if source := report.training.get("trained_on", {}).get("source"):
+        count = report.training["trained_on"]["images"]
+        trained = f", trained on {f'{count:,} ' if count else ''}images of {source}"
+    subject = f"{article} {noun}{fusion}{weights}{trained} ({size}{len(report.classes)} classes)"
     of_split = f"{report.headline.n:,} {report.headline_split} images"
-    return f"{subject}, measured on {of_split} that it was not trained on."
+    if data.get("source") not in (source, None):
+        of_split += f" of {data['source']}"
+    elif report.headline_split == "train":
+        return f"{subject}, measured on {report.headline.n:,} images of its training."
+    new = " that it was not trained on" if data.get("new_to_model") else ""
+    return f"{subject}, measured on {of_split}{new}."
 
 
 def _report_cards(report: Report) -> list[Card]:

@@ -227,7 +227,7 @@ class ModelResult:
     samples: dict[str, list[str]] = field(default_factory=dict)
     """Class name to its first generated images, PNG in base64."""
     comparisons: list[Comparison] = field(default_factory=list)
-    """With each discriminative model of the study."""
+    """With each ResNet-18 of the study, and each PixelCNN++ before it."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The resolved configuration of the run."""
     notes: list[str] = field(default_factory=list)
@@ -252,6 +252,11 @@ class ModelResult:
         return self.fusion is not None or any(
             "bits_per_dim" in result.measures for result in self.splits.values()
         )
+
+    @property
+    def discriminative(self) -> bool:
+        """Whether it only tells classes apart; an ensemble may be of both sorts, and is neither."""
+        return not self.generative and self.kind != "ensemble"
 
     def score(self, protocol: str, dims: int) -> FIDScore | None:
         """The score under one protocol and number of features, None where there is none."""

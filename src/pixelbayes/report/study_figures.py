@@ -90,7 +90,7 @@ def comparison_plots(results: Sequence[ModelResult], published: Published | None
             Plot(
                 f"fid-{protocol}",
                 f"FID {protocol} of each model, with its floor.",
-                "FID with 95 % bootstrap intervals. The dashed line is what real images score "
+                "FID with 95 % intervals. The dashed line is what real images score "
                 "under the same protocol: left of it does not mean better than real.",
                 _rows_figure(
                     [result for result in results if result.scores],
@@ -229,10 +229,12 @@ def model_plots(group: Sequence[ModelResult], published: Published | None) -> li
                 epoch_line(axes, line, colour, None if seed else split, alpha=alpha)
                 if (split, column) in figures and not seed:
                     axes.axhline(figures[split, column], color=colour, linestyle=DOTTED, lw=1.2)
-            axes.axvline(group[0].best_epoch, color=QUIET, linewidth=0.7)
+            for best in {result.best_epoch for result in group}:
+                axes.axvline(best, color=QUIET, linewidth=0.7)
             epoch_axis(axes, label)
             left_out = column in LOSSES and frame_settled(axes, [*lines.values()])
-            caption = "The vertical line marks the evaluated checkpoint" + (
+            marks = "line marks" if len(group) == 1 else "lines mark"
+            caption = f"The vertical {marks} the evaluated checkpoint" + (
                 ", dotted lines are published figures." if dotted else "."
             )
             caption += f" {OUT_OF_FRAME}" if left_out else ""

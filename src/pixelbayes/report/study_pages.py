@@ -74,9 +74,7 @@ def write_study(
     samples = study_figures.sampled(results)
     content = {
         "title": title,
-        "summary": f"{len(groups)} models, measured on the same images."
-        if len(groups) > 1
-        else "One model.",
+        "summary": _summary(results),
         "tables": tables,
         "drawn": drawn is not None,
         "comparisons": comparisons,
@@ -142,9 +140,27 @@ def _study_cards(results: Sequence[ModelResult]) -> Iterable[Card]:
     split = "test" if any("test" in result.splits for result in results) else "validation"
     generative = [result for result in results if result.generative]
     yield from best("Best generative classifier", split, "accuracy", generative)
-    others = [result for result in results if not result.generative]
+    others = [result for result in results if result.discriminative]
     yield from best("Best discriminative classifier", split, "accuracy", others)
-    yield from best("Shortest code", "validation", "bits_per_dim", results)
+    together = [result for result in results if result.kind == "ensemble"]
+    yield from best("Best ensemble", split, "accuracy", together)
+    if _alike(results, "image_size", "filter", "geometry", "channels"):
+        yield from best("Shortest code", "validation", "bits_per_dim", results)
+
+
+def _summary(results: Sequence[ModelResult]) -> str:
+    """How many models there are, and whether they stand for the same images."""
+    number = len(grouped(results))
+    if number == 1:
+        return "One model."
+    same = _alike(results, "data", "split_seed", "limit", "set_aside")
+    return f"{number} models{', measured on the same images' if same else ''}."
+
+
+def _alike(results: Sequence[ModelResult], *names: str) -> bool:
+    """Whether these settings of the data are the same, as far as the results say."""
+    data = [result.settings["data"] for result in results if "data" in result.settings]
+    return all(one.get(name) == data[0].get(name) for one in data for name in names)
 
 
 def _shared_notes(results: Sequence[ModelResult]) -> list[str]:

@@ -46,7 +46,7 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
         for r in results
         if r.fusion in STRATEGIES and (r.name == r.fusion or r.fusion not in names)
     ]
-    opponents = [r for r in results if not r.generative]
+    opponents = [r for r in results if r.discriminative]
     long = [r for r in results if r.fusion in STRATEGIES and r not in strategies]
     gated = [r for r in strategies if r.fusion == "gated"]
     others = [r for r in results if r.fusion and r not in strategies and r not in long]
@@ -150,7 +150,7 @@ def _score_table(results: Sequence[ModelResult]) -> Table:
     )
     marks = (f"{BELOW_FLOOR} Below the floor.",)
     notes = (
-        INTERVALS + " They are from a bootstrap over generated and reference images.",
+        INTERVALS + " They are from a jackknife over generated and reference images.",
         *(marks if any(BELOW_FLOOR in row.cells[3].value for row in rows) else ()),
         *score_notes(results),
     )

@@ -18,10 +18,11 @@ from pixelbayes.data import DatasetWarning, ImageDataset
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model, load_model
+from pixelbayes.models.base import amend
 from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
-from pixelbayes.models.storage import checkpoint_folder
+from pixelbayes.models.storage import checkpoint_folder, weights_sha256
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.evaluation_data import training_data, without_trained
+from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data, without_trained
 from pixelbayes.workflows.scoring import Progress, score_split
 
 __all__ = ["CalibrationError", "calibrate", "calibrate_model"]
@@ -117,6 +118,7 @@ def calibrate_model(
         DatasetWarning: If images were left out, or it is not known which ones were trained on.
     """
     folder = Path(model)
+    weights = weights_sha256(checkpoint_folder(folder))
     loaded = load_model(folder, device)
     dataset, own, record = training_data(folder, loaded, data, data_dir)
     if own and split == "train":
@@ -124,13 +126,26 @@ def calibrate_model(
             "a model is surer of the images that it was trained on than of any others, so their "
             "thresholds hold for no others; choose another --split"
         )
-    if record is not None and not own:
-        dataset, left_out = without_trained(dataset, record, [split])
-        for sentence in left_out:
+    if not own:
+        remarks = [NOT_AT_HAND]
+        if record is not None:
+            dataset, remarks = without_trained(dataset, record, [split])
+        for sentence in remarks:
             warnings.warn(sentence, DatasetWarning, stacklevel=3)
     decisions = calibrate(
         loaded, dataset, split=split, false_alarm_rate=false_alarm_rate, progress=progress
     )
-    written = output or checkpoint_folder(folder)
-    loaded.with_decisions(decisions).save(written)
+    if output is not None:
+        loaded.with_decisions(decisions).save(output)
+        return decisions, output
+    written = checkpoint_folder(folder)
+
+    def calibrated(stored: Model) -> Model:
+        return stored.with_decisions(decisions.at_temperature(stored.temperature))
+
+    if not amend(written, weights, calibrated):
+        raise CalibrationError(
+            f"the training has written a better checkpoint to {written} since this one was read, "
+            "and the thresholds are those of the earlier one; calibrate again when it is over"
+        )
     return decisions, written

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
-from pixelbayes.data import UNLABELLED, ImageDataset
+from pixelbayes.data import UNLABELLED, ImageDataset, SplitRecord
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation import Estimate, mean_estimate
 from pixelbayes.inference import class_posterior
@@ -29,7 +29,7 @@ from pixelbayes.models import Model
 from pixelbayes.models.hub import find_model, load
 from pixelbayes.report import Comparison
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.evaluation_data import training_data, without_trained
+from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data, without_trained
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, measures, score_split
 from pixelbayes.workflows.study.comparisons import comparison
 
@@ -60,8 +60,8 @@ class Contrast:
     comparison: Comparison
     """Accuracy: the paired difference in points, and McNemar's test."""
     bits_per_dim: Estimate | None
-    """Code length of the first minus that of the second; None unless both are densities of images
-    of one size."""
+    """Code length of the first minus that of the second; None unless both are densities and see the
+    same levels: of one size and by one filter."""
 
 
 @dataclass(frozen=True)
@@ -139,16 +139,18 @@ def compare(
     """
     names = _names(paths)
     loaded: list[tuple[str, Model, ImageDataset]] = []
-    records = []
+    records: list[SplitRecord | None] = []
+    notes = []
     for name, path in zip(names, paths, strict=True):
         folder = find_model(path)
         model = load(path, device)
         dataset, own, record = training_data(folder, model, data, data_dir)
         loaded.append((name, model, dataset))
         records.append(None if own else record)
+        if not own and record is None:
+            notes.append(f"{name}: {NOT_AT_HAND}")
     _require_alike(loaded)
     chosen = split or _headline([dataset for _, _, dataset in loaded])
-    notes = []
     for place, record in enumerate(records):
         if record is not None:
             name, model, dataset = loaded[place]
@@ -282,7 +284,7 @@ def _contrast(first: _Measured, second: _Measured, split: str, shared: Sequence[
     mine, theirs = first.rows(shared), second.rows(shared)
     code_length = None
     dims = first.model.dims
-    if dims is not None and dims == second.model.dims:
+    if dims is not None and first.levels[mine].equal(second.levels[theirs]):
         lengths = [
             bits_per_dim(one.of_truth(rows), dims)
             for one, rows in ((first, mine), (second, theirs))

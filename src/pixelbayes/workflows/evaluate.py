@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,18 @@ from pixelbayes.data.naming import whole_number
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import plain
 from pixelbayes.models import Model, load_model
+from pixelbayes.models.base import amend
+from pixelbayes.models.storage import weights_sha256
 from pixelbayes.report import Report, save
 from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.evaluation_data import (
+    MADE_ANEW,
+    NOT_AT_HAND,
     EvaluationError,
     data_for,
     data_of_checkpoint,
     is_checkpoint,
+    remarks_on_start,
     require_unchanged,
 )
 from pixelbayes.workflows.illustrations import illustrate
@@ -56,6 +62,10 @@ __all__ = [
 ]
 
 DEFAULT_SPLITS = ("validation", "test")
+OVERTAKEN = (
+    "The training has written a better checkpoint since this one was read: the numbers are those "
+    "of the earlier one, and the temperature was not stored; evaluate again when it is over."
+)
 
 
 @undisturbed()
@@ -121,8 +131,13 @@ def evaluate(
     results = {name: split_result(model, name, scored[name], tempering) for name in labelled}
     unfitted = tempering.decision is None and tempering.temperature == 1.0
     headline = "test" if "test" in results else labelled[0]
+    trained_on = model.metadata.provenance.get("data", {})
+    shown = dataset
+    if not same_source(trained_on.get("source", dataset.source), dataset.source):
+        splits_shown = {name: it for name, it in dataset.splits.items() if name != "train"}
+        shown = replace(dataset, splits=splits_shown)  # its training images are not the model's
     pictures = illustrate(
-        model, dataset, headline, per_class=samples_per_class, seed=seed, progress=progress
+        model, shown, headline, per_class=samples_per_class, seed=seed, progress=progress
     )
     return Report(
         title=title or f"{model.title} on {dataset.source}",
@@ -136,9 +151,12 @@ def evaluate(
         real_images=pictures.real,
         nearest_images=pictures.nearest,
         completions=pictures.completions,
-        model=plain(model.describe()),
+        model=plain({"kind": model.noun, **model.describe()}),
         data=describe(dataset),
-        training=dict(training or {}),
+        training={
+            **(training or {}),
+            **({"trained_on": _trained_on(trained_on)} if trained_on else {}),
+        },
         provenance={
             **(measure_provenance() if provenance is None else provenance),
             "seed": seed,
@@ -197,6 +215,7 @@ def evaluate_run(
             f"{run.path} has no model yet: no epoch was finished (status "
             f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {run.path}' goes on"
         )
+    weights = weights_sha256(run.best)
     model, config = load_model(run.best, device), run.config
     trained_on, record = config.data, run.split()
     if output is not None or data is None or same_source(data, trained_on.data):
@@ -221,15 +240,16 @@ def evaluate_run(
                 key: run.info[key] for key in ("status", "best_epoch", "commit") if key in run.info
             },
         },
+        provenance={**measure_provenance(), "weights_sha256": weights},
         progress=progress,
     )
-    report.notes.extend(remarks)
-    if output is not None:
-        save(report, Path(output))
-    elif own:
-        save(report, run.path)
-        if report.temperature is not None:
-            model.with_temperature(report.temperature).save(run.best)
+    _say(report, remarks, remarks_on_start(run.info) if own else [])
+    temperature = report.temperature
+    if output is None and own and temperature is not None:
+        if not amend(run.best, weights, lambda stored: stored.with_temperature(temperature)):
+            report.notes.append(OVERTAKEN)
+    if output is not None or own:
+        save(report, Path(output or run.path))
     return report
 
 
@@ -270,6 +290,7 @@ def evaluate_checkpoint(
     folder = Path(folder)
     if output is not None:
         require_writable(Path(output))
+    weights = weights_sha256(folder)
     model = load_model(folder, device)
     trained_on, record = data_of_checkpoint(folder, model, data)
     dataset, own, remarks = data_for(model, trained_on, record, data, data_dir, splits)
@@ -282,12 +303,31 @@ def evaluate_checkpoint(
         current=1.0 if own else None,
         title=f"{folder.name}: {model.title} on {dataset.source}",
         training=model.metadata.provenance.get("config", {}),
+        provenance={**measure_provenance(), "weights_sha256": weights},
         progress=progress,
     )
-    report.notes.extend(remarks)
+    _say(report, remarks)
     if output is not None:
         save(report, Path(output))
     return report
+
+
+def _say(report: Report, remarks: Sequence[str], seen: Sequence[str] = ()) -> None:
+    """Says what a reader must know of the images, and whether all are known to be new.
+
+    Args:
+        report: Changed in place.
+        remarks: From `data_for`.
+        seen: Of images that the training's beginning had seen.
+    """
+    report.notes.extend([*remarks, *seen])
+    report.data["new_to_model"] = not seen and not {NOT_AT_HAND, MADE_ANEW} & {*remarks}
+
+
+def _trained_on(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Source and number of the training images, of what a training noted of its data."""
+    images = description.get("splits", {}).get("train", {}).get("images")
+    return {"source": description.get("source"), "images": images}
 
 
 def _check_fit(model: Model, dataset: ImageDataset) -> None:

@@ -7,32 +7,39 @@ among the training images, whatever their names are.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pixelbayes.data import DatasetWarning, ImageDataset, SplitRecord, same_source
+from pixelbayes.data import DatasetError, DatasetWarning, ImageDataset, SplitRecord, same_source
 from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import Reading
 from pixelbayes.models import Model
-from pixelbayes.models.storage import DESCRIPTION
+from pixelbayes.models.hub import find_model
+from pixelbayes.models.storage import DESCRIPTION, checkpoint_folder, read_description
 from pixelbayes.workflows.config import DataConfig
-from pixelbayes.workflows.loading import data_digest, load_data_for
+from pixelbayes.workflows.loading import data_digest, load_data, load_data_for
 from pixelbayes.workflows.runs import INFO as RUN_JSON
 from pixelbayes.workflows.runs import Run
 
 __all__ = [
     "FILES_OF_A_USER",
     "MADE_ANEW",
+    "NOT_AT_HAND",
     "DataForModel",
     "EvaluationError",
     "data_for",
     "data_of_checkpoint",
+    "divide_alike",
     "is_checkpoint",
     "names_trained_on",
+    "other_record",
+    "recalled_record",
+    "remarks_on_start",
     "require_unchanged",
+    "seen_before",
     "training_data",
     "training_record",
     "without_trained",
@@ -40,10 +47,17 @@ __all__ = [
 
 FILES_OF_A_USER = ("folder:", "csv:")
 """Sources whose files come and go."""
+DOWNLOADED = ("cpen455", "cifar10")
+"""Sources that are fetched where no folder of them is named."""
 MADE_ANEW = (
     "It is not recorded which file went to which split in the training: the splits were made "
     "anew, and are the same only if no file was added or removed since."
 )
+NOT_AT_HAND = (
+    "The images of the training are not at hand, so it is not known whether any of them are among "
+    "these."
+)
+"""What is to be said of other data."""
 
 
 class EvaluationError(PixelBayesError):
@@ -95,7 +109,9 @@ def data_for(
             f"{dataset.source} has no splits of its own and is measured whole, as the split test; "
             "--split cuts it into splits."
         )
-    if record is not None:
+    if record is None:
+        remarks.append(NOT_AT_HAND)
+    else:
         measured = [name for name in dataset.splits if name != "train" or name in (splits or ())]
         dataset, known = without_trained(dataset, record, measured)
         remarks += known
@@ -157,7 +173,91 @@ def data_of_checkpoint(
             f"{folder} does not say which data it was trained on; name a source with --data"
         )
     origin = f"provenance.config.data in {folder / DESCRIPTION}"
-    return DataConfig.from_plain(recorded, origin, Reading.OLDER), training_record(folder)
+    trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
+    record = training_record(folder)
+    if record is None and "data" in recorded and not (data is None or _own(data, trained_on)):
+        record = recalled_record(trained_on)
+    return trained_on, record
+
+
+def other_record(folder: Path, data: DataConfig) -> SplitRecord | None:
+    """The splits of a model's training, where they may be others than those that `data` makes.
+
+    Args:
+        folder: Run directory or checkpoint folder.
+        data: What the model is to be measured on.
+
+    Returns:
+        The recorded ones; of a checkpoint without its run those that its settings make; None where
+        they are those of `data`, or are not to be found.
+    """
+    record = training_record(folder)
+    if record is not None:
+        return record
+    provenance = read_description(checkpoint_folder(folder)).get("provenance", {})
+    recorded = provenance.get("config", {}).get("data", {})
+    if "data" not in recorded:
+        return None
+    trained_on = DataConfig.from_plain(recorded, str(folder / DESCRIPTION), Reading.OLDER)
+    if same_source(trained_on.data, data.data):
+        trained_on = replace(trained_on, data_dir=data.data_dir)
+    return None if divide_alike(trained_on, data) else recalled_record(trained_on)
+
+
+def divide_alike(first: DataConfig, second: DataConfig) -> bool:
+    """Whether two configurations make the same splits of the same images."""
+    deciding = ("split_seed", "limit", "train_limit", "set_aside", "near_duplicates")
+    return same_source(first.data, second.data) and all(
+        getattr(first, name) == getattr(second, name) for name in deciding
+    )
+
+
+def seen_before(name: str, dataset: ImageDataset, data: DataConfig) -> dict[str, int]:
+    """How many images of each split, except train, a model was trained on that a run begins with.
+
+    Args:
+        name: The model, as for `find_model`.
+        dataset: The images of the run.
+        data: Their configuration.
+
+    Raises:
+        CheckpointError: If there is no such model.
+    """
+    record = other_record(find_model(name), data)
+    known = {*names_trained_on(dataset, record)}
+    counts = {
+        split: len(known.intersection(images.names))
+        for split, images in dataset.splits.items()
+        if split != "train"
+    }
+    return {split: count for split, count in counts.items() if count}
+
+
+def remarks_on_start(info: Mapping[str, Any]) -> list[str]:
+    """What is to be said of images that a run's beginning had seen; `info` is its run.json."""
+    return [
+        f"The training began with {name}, which was trained on {count} of the images of {split}: "
+        "they are not new to the model."
+        for name, counts in info.get("seen_before", {}).items()
+        for split, count in counts.items()
+    ]
+
+
+def recalled_record(trained_on: DataConfig) -> SplitRecord | None:
+    """The splits that a training made of data that are still there, where it recorded none.
+
+    Args:
+        trained_on: The data of the training.
+
+    Returns:
+        The splits as the same settings make them today; None where the data are not there.
+    """
+    if trained_on.data_dir is None and trained_on.data in DOWNLOADED:
+        return None  # nobody asked for a download
+    try:
+        return load_data(trained_on).record
+    except (DatasetError, OSError):
+        return None
 
 
 def _loaded(
@@ -170,7 +270,7 @@ def _loaded(
     whole: bool = False,
 ) -> tuple[ImageDataset, bool]:
     """The data of the training in their own splits, or others; and whether they are the former."""
-    own = data is None or same_source(data, trained_on.data)
+    own = data is None or _own(data, trained_on)
     dataset = load_data_for(
         model,
         trained_on.data if own or data is None else data,
@@ -185,6 +285,10 @@ def _loaded(
         whole=whole and not own,
     )
     return dataset, own
+
+
+def _own(data: str, trained_on: DataConfig) -> bool:
+    return same_source(data, trained_on.data)
 
 
 def without_trained(

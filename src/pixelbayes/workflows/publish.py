@@ -25,7 +25,7 @@ from pixelbayes.io import plain, write_whole
 from pixelbayes.models import Model, load_model
 from pixelbayes.models.decisions import UNLIKE_BY
 from pixelbayes.models.hub import DEFAULT, DENSITY, MODEL_CARD, PRETRAINED
-from pixelbayes.models.storage import DESCRIPTION, WEIGHTS
+from pixelbayes.models.storage import DESCRIPTION, WEIGHTS, weights_sha256
 from pixelbayes.report import Report, results_rows, temperature_sentence
 from pixelbayes.report import load as load_report
 from pixelbayes.templates import environment
@@ -86,10 +86,13 @@ def publish(
             f"{run.path} has no report.json, and a card states results; run "
             f"'pixelbayes evaluate {run.path}' first"
         ) from error
-    if report.temperature not in (None, model.temperature):
+    weights = weights_sha256(run.best)
+    measured = report.provenance.get("weights_sha256", weights)  # unknown of older reports
+    if measured != weights or report.temperature not in (None, model.temperature):
         raise PublishError(
-            f"report.json of {run.path} was made with temperature {report.temperature}, best/ has "
-            f"{model.temperature}: the weights changed since; evaluate the run again"
+            f"report.json of {run.path} is about another model than best/ (temperatures "
+            f"{report.temperature} and {model.temperature}): the weights changed since; evaluate "
+            "the run again"
         )
     size = (run.best / WEIGHTS).stat().st_size + (run.best / DESCRIPTION).stat().st_size
     others = sum(

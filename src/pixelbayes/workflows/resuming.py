@@ -12,7 +12,13 @@ from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.runs import Run
 
-__all__ = ["as_begun", "require_resumable", "require_same_settings", "require_unfinished"]
+__all__ = [
+    "as_begun",
+    "require_resumable",
+    "require_same_schedule",
+    "require_same_settings",
+    "require_unfinished",
+]
 
 MAY_CHANGE = (
     "data.data_dir",  # the digest of the data says whether they are the same
@@ -25,6 +31,9 @@ MAY_CHANGE = (
     "training.num_nodes",
 )
 """Settings that another part of a run may have; they change how long and where, not what."""
+
+NEW_SCHEDULE = "a new run with --init-from {}"
+"""What trains the weights of a run further where its schedule has ended."""
 
 FIRST_RESUMABLE = 2
 """Checkpoint version from which on a training's state means what it means today: in version 1
@@ -78,9 +87,8 @@ def require_unfinished(run: Run, training: TrainingConfig) -> None:
     if info.get("status") != "finished":
         return
     if done >= training.epochs:
-        raise RunError(
-            f"{run.path} is finished: all {done} epochs are done; a larger --epochs continues it"
-        )
+        longer = NEW_SCHEDULE.format(run.path) if _is_scheduled(run) else "a larger --epochs"
+        raise RunError(f"{run.path} is finished: all {done} epochs are done; {longer} continues it")
     patience = training.patience
     if patience is not None and done - best >= patience:
         raise RunError(
@@ -88,6 +96,25 @@ def require_unfinished(run: Run, training: TrainingConfig) -> None:
             f"{done - best} epochs since epoch {best}; a --patience above {done - best} continues "
             "it"
         )
+
+
+def require_same_schedule(run: Run, training: TrainingConfig) -> None:
+    """Refuses another length where the length decides what was done so far.
+
+    Raises:
+        RunError: If the learning rate or the strength of the objective would jump.
+    """
+    before, wanted = run.config.training.epochs, training.epochs
+    if run.metrics()["epoch"] and before != wanted and _is_scheduled(run):
+        raise RunError(
+            f"{run.path} is on a schedule that ends at epoch {before}, but {wanted} epochs are asked "
+            f"for; leave out --epochs: afterwards {NEW_SCHEDULE.format(run.path)} goes on"
+        )
+
+
+def _is_scheduled(run: Run) -> bool:
+    """Whether a setting changes over the whole length of the training."""
+    return run.config.optim.schedule == "cosine" or any(run.config.training.strength_rise)
 
 
 def as_begun(info: Mapping[str, Any], data: DataConfig) -> DataConfig:

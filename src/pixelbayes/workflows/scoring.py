@@ -270,8 +270,11 @@ def notes_on(
                 f"{mean_estimate(code_length, 'bits/dim')}."
             )
         if known < SMALLEST_SPLIT:
+            lacking = f"{n - known} of the {n} images of {name} have no label"
+            if known:
+                lacking = f"{known} labelled image of {name} is too few"
             notes.append(
-                f"{n - known} of the {n} images of {name} have no label: it has predictions"
+                f"{lacking}: it has predictions"
                 f"{' and the code length under p(x)' if model.dims else ''}, but no accuracy and "
                 "no calibration."
             )

@@ -21,6 +21,7 @@ from pixelbayes.data import (
     data_remarks,
     describe,
 )
+from pixelbayes.data.errors import enumerate_offenders
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import plain
@@ -31,11 +32,13 @@ from pixelbayes.training import RunStopped, TrainingConfig
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.config import RunConfig, RunError
+from pixelbayes.workflows.evaluation_data import remarks_on_start, seen_before
 from pixelbayes.workflows.loading import data_digest, load_data
 from pixelbayes.workflows.provenance import now, provenance
 from pixelbayes.workflows.resuming import (
     as_begun,
     require_resumable,
+    require_same_schedule,
     require_same_settings,
     require_unfinished,
 )
@@ -88,6 +91,7 @@ def train(
         require_resumable(run)
         require_same_settings(run, config)
         require_unfinished(run, config.training)
+        require_same_schedule(run, config.training)
         record = run.split()
     elif first:
         require_free_for_run(run_dir)
@@ -111,18 +115,20 @@ def train(
         log_prior=tuple(uniform_log_prior(len(dataset.classes)).tolist()),
         provenance=origin,
     )
+    told = note if first else lambda _: None
+    network = build_network(config, dataset, resume=resume, note=told)
     task = TrainingTask(
-        config.kind(build_network(config, dataset, resume=resume), metadata),
+        config.kind(network, metadata),
         config.optim,
         config.training,
         images=len(dataset.split("train")),
         seed=config.seed,
     )
     taught = soft_labels(config, dataset)
-    digests = {"data_sha256": data_digest(dataset)}
+    noted: dict[str, Any] = {"data_sha256": data_digest(dataset)}
     if taught is not None:
-        digests["soft_labels_sha256"] = hashlib.sha256(taught.numpy().data).hexdigest()
-    for name, digest in digests.items() if resume else ():
+        noted["soft_labels_sha256"] = hashlib.sha256(taught.numpy().data).hexdigest()
+    for name, digest in noted.items() if resume else ():
         if run.info.get(name, digest) != digest:
             what, source = {
                 "data_sha256": ("the data are not those", config.data.data),
@@ -132,6 +138,11 @@ def train(
                 f"{what} that {run_dir} was trained on: {source} has changed since; restore it, "
                 "or train a new run"
             )
+    if not resume:
+        sources = filter(None, (config.training.init_from, config.training.teacher))
+        noted["seen_before"] = {name: seen_before(name, dataset, config.data) for name in sources}
+        for sentence in remarks_on_start(noted) if first else ():
+            note(sentence)
     with ExitStack() as stack:
         if not resume:
             run = Run(run_dir, config)
@@ -141,7 +152,7 @@ def train(
                 Run.create(run_dir, config)
                 if dataset.record is not None:
                     run.write_split(dataset.record)
-        ending = stack.enter_context(_record_kept(run, config, origin, digests, first=first))
+        ending = stack.enter_context(_record_kept(run, config, origin, noted, first=first))
         outcome = fit(
             task,
             dataset.split("train"),
@@ -155,13 +166,20 @@ def train(
     return run
 
 
-def build_network(config: RunConfig, dataset: ImageDataset, *, resume: bool = False) -> nn.Module:
+def build_network(
+    config: RunConfig,
+    dataset: ImageDataset,
+    *,
+    resume: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> nn.Module:
     """The network with its first weights, a function of the seed, the data and `init_from`.
 
     Args:
         config: What was asked for.
         dataset: Its images.
         resume: Whether a saved state replaces the weights, so that none are read.
+        note: Called with what begins anew beside a model to start from.
 
     Raises:
         PixelBayesError: If a setting has a value that is not accepted.
@@ -175,9 +193,13 @@ def build_network(config: RunConfig, dataset: ImageDataset, *, resume: bool = Fa
     if config.training.init_from is not None and not resume:
         source = load(config.training.init_from)
         try:
-            kind.take_over(network, dataset.classes, source)
+            fresh = kind.take_over(network, dataset.classes, source)
         except PixelBayesError as error:
             raise RunError(f"--init-from {config.training.init_from}: {error}") from error
+        if fresh:
+            note(
+                f"not in {config.training.init_from}, and begun anew: {enumerate_offenders(fresh)}"
+            )
     return network
 
 
@@ -310,7 +332,7 @@ def _nothing_left(folder: Path, *, unless: Callable[[], bool]) -> Iterator[None]
 
 @contextmanager
 def _record_kept(
-    run: Run, config: RunConfig, origin: dict[str, Any], digests: dict[str, str], *, first: bool
+    run: Run, config: RunConfig, origin: dict[str, Any], noted: dict[str, Any], *, first: bool
 ) -> Iterator[dict[str, Any]]:
     """Keeps run.json true: running now, and afterwards how it ended.  First process only."""
     ending: dict[str, Any] = {"reason": None}
@@ -330,7 +352,7 @@ def _record_kept(
         started=run.info.get("started", origin["date"]),
         resumed=origin["date"] if "started" in run.info else None,
         ended=None,
-        **digests,
+        **noted,
         split_sha256=run.split_digest(),
         **{name: origin[name] for name in ("versions", "commit", "command", "machine", "data")},
     )

@@ -305,7 +305,7 @@ def test_more_epochs_go_on_unless_the_schedule_has_ended(
     other = replace(config, models=cosine)
     (tmp_path / "study" / "late").rename(tmp_path / "kept")
     run_study(other.overridden(epochs=1), only=["late"], network=None)
-    with pytest.raises(RunError, match="cosine schedule that ends at epoch 1, but 2"):
+    with pytest.raises(RunError, match="on a schedule that ends at epoch 1, but 2"):
         run_study(other, only=["late"])
 
 

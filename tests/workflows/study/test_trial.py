@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 
+from pixelbayes.data import write_png
 from pixelbayes.models import load_model
+from pixelbayes.training import DivergedError
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.study import StudyConfig, report_study
 from pixelbayes.workflows.study.config import CheckpointConfig
+from pixelbayes.workflows.train import train
 
 TRAINED = """
 title: Trained once, measured twice
@@ -68,7 +74,20 @@ def test_a_model_that_was_trained_on_images_of_the_study_is_refused_before_any_t
 def test_a_result_of_other_settings_is_reported_as_it_is(run_study, tmp_path: Path) -> None:
     before = run_study(StudyConfig.from_yaml(TRAINED)).results
     other = StudyConfig.from_yaml(TRAINED.replace("features: 4", "features: 5"))
-    assert report_study(other, tmp_path / "study").results == before
+    (shown,) = report_study(other, tmp_path / "study").results
+    assert any("Not as the study asks for now" in note for note in shown.notes)
+    assert replace(shown, notes=before[0].notes) == before[0]
+    (tmp_path / "study" / "gated" / "seed-0" / "result.json").unlink()
+    run_study(StudyConfig.from_yaml(TRAINED.replace("gated:", "again:")))
+    outcome = report_study(
+        StudyConfig.from_yaml(
+            TRAINED.replace("features: 4", "features: 5").replace("models:", "models:\n  again: {}")
+        ),
+        tmp_path / "study",
+    )
+    assert len(outcome.missing) == 1
+    assert "gated, seed 0" in outcome.missing[0]
+    assert "trained with other settings" in outcome.missing[0]
 
 
 def test_other_weights_at_the_same_place_are_measured_again(run_study, tmp_path: Path) -> None:
@@ -89,6 +108,97 @@ def test_other_weights_at_the_same_place_are_measured_again(run_study, tmp_path:
     changed.save(run / "best")
     (other,) = run_study(config, only=["taken"]).results
     assert other.splits != first.splits
+
+
+def test_a_checkpoint_away_from_its_run_is_refused_on_images_of_its_training(
+    run_study, tmp_path: Path
+) -> None:
+    run_study(StudyConfig.from_yaml(TRAINED))
+    alone = tmp_path / "alone"
+    (tmp_path / "study" / "gated" / "seed-0" / "best").rename(alone)
+    shutil.rmtree(tmp_path / "study")
+    with pytest.raises(RunError, match=r"models\.taken: .* was trained on \d+ of the \d+"):
+        run_study(with_checkpoint(alone, split_seed=1))
+    assert run_study(with_checkpoint(alone), only=["taken"]).results[0].splits
+
+
+def test_members_that_were_trained_on_images_of_the_ensemble_are_refused(run_study) -> None:
+    models = """models:
+  one: {}
+  two: {data: {limit: 400, split_seed: 1}}
+  both: {ensemble: [one, two]}
+"""
+    text = TRAINED.partition("models:")[0] + models + "samples_per_class: 2\n"
+    with pytest.raises(RunError, match=r"models\.both: two was trained on \d+ of the 20 images"):
+        run_study(StudyConfig.from_yaml(text))
+
+
+def test_an_ensemble_comes_after_its_members_and_without_one_the_others_go_on(
+    run_study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(config, run_dir, **options):
+        if "bad" in str(run_dir):
+            raise DivergedError(step=3, lr=0.1)
+        return train(config, run_dir, **options)
+
+    monkeypatch.setattr("pixelbayes.workflows.study.trial.train", diverging)
+    models = """models:
+  fine: {ensemble: [good, later]}
+  mix: {ensemble: [good, bad]}
+  good: {}
+  bad: {}
+  later: {}
+"""
+    text = TRAINED.partition("models:")[0] + models + "samples_per_class: 2\n"
+    outcome = run_study(StudyConfig.from_yaml(text))
+    assert {result.name for result in outcome.results} == {"good", "later", "fine"}
+    assert outcome.failed
+    assert [line.partition(":")[0] for line in outcome.missing] == ["bad, seed 0", "mix, seed 0"]
+    assert "members are not trained to their end" in outcome.missing[1]
+
+
+def test_an_untrained_model_is_made_and_measured_again_where_its_settings_or_images_change(
+    run_study, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    generator = torch.Generator().manual_seed(0)
+    for split, count in (("train", 14), ("val", 6), ("test", 6)):
+        for name, number in product(("cat", "dog"), range(count)):
+            levels = torch.randint(0, 256, (3, 8, 8), generator=generator).to(torch.uint8)
+            write_png(levels, folder / split / name / f"{number:02}.png")
+    text = TRAINED.replace("data: digits, limit: 20", f"data: 'folder:{folder}'")
+    run_study(StudyConfig.from_yaml(text), only=["gated"])
+    run = tmp_path / "elsewhere"
+    (tmp_path / "study" / "gated" / "seed-0").rename(run)
+    base = text.partition("models:")[0] + "models:\n  taken: {checkpoint: %s}\n" % run
+    plain = StudyConfig.from_yaml(base + "  both: {ensemble: [taken], mirrored: true}\n")
+    once = {result.name: result for result in run_study(plain).results}
+    assert [result.splits for result in run_study(plain).results] == [
+        result.splits for result in once.values()
+    ]
+
+    two = base + "  other: {checkpoint: %s}\n  both: {ensemble: [taken, other]}\n" % run
+    again = {result.name: result for result in run_study(StudyConfig.from_yaml(two)).results}
+    assert not load_model(tmp_path / "study" / "both" / "seed-0" / "best").mirrored
+    assert again["both"].splits != once["both"].splits
+
+    wrong = folder / "val" / "cat" / "00.png"
+    wrong.rename(folder / "val" / "dog" / "99.png")
+    changed = {result.name: result for result in run_study(StudyConfig.from_yaml(two)).results}
+    assert changed["taken"].splits != once["taken"].splits
+
+
+def test_a_trained_model_keeps_its_temperature_on_data_that_are_not_its_own(
+    run_study, tmp_path: Path
+) -> None:
+    run_study(StudyConfig.from_yaml(TRAINED))
+    model = load_model(tmp_path / "study" / "gated" / "seed-0" / "best")
+    provenance = {"data": {"source": "folder:elsewhere"}}
+    metadata = replace(model.metadata, provenance=provenance, temperature=25.0)
+    model.with_metadata(metadata).save(tmp_path / "alone")
+    (taken,) = run_study(with_checkpoint(tmp_path / "alone"), only=["taken"]).results
+    assert taken.temperature == 25.0
+    assert load_model(tmp_path / "study" / "taken" / "seed-0" / "best").temperature == 25.0
 
 
 def test_a_checkpoint_is_measured_on_the_data_of_the_study_or_its_own() -> None:

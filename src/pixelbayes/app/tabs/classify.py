@@ -50,8 +50,11 @@ class ClassifyTab(Tab):
         everything = [self.result, self.answer, self.maps, self.more, self.label, self.against]
         everything += [self.towards, self.why, self.change]
         inputs = [page.model, self.coverage, self.upload]
-        self.upload.upload(self.uploaded, inputs, everything, **events(page))
-        self.drawn.select(self.chosen, inputs[:2], everything, **events(page))
+        self.pending = [
+            self.searching,
+            self.upload.upload(self.uploaded, inputs, everything, **events(page)),
+            self.drawn.select(self.chosen, inputs[:2], everything, **events(page)),
+        ]
         inputs = [page.model, self.coverage, self.answer]
         self.coverage.input(self.covered, inputs, self.result, **events())
         self.changing = [self.upload, self.drawn, self.coverage, self.result, self.answer]
@@ -74,8 +77,8 @@ class ClassifyTab(Tab):
         for picker in (self.label, self.against):
             picker.input(self.explained, inputs, self.why, **events())
         inputs = [model, self.answer, self.towards]
-        searching = search.click(self.searched, inputs, self.change, **events(self.page))
-        stop.click(stopped, None, self.change, cancels=[searching], **events())
+        self.searching = search.click(self.searched, inputs, self.change, **events(self.page))
+        stop.click(stopped, None, self.change, cancels=[self.searching], **events())
 
     def values_for(self, offered: OfferedModel) -> list[Any]:
         """See `Tab.values_for`."""

@@ -59,12 +59,14 @@ class CompleteTab(Tab):
                     stop = gr.Button("Stop", min_width=90)
                 result = gr.HTML(note(INVITATION))
         opened = [editor, photo, result]
-        upload.upload(self.uploaded, [page.model, upload], opened, **events())
-        drawn.select(self.chosen, page.model, opened, **events())
+        opening = [
+            upload.upload(self.uploaded, [page.model, upload], opened, **events()),
+            drawn.select(self.chosen, page.model, opened, **events()),
+        ]
         inputs = [page.model, photo, editor, part, label, seed]
         completing = start.click(self.completed, inputs, result, **events(page))
         stop.click(stopped, None, result, cancels=[completing], **events())
-        self.changing = [upload, drawn, label, *opened]
+        self.changing, self.pending = [upload, drawn, label, *opened], [*opening, completing]
 
     def values_for(self, offered: OfferedModel) -> list[Any]:
         """See `Tab.values_for`."""
@@ -86,7 +88,7 @@ class CompleteTab(Tab):
             photo = read(self.page.shelf.get(name))
         except PixelBayesError as error:
             return [None, None, note(str(error), mistake=True)]
-        return [complete.enlarged(photo.levels), photo, note(OPENED)]
+        return [complete.canvas(photo.levels), photo, note(OPENED)]
 
     def completed(
         self, name: str, photo: Any, painting: Any, part: str, label: str, seed: int | None

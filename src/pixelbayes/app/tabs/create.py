@@ -46,7 +46,7 @@ class CreateTab(Tab):
         inputs = [page.model, label, count, temperature, seed]
         drawing = start.click(self.drawn, inputs, result, **events(page))
         stop.click(stopped, None, result, cancels=[drawing], **events())
-        self.changing = [label, result]
+        self.changing, self.pending = [label, result], [drawing]
 
     def values_for(self, offered: OfferedModel) -> list[Any]:
         """See `Tab.values_for`."""
@@ -64,6 +64,13 @@ class CreateTab(Tab):
         model = self.page.shelf.get(name).model
         labels = create.labels_of(model, label, count, self.page.limits)
 
+        left_out = ""
+        if label == create.EACH and len(labels) < len(model.classes):
+            left_out = note(
+                f"These are the first {len(labels)} of {len(model.classes)} classes, as many as "
+                "one drawing has; choose others by their names."
+            )
+
         def compute(report: Callable[[tuple[int, Tensor]], None]) -> create.Drawing:
             return create.draw(
                 model,
@@ -75,7 +82,7 @@ class CreateTab(Tab):
 
         for step in in_background(compute):
             if isinstance(step, Finished):
-                yield create.drawing_html(model, step.value)
+                yield create.drawing_html(model, step.value) + left_out
             else:
                 yield create.rows_html(model, labels, *step)
 

@@ -43,7 +43,7 @@ class FolderTab(Tab):
         inputs = [page.model, upload, by_name]
         sorting = start.click(self.tabulated, inputs, result, **events(page))
         stop.click(stopped, None, result, cancels=[sorting], **events())
-        self.changing = [result]
+        self.changing, self.pending = [result], [sorting]
 
     def values_for(self, offered: OfferedModel) -> list[Any]:
         """See `Tab.values_for`."""
@@ -62,6 +62,6 @@ class FolderTab(Tab):
 
         for step in in_background(compute):
             if isinstance(step, Finished):
-                yield folder.folder_html(step.value)
+                yield folder.folder_html(step.value, exact=model.is_exact)
             else:
                 yield note(f"{step[0]} of {step[1]} images classified.")

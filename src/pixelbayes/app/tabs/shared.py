@@ -52,9 +52,11 @@ class Tab(ABC):
 
     Attributes:
         changing: Components that another model changes.
+        pending: Events that compute with a model, given up where another one is chosen.
     """
 
     changing: list[Any]
+    pending: list[Any]
 
     @abstractmethod
     def values_for(self, offered: OfferedModel) -> list[Any]:

@@ -51,7 +51,7 @@ def evaluate(
             (default: as in training).
         data_dir: Where the files of cpen455 or cifar10 are (default: as in training).
         output: Folder of the report (default: the run directory; evaluation/NAME of what is no
-            run).
+            run, or evaluation/NAME-2 and so on).
         samples_per_class: Images to generate of each class for the report; 0 for none.
         seed: Of the generated images.
         device: Where the model runs; auto takes a GPU if there is one.
@@ -61,13 +61,14 @@ def evaluate(
     """
     from pixelbayes.models.hub import find_model
     from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run, is_checkpoint
+    from pixelbayes.workflows.outputs import free_folder
 
     if samples_per_class < 0:
         raise UsageError(f"--samples-per-class is 0 or more, got {samples_per_class}")
     folder = find_model(model)
     alone = is_checkpoint(folder)
     if alone:
-        output = output or EVALUATIONS / folder.name
+        output = output or free_folder(EVALUATIONS / folder.name)
     running_on = resolve(device)
     if verbose:
         terminal.note(f"model: {folder}, on {running_on}")

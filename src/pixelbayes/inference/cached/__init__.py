@@ -23,11 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixelbayes.core.labels import label_indices
 from pixelbayes.core.network import PixelCNN
 from pixelbayes.core.precision import isolated
 from pixelbayes.inference.cached.cache import RowCache
 from pixelbayes.inference.cached.layers import kernels_of
 from pixelbayes.inference.cached.tiles import Tile, tile_size, tiling, whole_tiles
+from pixelbayes.inference.classification import require_temperature
 from pixelbayes.inference.sampling import RowCallback, check_given, draw_noise, nothing_given
 
 __all__ = ["RowCache", "complete_cached", "sample_cached", "tile_size", "whole_tiles"]
@@ -46,6 +48,7 @@ def sample_cached(
 
     Arguments, result and errors are those of `sample_naive`.
     """
+    labels = label_indices(labels, model.config.classes)
     blank, nothing = nothing_given(model, labels)
     return complete_cached(
         model,
@@ -74,6 +77,7 @@ def complete_cached(
     Arguments, result and errors are those of `complete_naive`.
     """
     check_given(model, labels, levels, known)
+    temperature = require_temperature(temperature)
     uniform = draw_noise(model, len(labels), generator)
     with tiling(model, len(labels)) as (width, each):
         filling = -len(labels) % width

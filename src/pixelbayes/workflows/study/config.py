@@ -75,7 +75,7 @@ class FIDConfig(Configuration):
     reference_size: tuple[int, int] | None = None
     """Rows and columns of the course protocol's real images.  None: the model's own size."""
     bootstrap: int = RESAMPLES
-    """Resamples of each interval."""
+    """Resamples of the bootstrap that tells by how much too few images raise FID."""
 
     def __post_init__(self) -> None:
         for name in ("protocols", "dims"):

@@ -109,7 +109,9 @@ class Measurement:
     def answers_key(self) -> dict[str, Any]:
         """What the predictions depend on: the key of the piece `ANSWERS`."""
         splits = self.dataset.splits
-        levels = {name: levels_digest(images.levels) for name, images in splits.items()}
+        levels = {
+            name: levels_digest(images.levels, images.labels) for name, images in splits.items()
+        }
         return {"weights": self.weights, "levels": levels}
 
     def _scored(self, name: str) -> ScoredSplit:
@@ -133,7 +135,7 @@ class Measurement:
     def _evaluated(self, scored: dict[str, ScoredSplit]) -> dict[str, Any]:
         """Accuracy, calibration and code length; predictions of all images."""
         prior, remarks = self.model.log_prior, []
-        tempering = tempering_of(scored.get("validation"), prior)
+        tempering = tempering_of(scored.get("validation"), prior, self.trial.temperature)
         temperature = tempering.temperature
         if tempering.decision is None:
             remarks.append("There are no labelled validation images to fit a temperature on.")

@@ -39,11 +39,13 @@ class Wanted:
     """Digest of the feature network; None where there is none."""
 
     @classmethod
-    def of(cls, state: TrialState, config: StudyConfig, features: Features | None) -> Wanted:
-        """What the result of a run must be made of."""
+    def of(
+        cls, state: TrialState, data: str | None, config: StudyConfig, features: Features | None
+    ) -> Wanted:
+        """What the result of a run must be made of; `data` is the digest of its images."""
         settings = {
             "kept": {str(epoch): weights_digest(path) for epoch, path in state.kept.items()},
-            "data": state.info.get("data_sha256"),
+            "data": data,
             "samples_per_class": config.samples_per_class,
             "fid": None if config.fid is None else asdict(config.fid),
         }
@@ -104,37 +106,50 @@ def complete_result(
 
 def collect(
     config: StudyConfig, directory: StudyDirectory
-) -> tuple[list[ModelResult], dict[str, Path]]:
+) -> tuple[list[ModelResult], dict[str, Path], list[str]]:
     """Every result of a study's models, whichever seeds and models a call was about.
 
     Returns:
         The results, by model and then by seed: complete ones, and of runs that are not measured
-        what their training has written.  And the runs of the complete ones, by `label`.
+        what their training has written.  The runs of the complete ones, by `label`.  And what
+        keeps from being shown what is neither measured nor as the study asks for.
 
     Raises:
         ReportError: If a result cannot be read.
     """
-    results, measured = [], {}
+    results, measured, unlike = [], {}, []
     for name in config.models:
         for seed in directory.seeds(name):
             one = trial_of(config, directory.path, name, seed)
-            found = _found(one)
+            try:
+                found = _found(one)
+            except _UnlikeError as error:
+                unlike.append(str(error))
+                continue
             if found is None:
                 continue
             result, complete = found
             results.append(result)
             if complete:
                 measured[label(result)] = one.path
-    return results, measured
+    return results, measured, unlike
+
+
+class _UnlikeError(Exception):
+    """A run that is not measured has other settings than the study's."""
 
 
 def _found(one: Trial) -> tuple[ModelResult, bool] | None:
     """The result of a trial and whether it is complete; None where there is no model."""
     try:
         state = one.find()
-    except RunError:  # other settings than the study's: shown as it is
+    except RunError as error:  # other settings than the study's: shown as it is
         file = one.path / RESULT
-        return (load_result(file), True) if file.is_file() else None
+        if not file.is_file():
+            raise _UnlikeError(f"{one}: {error}") from error
+        result = load_result(file)
+        remark = f"Not as the study asks for now: {error}."
+        return replace(result, notes=[*result.notes, remark]), False
     if state is None or not state.has_model:
         return None
     if (one.path / RESULT).is_file():

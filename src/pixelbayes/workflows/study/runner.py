@@ -12,11 +12,11 @@ A call does what is missing and nothing else.  It can be stopped at any moment.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pixelbayes.data import ImageDataset, SplitRecord
+from pixelbayes.data import SplitRecord
 from pixelbayes.evaluation.features import FeatureNetwork
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.models import MODELS
@@ -24,7 +24,12 @@ from pixelbayes.models.hub import find_model
 from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import DataConfig, RunError
-from pixelbayes.workflows.evaluation_data import names_trained_on, training_record
+from pixelbayes.workflows.evaluation_data import (
+    divide_alike,
+    names_trained_on,
+    other_record,
+    remarks_on_start,
+)
 from pixelbayes.workflows.loading import data_digest, load_data
 from pixelbayes.workflows.provenance import provenance
 from pixelbayes.workflows.scoring import Progress
@@ -43,6 +48,8 @@ from pixelbayes.workflows.study.results import (
 from pixelbayes.workflows.study.scores import RealImages, Scorer
 from pixelbayes.workflows.study.trial import (
     CheckpointTrial,
+    EnsembleTrial,
+    MembersMissingError,
     TrainingTrial,
     Trial,
     TrialState,
@@ -110,10 +117,7 @@ class _Invocation:
     def advance(self, trials: Sequence[Trial]) -> list[str]:
         """Does what is missing, in order; returns what is missing still."""
         for one in trials:
-            if isinstance(one, CheckpointTrial):
-                record = training_record(find_model(one.config.checkpoint))
-                if record is not None:  # else nothing is known, and no image need be read
-                    _require_new(one, record, self._images_of(one).dataset)
+            self._require_new(one)
         missing: list[str] = []
         for number, one in enumerate(trials):
             reason = None
@@ -125,7 +129,7 @@ class _Invocation:
                 return [*missing, *(f"{later}: the time is over" for later in late)]
             except DivergedError as error:
                 self.failed, reason = True, str(error)
-            except _ElsewhereError as error:
+            except (_ElsewhereError, MembersMissingError) as error:
                 reason = str(error)
             if reason is not None:
                 self.note(f"{one}: {reason}")
@@ -157,7 +161,7 @@ class _Invocation:
         """Writes the result of a finished run, unless it is there and what it should be."""
         state = one.find()
         assert state is not None
-        wanted = Wanted.of(state, self.config, self._features)
+        wanted = self._wanted(one, state)
         if is_up_to_date(one.path, wanted):
             return
         self._begin(f"{one}: measuring")
@@ -181,7 +185,7 @@ class _Invocation:
             wanted,
             answers=answers,
             device=self.device,
-            remarks=self._remarks(one, images),
+            remarks=[*remarks_on_start(state.info), *self._remarks(one, images)],
         )
         save_result(result, one.path / RESULT)
 
@@ -202,8 +206,18 @@ class _Invocation:
         return (
             state is not None
             and state.finished
-            and is_up_to_date(one.path, Wanted.of(state, self.config, self._features))
+            and is_up_to_date(one.path, self._wanted(one, state))
         )
+
+    def _wanted(self, one: Trial, state: TrialState) -> Wanted:
+        """What its result has to be made of.
+
+        Where no training notes the images, they are those of now.
+        """
+        data = state.info.get("data_sha256")
+        if not isinstance(one, TrainingTrial):
+            data = data_digest(self._images_of(one).dataset)
+        return Wanted.of(state, data, self.config, self._features)
 
     def _begin(self, what: str) -> None:
         """Says what is done next, and that this call is the one that does it."""
@@ -218,6 +232,39 @@ class _Invocation:
         scorer = Scorer(self.config.fid, self._features, images, per_class)
         return self._scorers.setdefault(images.config, scorer)
 
+    def _require_new(self, one: Trial) -> None:
+        """Refuses a model that was trained on images that it is measured on as new ones.
+
+        Raises:
+            RunError: If it was, by the splits of its training.
+        """
+        for name, record in self._trainings_elsewhere(one):
+            dataset = self._images_of(one).dataset
+            known = {*names_trained_on(dataset, record)}
+            for split, images in dataset.splits.items():
+                if split != "train" and (seen := known.intersection(images.names)):
+                    raise RunError(
+                        f"models.{one.name}: {name} was trained on {len(seen)} of the "
+                        f"{len(images)} images of {split} (their content is the same), so it "
+                        "cannot stand beside the others; leave it out, or give the study the data "
+                        "and the split_seed that it was trained with"
+                    )
+
+    def _trainings_elsewhere(self, one: Trial) -> Iterator[tuple[str, SplitRecord]]:
+        """What a model was trained on that may be divided otherwise than what it is measured on."""
+        if isinstance(one, CheckpointTrial):
+            record = other_record(find_model(one.config.checkpoint), one.data)
+            if record is not None:  # else no image need be read
+                yield one.config.checkpoint, record
+        for name in one.names if isinstance(one, EnsembleTrial) else ():
+            member = trial_of(self.config, self.directory.path, name, one.seed)
+            if isinstance(member, CheckpointTrial):
+                yield from self._trainings_elsewhere(replace(member, data=one.data))
+            elif not divide_alike(member.data, one.data):
+                record = self._images_of(member).dataset.record
+                if record is not None:
+                    yield name, record
+
     @staticmethod
     def _require_same_data(one: Trial, state: TrialState, images: RealImages) -> None:
         margin = one.config.training.crop_margin if isinstance(one, TrainingTrial) else 0
@@ -229,24 +276,6 @@ class _Invocation:
             raise RunError(
                 f"the data are not those that {one.path} was trained on: {one.data.data} "
                 "has changed since; restore it, or give another --output"
-            )
-
-
-def _require_new(one: CheckpointTrial, record: SplitRecord, dataset: ImageDataset) -> None:
-    """Refuses a model that was trained on images that the study measures: all take the same ones.
-
-    Raises:
-        RunError: If it was, by the splits of its training.
-    """
-    checkpoint = one.config.checkpoint
-    known = {*names_trained_on(dataset, record)}
-    for split, images in dataset.splits.items():
-        if split != "train" and (seen := known.intersection(images.names)):
-            raise RunError(
-                f"models.{one.name}: {checkpoint} was trained on {len(seen)} of the {len(images)} "
-                f"images of {split} (their content is the same), so it cannot stand beside the "
-                "others; leave it out, or give the study the data and the split_seed that it was "
-                "trained with"
             )
 
 
@@ -306,6 +335,8 @@ def study(
     with locked(folder):
         directory = StudyDirectory(folder)
         wanted = [trial_of(config, folder, name, seed) for seed in config.seeds for name in chosen]
+        # After their members, wherever they are listed.
+        wanted.sort(key=lambda one: (config.seeds.index(one.seed), isinstance(one, EnsembleTrial)))
         for one in wanted:  # all mistakes before the first hour of training
             state = one.find()
             if state is None or not state.finished:
@@ -347,7 +378,8 @@ def _written(
     config: StudyConfig, directory: StudyDirectory, missing: list[str], *, failed: bool
 ) -> StudyOutcome:
     """Compares, and writes everything that is made from results."""
-    found, measured = collect(config, directory)
+    found, measured, unlike = collect(config, directory)
+    missing = [*missing, *unlike]
     folders = {name: directory.cache(path).folder for name, path in measured.items()}
     results = compared(found, folders)
     for before, after in zip(found, results, strict=True):

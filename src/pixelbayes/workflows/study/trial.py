@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pixelbayes.data import SplitRecord
+from pixelbayes.data import SplitRecord, same_source
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain
 from pixelbayes.models import Ensemble, Model, load_model
@@ -19,7 +19,11 @@ from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder
 from pixelbayes.training.metrics import Criterion, columns, criterion_of
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
-from pixelbayes.workflows.resuming import require_same_settings, require_unfinished
+from pixelbayes.workflows.resuming import (
+    require_same_schedule,
+    require_same_settings,
+    require_unfinished,
+)
 from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_new
 from pixelbayes.workflows.study.cache import weights_digest
 from pixelbayes.workflows.study.config import (
@@ -30,10 +34,22 @@ from pixelbayes.workflows.study.config import (
 )
 from pixelbayes.workflows.train import train
 
-__all__ = ["CheckpointTrial", "EnsembleTrial", "TrainingTrial", "Trial", "TrialState", "trial_of"]
+__all__ = [
+    "CheckpointTrial",
+    "EnsembleTrial",
+    "MembersMissingError",
+    "TrainingTrial",
+    "Trial",
+    "TrialState",
+    "trial_of",
+]
 
 QUIET_FACTOR = 3.0  # a live training writes once an epoch; three times that long is silence
 QUIET_SECONDS = 60.0  # before the first epoch is done, and for epochs of seconds
+
+
+class MembersMissingError(RunError):
+    """Members of an ensemble are not trained yet, or not to their end."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,11 @@ class Trial(ABC):
     def fusion(self) -> str | None:
         """Where the label enters; None where the kind of model has no such choice."""
         return None
+
+    @property
+    def temperature(self) -> float:
+        """Temperature that stays unless the validation images gain by another one."""
+        return 1.0
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -241,17 +262,13 @@ class TrainingTrial(Trial):
         return False
 
     def _require_same_length(self, run: Run, done: int) -> None:
-        wanted, before = self.config.training.epochs, run.config.training.epochs
-        remedy = "ask for as many epochs as before, or give another --output"
+        wanted = self.config.training.epochs
         if done > wanted:
             raise RunError(
-                f"{self.path} has trained {done} epochs, more than the {wanted} asked for; {remedy}"
+                f"{self.path} has trained {done} epochs, more than the {wanted} asked for; ask for "
+                "as many epochs as before, or give another --output"
             )
-        if done and before != wanted and self.config.optim.schedule == "cosine":
-            raise RunError(
-                f"{self.path} is on a cosine schedule that ends at epoch {before}, but {wanted} "
-                f"epochs are asked for; {remedy}"
-            )
+        require_same_schedule(run, self.config.training)
 
 
 @dataclass(frozen=True)
@@ -274,7 +291,7 @@ class _UntrainedTrial(Trial):
         """See `Trial.check`; what it is made of is checked by itself."""
 
     def find(self) -> TrialState | None:
-        """See `Trial.find`; one that was made of other weights is to be made again."""
+        """See `Trial.find`; one of other weights or other settings is to be made again."""
         if not (self.path / BEST / DESCRIPTION).is_file():
             return None
         made_of = load_model(self.path / BEST).metadata.provenance
@@ -285,7 +302,8 @@ class _UntrainedTrial(Trial):
             info=made_of,
             curves={name: [] for name in columns(criterion)},
             criterion=criterion,
-            finished=made_of.get("weights") == self._weights(),
+            finished=made_of.get("weights") == self._weights()
+            and made_of.get("settings", self.settings()) == self.settings(),  # older: not noted
         )
 
     def make(
@@ -297,6 +315,7 @@ class _UntrainedTrial(Trial):
             **provenance(),
             **model.metadata.provenance,
             "weights": self._weights(),
+            "settings": self.settings(),
             "status": "finished",
             "ended": now(),
         }
@@ -320,15 +339,21 @@ class EnsembleTrial(_UntrainedTrial):
         return {"ensemble": list(self.names), **mirrored}
 
     def _model(self) -> Ensemble:
-        missing = [str(path) for path in self.members if not (path / BEST / DESCRIPTION).is_file()]
+        missing = [str(path) for path in self.members if not _is_there(path)]
         if missing:
-            raise RunError(f"members are not trained yet: {', '.join(missing)}")
+            raise MembersMissingError(f"members are not trained to their end: {', '.join(missing)}")
         members = [load_model(path / BEST) for path in self.members]
         return Ensemble(members, mirrored=self.mirrored)
 
     def _weights(self) -> list[str | None]:
         folders = [path / BEST for path in self.members]
         return [weights_digest(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+
+
+def _is_there(member: Path) -> bool:
+    """Whether a member is trained to its end, or was taken as it was."""
+    training = (member / INFO).is_file() and Run.open(member).info.get("status") != "finished"
+    return (member / BEST / DESCRIPTION).is_file() and not training
 
 
 @dataclass(frozen=True)
@@ -346,6 +371,13 @@ class CheckpointTrial(_UntrainedTrial):
     def fusion(self) -> str | None:
         """That of the stored model, where it has one."""
         return self._model().describe().get("fusion")
+
+    @property
+    def temperature(self) -> float:
+        """The model's own on data that it was not fitted on; on its own data, as of all others."""
+        model = self._model()
+        trained_on = model.metadata.provenance.get("data", {}).get("source", "")
+        return 1.0 if same_source(trained_on, self.data.data) else model.temperature
 
     def settings(self) -> dict[str, Any]:
         """Which checkpoint, and what it is measured on."""
