@@ -12,8 +12,13 @@ def main(photo: str | Path, output: str | Path = "evidence.png", model: Model | 
     model = pixelbayes.load() if model is None else model
     found = model.explain(photo)
     print(found)
-    share = float(found.evidence.sum() - found.log_odds)
-    print(f"the map of {tuple(found.evidence.shape)} sums to the log-odds but for {share:.1e} nats")
+    answer, other = found.classes[:2]
+    pair = model.explain(photo, answer, against=other).evidence.sum()
+    first, second = model.log_likelihood([photo, photo], [answer, other])
+    print(
+        f"against {other} alone the map sums to {pair:.3f} nats, "
+        f"and log p(image | class) differs by {first - second:.3f}"
+    )
     found.figure().save(output)
     return str(found)
 

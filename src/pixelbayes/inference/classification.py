@@ -196,6 +196,11 @@ class BayesClassifier:
         self, levels: Tensor, progress: Callable[[int], None] | None, views: Sequence[int]
     ) -> Iterator[tuple[slice, slice, int, Tensor]]:
         """Images, labels, view, and log p of each pixel, (images, labels, H, W), pass by pass."""
+        if not isinstance(levels, Tensor):
+            raise TypeError(
+                f"images are a tensor of levels, uint8 (B, C, H, W), got {type(levels).__name__}; "
+                "torch.from_numpy makes one of an array"
+            )
         device = self.model.output.bias.device
         classes = torch.arange(self.model.config.classes, device=device)
         images, labels = self._chunks()

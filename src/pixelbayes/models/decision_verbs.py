@@ -99,8 +99,9 @@ class DecisionVerbs(DrawingVerbs):
     ) -> Explanation:
         """Where in one image the evidence for a class lies, exactly.
 
-        The terms add up to the log-odds of the two sides.  Causal order puts evidence late, and
-        nats are before the temperature: see `pixelbayes.models.explanation.READING`.
+        The terms add up to the log-odds of the two sides; where a model is told several views, of
+        the image as it is shown, while its answer weighs all of them.  Causal order puts evidence
+        late, and nats are before the temperature: see `pixelbayes.models.explanation.READING`.
 
         Args:
             x: One image.

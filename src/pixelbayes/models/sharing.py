@@ -135,7 +135,6 @@ def push(
         MissingPackageError: If huggingface_hub is not installed.
     """
     import huggingface_hub
-    from huggingface_hub import errors
 
     repo_id = repo_id.removeprefix(HUB)
     hub = huggingface_hub.HfApi(token=token)

@@ -359,8 +359,8 @@ def checkpoint_folder(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.exists():
         raise CheckpointError(
-            f"no such folder: {folder}; give a run directory or a checkpoint (pixelbayes.load knows "
-            "shipped models by their names)"
+            f"no such folder: {folder}; give a run directory or a checkpoint (pixelbayes.load "
+            "knows shipped models by their names)"
         )
     if not (folder / DESCRIPTION).exists() and (folder / BEST).is_dir():
         return folder / BEST

@@ -246,8 +246,8 @@ def evaluate_run(
     _say(report, remarks, remarks_on_start(run.info) if own else [])
     temperature = report.temperature
     if output is None and own and temperature is not None:
-        if not amend(run.best, weights, lambda stored: stored.with_temperature(temperature)):
-            report.notes.append(OVERTAKEN)
+        kept = amend(run.best, weights, lambda stored: stored.with_temperature(temperature))
+        report.notes += [] if kept else [OVERTAKEN]
     if output is not None or own:
         save(report, Path(output or run.path))
     return report

@@ -107,8 +107,8 @@ def require_same_schedule(run: Run, training: TrainingConfig) -> None:
     before, wanted = run.config.training.epochs, training.epochs
     if run.metrics()["epoch"] and before != wanted and _is_scheduled(run):
         raise RunError(
-            f"{run.path} is on a schedule that ends at epoch {before}, but {wanted} epochs are asked "
-            f"for; leave out --epochs: afterwards {NEW_SCHEDULE.format(run.path)} goes on"
+            f"{run.path} is on a schedule that ends at epoch {before}, but {wanted} epochs are "
+            f"asked for; leave out --epochs: afterwards {NEW_SCHEDULE.format(run.path)} goes on"
         )
 
 

@@ -170,14 +170,14 @@ def test_an_untrained_model_is_made_and_measured_again_where_its_settings_or_ima
     run_study(StudyConfig.from_yaml(text), only=["gated"])
     run = tmp_path / "elsewhere"
     (tmp_path / "study" / "gated" / "seed-0").rename(run)
-    base = text.partition("models:")[0] + "models:\n  taken: {checkpoint: %s}\n" % run
+    base = text.partition("models:")[0] + f"models:\n  taken: {{checkpoint: {run}}}\n"
     plain = StudyConfig.from_yaml(base + "  both: {ensemble: [taken], mirrored: true}\n")
     once = {result.name: result for result in run_study(plain).results}
     assert [result.splits for result in run_study(plain).results] == [
         result.splits for result in once.values()
     ]
 
-    two = base + "  other: {checkpoint: %s}\n  both: {ensemble: [taken, other]}\n" % run
+    two = base + f"  other: {{checkpoint: {run}}}\n  both: {{ensemble: [taken, other]}}\n"
     again = {result.name: result for result in run_study(StudyConfig.from_yaml(two)).results}
     assert not load_model(tmp_path / "study" / "both" / "seed-0" / "best").mirrored
     assert again["both"].splits != once["both"].splits
