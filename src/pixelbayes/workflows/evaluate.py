@@ -247,7 +247,7 @@ def evaluate_run(
     temperature = report.temperature
     if output is None and own and temperature is not None:
         kept = amend(run.best, weights, lambda stored: stored.with_temperature(temperature))
-        report.notes += [] if kept else [OVERTAKEN]
+        report.notes.extend([] if kept else [OVERTAKEN])
     if output is not None or own:
         save(report, Path(output or run.path))
     return report
