@@ -16,6 +16,7 @@ from pixelbayes.evaluation.accuracy import (
     risk_coverage,
     selective_accuracy,
 )
+from pixelbayes.evaluation.estimate import wilson_interval
 
 
 def outcomes(right: int, wrong: int) -> Tensor:
@@ -138,7 +139,33 @@ def test_the_paired_difference_is_in_points_and_signed() -> None:
 def test_a_classifier_does_not_differ_from_itself() -> None:
     same = paired_difference(outcomes(7, 3), outcomes(7, 3), seed=0)
 
-    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert same.value == 0.0
+    assert -30.0 < same.low < 0.0 < same.high < 30.0
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(1, 0), (0, 1), (2, 1), (7, 3)])
+def test_agreement_on_every_image_seen_leaves_the_less_open_the_more_were_seen(
+    right: int, wrong: int
+) -> None:
+    seen = [
+        paired_difference(outcomes(k * right, k * wrong), outcomes(k * right, k * wrong), seed=0)
+        for k in (1, 10, 100)
+    ]
+    assert all(same.low == pytest.approx(-same.high) for same in seen)
+    assert 100.0 > seen[0].high > seen[1].high > seen[2].high > 0.0
+
+
+def test_a_difference_on_every_image_seen_is_no_certain_one() -> None:
+    always = paired_difference(outcomes(5, 0), outcomes(0, 5), seed=0)
+    assert always.value == 100.0
+    assert always.high == 100.0
+    assert 20.0 < always.low < 60.0
+
+
+def test_no_error_seen_does_not_mean_that_there_is_none() -> None:
+    area = aurc(torch.linspace(0.5, 0.9, 10), torch.ones(10, dtype=torch.bool), seed=0)
+    assert (area.value, area.low) == (0.0, 0.0)
+    assert area.high == pytest.approx(100 * wilson_interval(0.0, 10)[1])
 
 
 @pytest.mark.parametrize("compare", [mcnemar, lambda a, b: paired_difference(a, b, seed=0)])

@@ -186,11 +186,17 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor, *, seed: int) -> Est
     )
     if found.low < found.high:
         return found
-    # All images say the same, and so do all resamples: method 10 of [5], whose phi is then 0.
+    # All images say the same, and so do all resamples: method 10 of [5].
+    n, both = len(gain), int((correct_a & correct_b).sum())
+    neither = int((~correct_a & ~correct_b).sum())
+    phi = max(both * neither - n / 2, 0) / (both * neither) if both and neither else 0.0
     first, second = (float(correct.double().mean()) for correct in (correct_a, correct_b))
-    (low_a, high_a), (low_b, high_b) = (wilson_interval(p, len(gain)) for p in (first, second))
-    down = math.hypot(first - low_a, high_b - second)
-    up = math.hypot(high_a - first, second - low_b)
+    (low_a, high_a), (low_b, high_b) = (wilson_interval(p, n) for p in (first, second))
+
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(one**2 - 2 * phi * one * other + other**2)
+
+    down, up = reach(first - low_a, high_b - second), reach(high_a - first, second - low_b)
     return replace(found, low=found.value - 100 * down, high=found.value + 100 * up)
 
 

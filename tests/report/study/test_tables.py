@@ -145,8 +145,8 @@ def test_withheld_test_labels_are_said_and_given_ones_are_shown(make: Make) -> N
     withheld = tables([make("gated")])["table1"]
     labelled = tables([make("gated", labelled_test=True)])["table1"]
 
-    assert any("withheld" in note for note in withheld.notes)
-    assert not any("withheld" in note for note in labelled.notes)
+    assert any("whose labels we have" in note for note in withheld.notes)
+    assert not any("whose labels we have" in note for note in labelled.notes)
     assert row(labelled, "gated").cells[column(labelled, "test accuracy, %")].value != "-"
 
 
