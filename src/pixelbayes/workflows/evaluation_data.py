@@ -175,7 +175,11 @@ def data_of_checkpoint(
     origin = f"provenance.config.data in {folder / DESCRIPTION}"
     trained_on = DataConfig.from_plain(recorded, origin, Reading.OLDER)
     record = training_record(folder)
-    if record is None and "data" in recorded and not (data is None or _own(data, trained_on)):
+    if (
+        record is None
+        and "data" in recorded
+        and not (data is None or same_source(data, trained_on.data))
+    ):
         record = recalled_record(trained_on)
     return trained_on, record
 
@@ -254,6 +258,8 @@ def recalled_record(trained_on: DataConfig) -> SplitRecord | None:
     """
     if trained_on.data_dir is None and trained_on.data in DOWNLOADED:
         return None  # nobody asked for a download
+    if trained_on.near_duplicates == "tell":  # which was told in the training
+        trained_on = replace(trained_on, near_duplicates="ignore")
     try:
         return load_data(trained_on).record
     except (DatasetError, OSError):
@@ -270,7 +276,7 @@ def _loaded(
     whole: bool = False,
 ) -> tuple[ImageDataset, bool]:
     """The data of the training in their own splits, or others; and whether they are the former."""
-    own = data is None or _own(data, trained_on)
+    own = data is None or same_source(data, trained_on.data)
     dataset = load_data_for(
         model,
         trained_on.data if own or data is None else data,
@@ -285,10 +291,6 @@ def _loaded(
         whole=whole and not own,
     )
     return dataset, own
-
-
-def _own(data: str, trained_on: DataConfig) -> bool:
-    return same_source(data, trained_on.data)
 
 
 def without_trained(
