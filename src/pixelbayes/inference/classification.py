@@ -130,7 +130,7 @@ class BayesClassifier:
         classes = model.config.classes
         prior = uniform_log_prior(classes)
         if log_prior is not None:
-            prior = torch.as_tensor(log_prior, dtype=torch.float64).cpu()
+            prior = torch.as_tensor(log_prior, dtype=torch.float64, device="cpu")
         if prior.shape != (classes,) or not math.isclose(
             prior.exp().sum().item(), 1.0, rel_tol=1e-6
         ):
