@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from pixelbayes.data import load_dataset
+from pixelbayes.data import open_source
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import CheckpointError, PixelBayes
 from pixelbayes.training import DivergedError, OptimConfig, RunStopped, TrainingConfig
@@ -228,8 +228,18 @@ def test_a_run_of_an_older_checkpoint_version_is_not_resumed(
 
 
 def test_a_finished_run_is_not_resumed(uninterrupted: Run) -> None:
-    with pytest.raises(RunError, match="all 3 epochs are done; a larger --epochs continues it"):
+    assert uninterrupted.config.optim.schedule == "cosine"
+    with pytest.raises(RunError, match=r"all 3 epochs are done; a new run with --init-from .* cont"):
         train(uninterrupted.config, uninterrupted.path, resume=True, progress=False)
+
+
+def test_a_run_does_not_become_longer_where_its_length_decides_the_learning_rate(
+    uninterrupted: Run,
+) -> None:
+    before = uninterrupted.config
+    longer = replace(before, training=replace(before.training, epochs=6))
+    with pytest.raises(RunError, match="on a schedule that ends at epoch 3, but 6 epochs are aske"):
+        train(longer, uninterrupted.path, resume=True, progress=False)
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
@@ -350,6 +360,7 @@ def test_a_run_is_taught_by_its_teacher_and_by_no_other_when_resumed(
     teacher = tmp_path / "teacher"
     shutil.copytree(uninterrupted.best, teacher)
     taught = config(objective="hybrid", epochs=1, teacher=str(teacher))
+    taught = replace(taught, optim=replace(taught.optim, schedule="constant"))
     run = train(taught, tmp_path / "run", progress=False)
     alone = train(
         replace(taught, training=replace(taught.training, teacher=None)),
@@ -445,9 +456,7 @@ def test_the_folder_of_the_data_may_have_moved_while_their_digest_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The digits come with scikit-learn and have no folder: here one is accepted and not used.
-    monkeypatch.setattr(
-        loading, "load_dataset", lambda data, data_dir, **options: load_dataset(data, **options)
-    )
+    monkeypatch.setattr(loading, "open_source", lambda data, data_dir: open_source(data))
     train(short(), tmp_path / "run", progress=False)
     moved = replace(short(epochs=2), data=DataConfig(limit=30, data_dir=str(tmp_path)))
 
