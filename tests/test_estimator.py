@@ -327,6 +327,22 @@ def test_a_copy_by_pickle_answers_the_same_and_a_clone_knows_nothing(
 # Going on from weights
 
 
+def test_a_fit_that_fails_leaves_what_was_learned_before_whole(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = digits
+    fitted = tiny().fit(X, y)
+    before = fitted.predict_log_proba(X[:5])
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PixelBayesClassifier, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(np.minimum(X * 15.0, 255.0).round(), y)
+    assert np.array_equal(fitted.predict_log_proba(X[:5]), before)
+
+
 def test_training_goes_on_where_it_stood(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     warm = tiny(warm_start=True, validation_fraction=0.0).fit(X, y)

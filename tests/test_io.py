@@ -8,6 +8,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -260,6 +261,29 @@ def test_text_with_a_name_that_is_no_utf8_is_written_as_utf8(tmp_path: Path) -> 
     write_whole(tmp_path / "x.md", "caf\udce9.png")
 
     assert (tmp_path / "x.md").read_text("utf-8") == "caf\\udce9.png"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_keeps_its_place_and_gets_the_content(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    got: list[str] = []
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: got.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    write_whole(pipe, "content")
+    reader.join(timeout=20)
+    assert got == ["content"]
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("before")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    write_whole(tmp_path / "link", "after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "file").read_text() == "after"
 
 
 CODES = [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO]

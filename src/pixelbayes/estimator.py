@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from numbers import Real
 from pathlib import Path
@@ -160,15 +162,27 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 f"fit takes X and y, got {', '.join(unsupported)} as well; images have no weights: "
                 "repeat those that are to count more"
             )
-        levels, y = self._images(X, y, reset=True)
-        classes, labels = np.unique(y, return_inverse=True)
-        source = self._source(classes)
-        seed = self._seed()
-        self.classes_ = classes
-        images = _labelled(levels, labels)
-        train, validation = self._held_out(images, seed)
-        self._train(train, validation, seed=seed, source=source, epochs=_plain(self.epochs))
+        with self._kept_if_it_fails():
+            levels, y = self._images(X, y, reset=True)
+            classes, labels = np.unique(y, return_inverse=True)
+            source = self._source(classes)
+            seed = self._seed()
+            self.classes_ = classes
+            images = _labelled(levels, labels)
+            train, validation = self._held_out(images, seed)
+            self._train(train, validation, seed=seed, source=source, epochs=_plain(self.epochs))
         return self
+
+    @contextmanager
+    def _kept_if_it_fails(self) -> Iterator[None]:
+        """What was learned before stays whole, and not half of it, where training fails."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     @undisturbed()
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> PixelBayesClassifier:

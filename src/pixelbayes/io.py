@@ -10,6 +10,8 @@ import errno
 import json
 import os
 import re
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -82,6 +84,8 @@ class Reading(Enum):
 def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """A file beside `path` to write into, which takes its place at the end.
 
+    A device or a pipe keeps its place and is written into; so does what a link leads to.
+
     If anything fails, what was there before stays and the new file is removed.  The content is on
     the disk before it takes the place of anything: a machine that loses its power keeps one of
     the two.
@@ -93,12 +97,24 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     Raises:
         OSError: If the file cannot be written; it names `path`, whichever write failed.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    kept = path.exists() and not (path.is_file() or path.is_dir())
+    if kept:
+        descriptor, name = tempfile.mkstemp(PARTIAL)
+        os.close(descriptor)
+        partial = Path(name)
+    else:
+        path = path.resolve() if path.is_symlink() else path
+        partial = path.with_name(path.name + PARTIAL)
     try:
         with naming(path, partial, size):
             yield partial
-            on_disk(partial)
-            os.replace(partial, path)
+            if kept:
+                with partial.open("rb") as content, path.open("wb") as device:
+                    shutil.copyfileobj(content, device)
+                partial.unlink()
+            else:
+                on_disk(partial)
+                os.replace(partial, path)
     except BaseException:
         with suppress(OSError):  # a disk that is read-only now: the first error is the one to tell
             partial.unlink(missing_ok=True)

@@ -99,7 +99,7 @@ def test_predict_names_every_bad_file_and_writes_nothing(
     output = tmp_path / "table.csv"
     assert main(["predict", model_dir, str(folder), "--output", str(output)]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("pixelbayes: error: 2 images cannot be read (pass --skip-bad-files")
+    assert err.startswith("pixelbayes: error: 2 images cannot be read (mend or remove them; train")
     assert "cut.jpg" in err
     assert "text.jpg" in err
     assert "Traceback" not in err

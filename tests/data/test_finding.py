@@ -90,6 +90,28 @@ def test_a_folder_that_cannot_be_read_is_an_error(
             find_images(root)
 
 
+def test_a_folder_wins_over_links_to_it_wherever_they_come_in_the_alphabet(
+    tmp_path: Path, save_photo: SavePhoto
+) -> None:
+    for name in ("cat/1.png", "dog/1.png", "dog/2.png", "outside/5.png"):
+        save_photo(tmp_path / "pets" / name if "/" in name else tmp_path / name)
+    (tmp_path / "pets" / "outside").rename(tmp_path / "outside")
+    for link, target in (("a_dog", "dog"), ("cat/see-also", "dog"), ("bird", "../outside")):
+        place = tmp_path / "pets" / link
+        place.symlink_to(os.path.relpath(tmp_path / "pets" / target, place.parent))
+    found = find_images(tmp_path / "pets")
+    assert names(found.images, tmp_path / "pets") == [
+        "bird/5.png",
+        "cat/1.png",
+        "dog/1.png",
+        "dog/2.png",
+    ]
+    assert names([file.path for file in found.left_out], tmp_path / "pets") == [
+        "a_dog",
+        "cat/see-also",
+    ]
+
+
 def test_a_link_to_a_folder_above_does_not_go_round_in_circles(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -380,6 +381,28 @@ class TestNpz:
     def test_an_array_of_somebody_else_is_not_unpickled(self, tmp_path: Path) -> None:
         arrays = {**self.arrays(), "notes": np.array([{"a": 1}], dtype=object)}
         assert len(load_dataset(self.saved(tmp_path, arrays)).split("train")) == 18
+
+    def test_arrays_that_are_not_read_are_told_with_the_names_they_may_be_meant_for(
+        self, tmp_path: Path
+    ) -> None:
+        arrays = self.arrays()
+        more = {"X_test": arrays["x_train"], "x_valid": arrays["x_train"], "notes": np.arange(3)}
+        left_out = load_dataset(self.saved(tmp_path, {**arrays, **more})).left_out
+        assert [line.partition(";")[0].split(", ")[0] for line in left_out] == [
+            "a.npz: the array X_test",
+            "a.npz: the array x_valid",
+            "a.npz: the array notes",
+        ]
+        assert left_out[0].endswith("; x_test is one")
+        assert left_out[1].endswith("; x_val is one")
+        assert not load_dataset(self.saved(tmp_path, arrays)).left_out
+
+    def test_a_member_that_is_no_array_is_refused(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr("x_train", "not an array")
+            archive.writestr("y_train", "not an array")
+        with pytest.raises(DatasetError, match=r"x_train is no NumPy array \(\.npy\)"):
+            load_dataset(f"npz:{tmp_path}/a.npz")
 
     @pytest.mark.parametrize("content", [b"", b"x,y\n", b"PK\x03\x04 half an archive"])
     def test_a_file_of_another_kind_is_refused(self, tmp_path: Path, content: bytes) -> None:

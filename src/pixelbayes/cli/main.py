@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; those of the process by default.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:2], "--help"]
     try:
@@ -167,6 +168,13 @@ def _wants_traceback(arguments: Sequence[str]) -> bool:
     """Also where the command line was not understood, or a module cannot be imported."""
     short = any(re.fullmatch(r"--verbose|-[a-z]*v[a-z]*", word) for word in arguments)
     return short or os.environ.get(TRACEBACK, "") not in ("", "0")
+
+
+def _open_closed_streams() -> None:
+    """Gives a process that was started with closed streams (as by `<&-`) empty ones."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _discard_stdout() -> None:

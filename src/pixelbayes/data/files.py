@@ -175,8 +175,8 @@ def bad_files_error(bad: Sequence[BadFile]) -> DatasetError:
     """Returns one error that tells of all these files."""
     noun = "image" if len(bad) == 1 else "images"
     return DatasetError(
-        f"{len(bad)} {noun} cannot be read (pass --skip-bad-files to go on without them): "
-        + enumerate_offenders(bad)
+        f"{len(bad)} {noun} cannot be read (mend or remove them; train, predict, score and "
+        "compress go on without them with --skip-bad-files): " + enumerate_offenders(bad)
     )
 
 

@@ -8,7 +8,9 @@ the test set of a photograph in the training set is a leak that no number shows.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
@@ -107,30 +109,46 @@ def find_images(path: str | Path) -> FoundImages:
         )
     images: list[Path] = []
     left_out: list[BadFile] = []
-    seen: set[str] = set()  # a link may lead back to a folder above it
-    for folder, subfolders, files in os.walk(path, followlinks=True, onerror=refuse_unreadable):
-        if (real := os.path.realpath(folder)) in seen:
-            subfolders.clear()
-            left_out.append(BadFile(Path(folder), "a link to a folder that is read already"))
+    links: list[Path] = []  # to folders: read at the end, so that a folder wins over links to it
+    seen: set[str] = set()
+    for top in chain([path], _taken_from(links)):
+        if os.path.realpath(top) in seen:
+            left_out.append(BadFile(top, "a link to a folder that is read already"))
             continue
-        seen.add(real)
-        for name in subfolders:
-            if is_set_aside(name):
-                left_out.append(BadFile(Path(folder, name), _why_set_aside(Path(folder, name))))
-        # In one order on every system, so that the same link wins.
-        subfolders[:] = sorted((n for n in subfolders if not is_set_aside(n)), key=composed)
-        for name in files:
-            file = Path(folder, name)
-            if name.startswith("."):
-                left_out.append(BadFile(file, "hidden"))
-            elif _is_image(file):
-                images.append(file)
-            else:
-                left_out.append(BadFile(file, "not an image by its suffix or its content"))
+        for folder, subfolders, files in os.walk(top, onerror=refuse_unreadable):
+            if (real := os.path.realpath(folder)) in seen:  # a link led to a folder above it
+                subfolders.clear()
+                continue
+            seen.add(real)
+            for name in subfolders:
+                if is_set_aside(name):
+                    left_out.append(BadFile(Path(folder, name), _why_set_aside(Path(folder, name))))
+            # In one order on every system, so that the same link wins.
+            used = sorted((n for n in subfolders if not is_set_aside(n)), key=composed)
+            links += [link for name in used if (link := Path(folder, name)).is_symlink()]
+            subfolders[:] = [name for name in used if not Path(folder, name).is_symlink()]
+            for file in (Path(folder, name) for name in files):
+                if (reason := _why_not(file)) is None:
+                    images.append(file)
+                else:
+                    left_out.append(BadFile(file, reason))
     return FoundImages(
         sorted(images, key=lambda file: name_order(canonical_name(file.relative_to(path)))),
         sorted(left_out, key=lambda file: name_order(canonical_name(file.path.relative_to(path)))),
     )
+
+
+def _why_not(file: Path) -> str | None:
+    """Why a file is left out; None where it is an image."""
+    if file.name.startswith("."):
+        return "hidden"
+    return None if _is_image(file) else "not an image by its suffix or its content"
+
+
+def _taken_from(queue: list[Path]) -> Iterator[Path]:
+    """What is in a queue, also what comes into it meanwhile."""
+    while queue:
+        yield queue.pop(0)
 
 
 def is_set_aside(folder: str) -> bool:

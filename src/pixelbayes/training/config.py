@@ -152,7 +152,8 @@ class TrainingConfig:
     learn_temperature: bool = False
     """Learns the temperature, from the one given; hybrid only."""
     label_smoothing: float = 0.0
-    """Share of the target that goes to all classes alike, in [0, 1); hybrid only."""
+    """Share of the target that goes to all classes alike, in [0, 1); hybrid, or a discriminative
+    model."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "devices", "num_nodes", "accuracy_every"):

@@ -71,7 +71,7 @@ def demo(
     """
     from pixelbayes.workflows.train import train
 
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     for place in (folder, unfinished):
         _check_replaceable(place)

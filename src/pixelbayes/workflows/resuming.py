@@ -114,7 +114,9 @@ def require_same_schedule(run: Run, training: TrainingConfig) -> None:
 
 def _is_scheduled(run: Run) -> bool:
     """Whether a setting changes over the whole length of the training."""
-    return run.config.optim.schedule == "cosine" or any(run.config.training.strength_rise)
+    training = run.config.training
+    rising = training.objective == "hybrid" and any(training.strength_rise)
+    return run.config.optim.schedule == "cosine" or rising
 
 
 def as_begun(info: Mapping[str, Any], data: DataConfig) -> DataConfig:

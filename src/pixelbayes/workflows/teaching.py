@@ -10,14 +10,28 @@ References:
 
 from __future__ import annotations
 
+import hashlib
+
 from torch import Tensor
 
 from pixelbayes.data import ImageDataset
-from pixelbayes.models.hub import load
+from pixelbayes.models.hub import find_model, load
+from pixelbayes.models.storage import checkpoint_folder, read_description
 from pixelbayes.workflows.config import RunConfig, RunError
 from pixelbayes.workflows.loading import load_data_for
 
-__all__ = ["soft_labels"]
+__all__ = ["soft_labels", "teacher_digest"]
+
+
+def teacher_digest(name: str) -> str:
+    """SHA-256 of what decides a teacher's answers, whichever processor computes them.
+
+    Raises:
+        CheckpointError: If there is no such teacher.
+    """
+    described = read_description(checkpoint_folder(find_model(name)))
+    deciding = f"{described.get('weights_sha256')} {described.get('temperature')}"
+    return hashlib.sha256(deciding.encode()).hexdigest()
 
 
 def soft_labels(config: RunConfig, dataset: ImageDataset) -> Tensor | None:
@@ -54,6 +68,9 @@ def soft_labels(config: RunConfig, dataset: ImageDataset) -> Tensor | None:
         record=dataset.record,
     ).split("train")
     if seen.names != train.names:
-        raise RunError("the training images have changed while they were read; start again")
+        raise RunError(
+            f"--teacher {name} reads others than the {len(train)} training images (of "
+            f"{len(seen)}); files that changed meanwhile, or are too small for it, cannot be taught"
+        )
     order = [teacher.classes.index(name) for name in dataset.classes]
     return teacher.predict_proba(seen.levels)[:, order].float()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -43,7 +42,7 @@ from pixelbayes.workflows.resuming import (
     require_unfinished,
 )
 from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, require_free_for_run
-from pixelbayes.workflows.teaching import soft_labels
+from pixelbayes.workflows.teaching import soft_labels, teacher_digest
 
 __all__ = ["build_network", "first_network", "train"]
 
@@ -126,13 +125,13 @@ def train(
     )
     taught = soft_labels(config, dataset)
     noted: dict[str, Any] = {"data_sha256": data_digest(dataset)}
-    if taught is not None:
-        noted["soft_labels_sha256"] = hashlib.sha256(taught.numpy().data).hexdigest()
+    if config.training.teacher is not None:
+        noted["teacher_sha256"] = teacher_digest(config.training.teacher)
     for name, digest in noted.items() if resume else ():
         if run.info.get(name, digest) != digest:
             what, source = {
                 "data_sha256": ("the data are not those", config.data.data),
-                "soft_labels_sha256": ("the teacher is not the one", config.training.teacher),
+                "teacher_sha256": ("the teacher is not the one", config.training.teacher),
             }[name]
             raise RunError(
                 f"{what} that {run_dir} was trained on: {source} has changed since; restore it, "

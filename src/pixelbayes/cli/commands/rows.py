@@ -218,7 +218,8 @@ class Destination(Generic[Row]):
                             writer.write(map(record, new))
                         elif first:
                             people(new)
-                    bad += part.bad
+                    told = {file.path for file in bad}  # of a chunk that is read again
+                    bad += [file for file in part.bad if file.path not in told]
                     conversions += part.conversions
         return Answered(rows, rows - going_on.rows, tuple(bad), conversions)
 
@@ -234,7 +235,8 @@ class Destination(Generic[Row]):
             one = replace(files, paths=[path], processes=type(files.processes)())
             one.check()
             parts: Iterator[Part[Row]] = one.parts("", answer)
-            return record(next(parts).rows[0])
+            rows = next(parts).rows
+            return record(rows[0]) if rows else {}  # it cannot be read any more
 
         def found() -> GoingOn:
             if not self.resume or not files.processes.is_first or self.format is None:

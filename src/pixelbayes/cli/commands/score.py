@@ -124,7 +124,9 @@ def score(
     tell_unlike(loaded, answered, unlike, sum(number > UNIFORM for number in bits))
     if len(bits) >= SMALLEST:
         most = "" if loaded.is_exact else " (an upper bound)"
-        terminal.note(f"mean under p(x){most}: {mean_estimate(torch.tensor(bits), 'bits/dim')}")
+        these = "" if answered.rows == len(bits) else " of the rows of this call"
+        mean = mean_estimate(torch.tensor(bits), "bits/dim")
+        terminal.note(f"mean under p(x){these}{most}: {mean}")
     if output != STDOUT:
         terminal.note(f"{answered.rows} images scored; written: {output}")
     return 0

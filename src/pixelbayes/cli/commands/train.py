@@ -84,6 +84,8 @@ def train(
         )
     except RunStopped as stopped:
         terminal.note(f"stopped after step {stopped.step}; {_how_to_resume(run_dir)}")
+        if json:
+            _show(Run.open(run_dir), json=True)
         return 0 if stopped.reason == "max_time" else 130
     except KeyboardInterrupt:
         terminal.note(f"interrupted; to go on from the last epoch: {_how_to_resume(run_dir)}")
@@ -125,7 +127,15 @@ def _show(run: Run, *, json: bool) -> None:
     from pixelbayes.data import data_remarks
 
     if json:
-        terminal.show_json({"run": str(run.path), "best": str(run.best), "last": str(run.last)})
+        there = {name: folder for name in ("best", "last") if (folder := run.path / name).is_dir()}
+        terminal.show_json(
+            {
+                "run": str(run.path),
+                "best": str(there["best"]) if "best" in there else None,
+                "last": str(there["last"]) if "last" in there else None,
+                "status": run.info.get("status"),
+            }
+        )
         return
     for sentence in data_remarks(run.info.get("data", {})):
         terminal.show_text(f"note: {sentence}")

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import difflib
 import zipfile
 import zlib
 from pathlib import Path
@@ -59,10 +60,12 @@ class NpzSource(Source):
         """Lists the images; see `Source.listing`."""
         arrays = self._arrays()
         splits: dict[str, ArrayEntries] = {}
+        used = {*CLASS_KEYS}
         for split, pairs in KEYS.items():
             for images_key, labels_key in pairs:
                 if images_key in arrays and split not in splits:
                     splits[split] = self._entries(arrays, split, images_key, labels_key)
+                    used |= {images_key, labels_key}
         if "train" not in splits:
             raise DatasetError(
                 f"{self.path} has no training images: expected x_train and y_train, or "
@@ -73,7 +76,14 @@ class NpzSource(Source):
             raise DatasetError(f"{self.path}: images of the splits differ in (C, H, W): {shapes}")
         channels, height, width = shapes["train"]
         return Listing(
-            f"npz:{self.path}", self._classes(arrays, splits), splits, (height, width), channels
+            f"npz:{self.path}",
+            self._classes(arrays, splits),
+            splits,
+            (height, width),
+            channels,
+            left_out=tuple(
+                f"{self.path.name}: {_unused(key)}" for key in arrays if key not in used
+            ),
         )
 
     def _arrays(self) -> dict[str, Any]:
@@ -83,7 +93,7 @@ class NpzSource(Source):
             with np.load(self.path, allow_pickle=False) as archive:
                 known = {key for pairs in KEYS.values() for pair in pairs for key in pair}
                 # A key that is not ours is listed but not read: it may be large, or pickled.
-                return {
+                arrays = {
                     key: archive[key] if key in known or key in CLASS_KEYS else None
                     for key in archive.files
                 }
@@ -97,13 +107,19 @@ class NpzSource(Source):
             EOFError,
             AttributeError,
             TypeError,
-            NotImplementedError,  # a damaged entry may ask for any compression
+            RuntimeError,  # an entry is encrypted, or damaged: then it may ask for any compression
             zipfile.BadZipFile,
             zlib.error,
         ) as error:
             raise DatasetError(
                 f"{self.path} is not a NumPy archive (.npz) of plain arrays: {error}"
             ) from error
+        for key, array in arrays.items():
+            if array is not None and not isinstance(array, np.ndarray):
+                raise DatasetError(
+                    f"{self.path}: {key} is no NumPy array (.npy), but other content"
+                )
+        return arrays
 
     def _entries(
         self, arrays: dict[str, Any], split: str, images_key: str, labels_key: str
@@ -163,3 +179,10 @@ class NpzSource(Source):
                 return tuple(composed(str(name)) for name in arrays[key])
         labels = splits["train"].labels
         return numbered(self.path, int(labels.max()) if len(labels) else UNLABELLED)
+
+
+def _unused(key: str) -> str:
+    known = [name for pairs in KEYS.values() for pair in pairs for name in pair]
+    near = difflib.get_close_matches(key.lower(), known, 1)
+    hint = f"; {near[0]} is one" if near and near[0] != key else ""
+    return f"the array {key}, which is none of those that are read{hint}"

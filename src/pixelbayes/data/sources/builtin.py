@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -179,7 +180,7 @@ def _read_archive(archive: Path) -> dict[str, bytes]:
                 if member.isfile() and name.stem in (*CIFAR10_TRAIN, *CIFAR10_TEST):
                     stream = tar.extractfile(member)
                     contents[name.stem] = stream.read() if stream else b""
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{archive} is not a complete tar archive: {error}") from error
     return contents
 

@@ -293,7 +293,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text  # which Python reads within numbers, and people write in names
 
 
 def _repeated(rows: Sequence[Row]) -> list[str]:
