@@ -83,6 +83,8 @@ TABLES = (
             "cpen455-small/gated",
             "cpen455-small/gated-long",
             "cpen455-75/gated",
+            "cpen455-small/late",
+            "cpen455-75/late",
             "cpen455-small/resnet18",
             "cpen455-75/resnet18",
         ),
