@@ -142,6 +142,40 @@ def test_files_that_were_left_out_stay_so(
     assert "00b.png: left out before the stop" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_file_that_is_left_out_is_counted_once_also_in_a_chunk_that_is_read_again(
+    command: list[str], tmp_path: Path, capsys: Capture, rows: int
+) -> None:
+    photos = sorted((tmp_path / "photos").iterdir())
+    for number in (0, 3):  # the last of the second chunk among them
+        photos[number].write_bytes(b"no image")
+    command.append("--skip-bad-files")
+    table = tmp_path / "t.csv"
+    assert main([*command, "-o", str(table)]) == 0
+    told = capsys.readouterr().err
+    content = table.read_bytes()
+    table.write_bytes(b"".join(content.splitlines(keepends=True)[: 1 + rows]))
+    assert main([*command, "-o", str(table), "--resume"]) == 0
+    again = capsys.readouterr().err
+    assert table.read_bytes() == content
+    for said in (told, again):
+        assert said.count(photos[3].name) == said.count(photos[0].name) == 1
+
+
+def test_a_first_file_that_was_damaged_meanwhile_is_refused_and_no_fault(
+    command: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    command.append("--skip-bad-files")
+    table = tmp_path / "t.csv"
+    assert main([*command, "-o", str(table)]) == 0
+    content = table.read_bytes()
+    table.write_bytes(b"".join(content.splitlines(keepends=True)[:4]))
+    min((tmp_path / "photos").iterdir()).write_bytes(b"no image")
+    capsys.readouterr()
+    assert main([*command, "-o", str(table), "--resume"]) == 2
+    assert "another model or with other settings" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

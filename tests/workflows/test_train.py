@@ -233,6 +233,14 @@ def test_a_finished_run_is_not_resumed(uninterrupted: Run) -> None:
         train(uninterrupted.config, uninterrupted.path, resume=True, progress=False)
 
 
+def test_a_run_does_not_become_shorter_than_it_is(tmp_path: Path) -> None:
+    train_stopped_at(10, tmp_path / "run")  # in its third epoch
+    assert Run.open(tmp_path / "run").info["epochs"] == 2
+    shorter = replace(config(), training=replace(config().training, epochs=1))
+    with pytest.raises(RunError, match="has trained 2 epochs, more than the 1 asked for"):
+        train(shorter, tmp_path / "run", resume=True, progress=False)
+
+
 def test_a_run_does_not_become_longer_where_its_length_decides_the_learning_rate(
     uninterrupted: Run,
 ) -> None:

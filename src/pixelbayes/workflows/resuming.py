@@ -80,10 +80,16 @@ def require_unfinished(run: Run, training: TrainingConfig) -> None:
     """Refuses to continue a run that has nothing left to do.
 
     Raises:
-        RunError: If all epochs are done, or it ended for want of improvement.
+        RunError: If all epochs are done, or more than are asked for, or it ended for want of
+            improvement.
     """
     info = run.info
     done, best = info.get("epochs", 0), info.get("best_epoch", 0)
+    if done > training.epochs:
+        raise RunError(
+            f"{run.path} has trained {done} epochs, more than the {training.epochs} asked for; "
+            "leave out --epochs, or ask for more"
+        )
     if info.get("status") != "finished":
         return
     if done >= training.epochs:
