@@ -43,9 +43,8 @@ __all__ = [
 
 SHOWN = 4
 EDITOR_SIDE = 384  # pixels of the painting: a whole multiple of 32, and fits a telephone
-GREY = 128  # of what is no image
 PAINTED_SHARE = 0.25  # of a pixel's square
-NOT_DRAWN = 128  # grey where a pixel waits
+NOT_DRAWN = 128  # grey where a pixel waits, or is no pixel of the image
 PAINTED = "what I paint"
 PARTS: dict[str, Callable[[int, int], tuple[slice, slice]]] = {
     "the lower half": lambda rows, columns: (slice(rows // 2, rows), slice(None)),
@@ -93,7 +92,7 @@ def canvas(levels: Tensor) -> npt.NDArray[np.uint8]:
         levels: uint8 (C, H, W).
     """
     side = max(levels.shape[1:])
-    square = torch.full((len(levels), side, side), GREY, dtype=torch.uint8)
+    square = torch.full((len(levels), side, side), NOT_DRAWN, dtype=torch.uint8)
     square[:, : levels.shape[1], : levels.shape[2]] = levels
     return enlarged(square)
 

@@ -146,8 +146,6 @@ def push(
                 repo_id=repository.repo_id, folder_path=folder, commit_message=commit_message
             )
         except Exception as error:  # also those of whatever speaks HTTP for the Hub
-            if isinstance(error, PixelBayesError):
-                raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise PixelBayesError(f"cannot push to {repo_id}: {reason}") from error
     return str(commit)

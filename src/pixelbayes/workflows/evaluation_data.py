@@ -30,6 +30,7 @@ __all__ = [
     "NOT_AT_HAND",
     "DataForModel",
     "EvaluationError",
+    "counts_trained_on",
     "data_for",
     "data_of_checkpoint",
     "divide_alike",
@@ -227,14 +228,7 @@ def seen_before(name: str, dataset: ImageDataset, data: DataConfig) -> dict[str,
     Raises:
         CheckpointError: If there is no such model.
     """
-    record = other_record(find_model(name), data)
-    known = {*names_trained_on(dataset, record)}
-    counts = {
-        split: len(known.intersection(images.names))
-        for split, images in dataset.splits.items()
-        if split != "train"
-    }
-    return {split: count for split, count in counts.items() if count}
+    return counts_trained_on(dataset, other_record(find_model(name), data))
 
 
 def remarks_on_start(info: Mapping[str, Any]) -> list[str]:
@@ -343,6 +337,20 @@ def names_trained_on(dataset: ImageDataset, record: SplitRecord | None) -> list[
     trained = set(record.splits["train"].values()) - {""}
     present = dataset.record.splits.values()
     return [name for files in present for name, digest in files.items() if digest in trained]
+
+
+def counts_trained_on(dataset: ImageDataset, record: SplitRecord | None) -> dict[str, int]:
+    """How many images of each split, except train, are among those of `names_trained_on`.
+
+    Splits without such images are left out.  Arguments as for `names_trained_on`.
+    """
+    known = {*names_trained_on(dataset, record)}
+    counts = {
+        split: len(known.intersection(images.names))
+        for split, images in dataset.splits.items()
+        if split != "train"
+    }
+    return {split: count for split, count in counts.items() if count}
 
 
 def require_unchanged(run: Run, dataset: ImageDataset) -> None:

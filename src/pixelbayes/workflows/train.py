@@ -123,7 +123,6 @@ def train(
         images=len(dataset.split("train")),
         seed=config.seed,
     )
-    taught = soft_labels(config, dataset)
     noted: dict[str, Any] = {"data_sha256": data_digest(dataset)}
     if config.training.teacher is not None:
         noted["teacher_sha256"] = teacher_digest(config.training.teacher)
@@ -137,6 +136,7 @@ def train(
                 f"{what} that {run_dir} was trained on: {source} has changed since; restore it, "
                 "or train a new run"
             )
+    taught = soft_labels(config, dataset)
     if not resume:
         sources = filter(None, (config.training.init_from, config.training.teacher))
         noted["seen_before"] = {name: seen_before(name, dataset, config.data) for name in sources}

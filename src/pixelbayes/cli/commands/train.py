@@ -127,15 +127,8 @@ def _show(run: Run, *, json: bool) -> None:
     from pixelbayes.data import data_remarks
 
     if json:
-        there = {name: folder for name in ("best", "last") if (folder := run.path / name).is_dir()}
-        terminal.show_json(
-            {
-                "run": str(run.path),
-                "best": str(there["best"]) if "best" in there else None,
-                "last": str(there["last"]) if "last" in there else None,
-                "status": run.info.get("status"),
-            }
-        )
+        there = {it.name: str(it) if it.is_dir() else None for it in (run.best, run.last)}
+        terminal.show_json({"run": str(run.path), **there, "status": run.info.get("status")})
         return
     for sentence in data_remarks(run.info.get("data", {})):
         terminal.show_text(f"note: {sentence}")

@@ -25,8 +25,8 @@ from pixelbayes.report import ModelResult, save_result, write_study
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import DataConfig, RunError
 from pixelbayes.workflows.evaluation_data import (
+    counts_trained_on,
     divide_alike,
-    names_trained_on,
     other_record,
     remarks_on_start,
 )
@@ -240,15 +240,13 @@ class _Invocation:
         """
         for name, record in self._trainings_elsewhere(one):
             dataset = self._images_of(one).dataset
-            known = {*names_trained_on(dataset, record)}
-            for split, images in dataset.splits.items():
-                if split != "train" and (seen := known.intersection(images.names)):
-                    raise RunError(
-                        f"models.{one.name}: {name} was trained on {len(seen)} of the "
-                        f"{len(images)} images of {split} (their content is the same), so it "
-                        "cannot stand beside the others; leave it out, or give the study the data "
-                        "and the split_seed that it was trained with"
-                    )
+            for split, seen in counts_trained_on(dataset, record).items():
+                raise RunError(
+                    f"models.{one.name}: {name} was trained on {seen} of the "
+                    f"{len(dataset.split(split))} images of {split} (their content is the same), "
+                    "so it cannot stand beside the others; leave it out, or give the study the "
+                    "data and the split_seed that it was trained with"
+                )
 
     def _trainings_elsewhere(self, one: Trial) -> Iterator[tuple[str, SplitRecord]]:
         """What a model was trained on that may be divided otherwise than what it is measured on."""
