@@ -156,6 +156,21 @@ def test_foreseen_errors_are_one_line(
     assert err.count("\n") <= 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
+@pytest.mark.parametrize("command", [["info", "digits"], ["info", "digits", "--json"], ["--help"]])
+def test_a_full_disk_behind_standard_output_is_named(command: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pixelbayes", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "pixelbayes: error: standard output: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     "error",
     [

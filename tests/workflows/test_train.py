@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pixelbayes.training import DivergedError, OptimConfig, RunStopped, Training
 from pixelbayes.training.task import TrainingTask
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError, loading
 from pixelbayes.workflows.loading import load_data
+from pixelbayes.workflows.runs import is_locked, locked
 from pixelbayes.workflows.teaching import soft_labels
 from pixelbayes.workflows.train import build_network, train
 
@@ -316,7 +318,7 @@ def test_checkpoints_say_where_they_come_from(uninterrupted: Run) -> None:
 
 
 def test_only_run_files_are_left_behind(uninterrupted: Run) -> None:
-    expected = "best config.yaml last metrics.csv resume.ckpt run.json split.json tensorboard"
+    expected = ".lock best config.yaml last metrics.csv resume.ckpt run.json split.json tensorboard"
     assert sorted(os.listdir(uninterrupted.path)) == expected.split()
 
 
@@ -360,6 +362,35 @@ def test_a_teacher_answers_for_each_training_image_in_the_order_of_the_classes(
     assert whole.names == dataset.split("train").names
     expected = teacher.predict_proba(whole.levels).flip(1).float()
     torch.testing.assert_close(found, expected)
+
+
+def test_a_run_that_a_call_trains_is_neither_resumed_nor_begun_by_another(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="locks of POSIX systems")
+    run = tmp_path / "run"
+    train_stopped_at(1, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with locked(run), pytest.raises(RunError, match="another call is at work in"):
+        train(config(), run, resume=True, progress=False)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    other = tmp_path / "other"
+    with locked(other), pytest.raises(RunError, match="another call is at work in"):
+        train(config(), other, progress=False)
+    assert [path.name for path in other.iterdir()] == [".lock"]
+    assert train(config(), other, progress=False).info["status"] == "finished"
+    assert not is_locked(other)
+
+
+def test_a_disk_without_locks_keeps_nobody_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="locks of POSIX systems")
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path):
+        assert not is_locked(tmp_path)
 
 
 def test_a_run_is_taught_by_its_teacher_and_by_no_other_when_resumed(

@@ -83,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.note("pixelbayes: interrupted")
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and _is_stdout_full():
+            error.filename = "standard output"
+            _discard_stdout()
         foreseen = _foreseen(error)
         if foreseen is None or _wants_traceback(arguments):
             traceback.print_exc()
@@ -175,6 +178,16 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _is_stdout_full() -> bool:
+    """Whether nothing more can be written to stdout, as where it goes to a full disk."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _discard_stdout() -> None:

@@ -9,6 +9,7 @@ runs/NAME/best/          checkpoint of the epoch with the lowest validation loss
 runs/NAME/last/          checkpoint of the last epoch
 runs/NAME/epochs/0005/   checkpoints kept on the way, where --checkpoint-every asks for them
 runs/NAME/resume.ckpt    the training's own state, for --resume only
+runs/NAME/.lock          locked by the training as long as it runs
 
 The files are checked against each other: run.json knows the digests of config.yaml and split.json,
 it and the last checkpoint the number of rows of metrics.csv, so that half a file is damage and not
@@ -18,6 +19,8 @@ other settings.  run.json comes first, and says that the run is new until its tr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +37,22 @@ from pixelbayes.workflows.config import (
 if TYPE_CHECKING:
     from pixelbayes.data import SplitRecord
 
-__all__ = ["DataConfig", "NetworkConfig", "Run", "RunConfig", "RunError", "require_free_for_run"]
+__all__ = [
+    "DataConfig",
+    "NetworkConfig",
+    "Run",
+    "RunConfig",
+    "RunError",
+    "is_locked",
+    "locked",
+    "require_free_for_run",
+]
 
 CONFIG, INFO, METRICS, SPLIT = "config.yaml", "run.json", "metrics.csv", "split.json"
+LOCK = ".lock"
 BEFORE_TRAINING = (
     *(name + end for name in (INFO, CONFIG, SPLIT) for end in ("", PARTIAL)),
+    LOCK,
     "tensorboard",
 )
 """What a run's directory holds before its first step."""
@@ -233,7 +247,7 @@ def require_free_for_run(path: Path) -> None:
 
 def _holds_something(folder: Path) -> bool:
     names = {entry.name for entry in folder.iterdir()}
-    return not names <= ({*BEFORE_TRAINING} if is_new(folder) else {INFO + PARTIAL})
+    return not names <= ({*BEFORE_TRAINING} if is_new(folder) else {INFO + PARTIAL, LOCK})
 
 
 def is_new(folder: Path) -> bool:
@@ -242,6 +256,44 @@ def is_new(folder: Path) -> bool:
         return read_json(folder / INFO, "a run").get("status") == NEW
     except (FileNotFoundError, FormatError):
         return False
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a second call out of a directory; the system ends the lock with the process.
+
+    Nothing keeps anybody out where neither the system nor the disk knows such locks.
+
+    Raises:
+        RunError: If another call is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another call is at work in {folder}; wait for its end, or give another --output"
+            ) from error
+        except OSError:  # a disk without locks, as some of a network are
+            pass
+        yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another call is at work in a directory, as far as `locked` can tell."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with locked(folder):
+            return False
+    except RunError:
+        return True
 
 
 def _digest(text: str) -> str:

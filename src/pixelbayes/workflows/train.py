@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from pixelbayes.workflows.resuming import (
     require_same_settings,
     require_unfinished,
 )
-from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, require_free_for_run
+from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, locked, require_free_for_run
 from pixelbayes.workflows.teaching import soft_labels, teacher_digest
 
 __all__ = ["build_network", "first_network", "train"]
@@ -143,7 +143,9 @@ def train(
         for sentence in remarks_on_start(noted) if first else ():
             note(sentence)
     with ExitStack() as stack:
-        if not resume:
+        if resume:
+            stack.enter_context(locked(run_dir) if first else nullcontext())
+        else:
             run = Run(run_dir, config)
             if first:
                 begun = lambda: task.global_step > 0 or run.resume_state.exists()  # noqa: E731
@@ -310,23 +312,26 @@ def _require_device(training: TrainingConfig) -> None:
 def _nothing_left(folder: Path, *, unless: Callable[[], bool]) -> Iterator[None]:
     """If what is inside fails, the directory of a new run is as it was: not there, or empty.
 
+    It is locked meanwhile.
+
     Args:
         folder: The directory.
         unless: Whether a step has been done by now, which is kept.
     """
     made = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
-    try:
-        yield
-    except BaseException:
-        if not unless():
-            for name in BEFORE_TRAINING:
-                path = folder / name
-                with suppress(OSError):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            with suppress(OSError):  # it holds something else
-                for path in made:
-                    path.rmdir()
-        raise
+    with locked(folder):
+        try:
+            yield
+        except BaseException:
+            if not unless():
+                for name in BEFORE_TRAINING:
+                    path = folder / name
+                    with suppress(OSError):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                with suppress(OSError):  # it holds something else
+                    for path in made:
+                        path.rmdir()
+            raise
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from pixelbayes.workflows.runs import Run, is_new
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 
-__all__ = ["StudyDirectory", "find_study", "locked", "output_folder", "shipped_studies"]
+__all__ = ["StudyDirectory", "find_study", "output_folder", "shipped_studies"]
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs"
-STATE, LOCK, MEASURED = "study.json", ".lock", "measured"
+STATE, MEASURED = "study.json", "measured"
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -147,26 +146,3 @@ class StudyDirectory:
     def _write_state(self, state: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.path / STATE, json.dumps(state, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps a second call out of a study directory; the system ends the lock with the process.
-
-    Raises:
-        RunError: If another call is at work there.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: nothing keeps anybody out
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(
-                f"another call is at work in {folder}; wait for its end, or give another --output"
-            ) from error
-        yield

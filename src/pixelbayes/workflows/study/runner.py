@@ -32,11 +32,12 @@ from pixelbayes.workflows.evaluation_data import (
 )
 from pixelbayes.workflows.loading import data_digest, load_data
 from pixelbayes.workflows.provenance import provenance
+from pixelbayes.workflows.runs import locked
 from pixelbayes.workflows.scoring import Progress
 from pixelbayes.workflows.study.cache import Deadline, TimeIsUp
 from pixelbayes.workflows.study.comparisons import compared
 from pixelbayes.workflows.study.config import StudyConfig
-from pixelbayes.workflows.study.directory import StudyDirectory, locked
+from pixelbayes.workflows.study.directory import StudyDirectory
 from pixelbayes.workflows.study.measure import Measurement
 from pixelbayes.workflows.study.results import (
     RESULT,
@@ -141,9 +142,9 @@ class _Invocation:
         state = one.find()
         if state is not None and state.finished:
             return
-        if one.is_elsewhere(self.directory.provenance.get("command")):
+        if one.is_elsewhere():
             raise _ElsewhereError(
-                "another program seems to be training it, it is left alone; call again later"
+                "another program is training it, it is left alone; call again later"
             )
         self._begin(f"{one}: training")
         try:

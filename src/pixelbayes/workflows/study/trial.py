@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from pixelbayes.workflows.resuming import (
     require_same_settings,
     require_unfinished,
 )
-from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_new
+from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_locked, is_new
 from pixelbayes.workflows.study.cache import weights_digest
 from pixelbayes.workflows.study.config import (
     CheckpointConfig,
@@ -44,8 +43,6 @@ __all__ = [
     "trial_of",
 ]
 
-QUIET_FACTOR = 3.0  # a live training writes once an epoch; three times that long is silence
-QUIET_SECONDS = 60.0  # before the first epoch is done, and for epochs of seconds
 
 
 class MembersMissingError(RunError):
@@ -153,12 +150,8 @@ class Trial(ABC):
             RunStopped, DivergedError, DatasetError: As `pixelbayes.workflows.train.train`.
         """
 
-    def is_elsewhere(self, own: str | None = None) -> bool:
-        """Whether another program seems to be at work on it at this moment.
-
-        Args:
-            own: Command of the study's last call that trained.
-        """
+    def is_elsewhere(self) -> bool:
+        """Whether another program is at work on it at this moment."""
         return False
 
 
@@ -214,23 +207,9 @@ class TrainingTrial(Trial):
             finished=self._is_finished(run),
         )
 
-    def is_elsewhere(self, own: str | None = None) -> bool:
-        """A guess: the run says that it is running, and it was written to lately.
-
-        A study's own runs are never elsewhere, because a study directory is locked; a script that
-        calls one is known by its command.
-        """
-        if not self._has_begun():
-            return False
-        run = Run.open(self.path)
-        info = run.info
-        command = str(info.get("command", ""))
-        if info.get("status") != "running" or command == own or " study " in f" {command} ":
-            return False
-        known = (seconds for seconds in run.metrics()["seconds"] if seconds is not None)
-        longest = max(known, default=0.0)
-        written = max(file.stat().st_mtime for file in self.path.iterdir())
-        return time.time() - written < max(QUIET_SECONDS, QUIET_FACTOR * longest)
+    def is_elsewhere(self) -> bool:
+        """See `Trial.is_elsewhere`."""
+        return is_locked(self.path)
 
     def make(
         self, *, seconds: float | None, progress: bool, record: SplitRecord | None = None
