@@ -43,6 +43,7 @@ from pixelbayes.workflows.resuming import (
 )
 from pixelbayes.workflows.runs import BEFORE_TRAINING, Run, locked, require_free_for_run
 from pixelbayes.workflows.teaching import soft_labels, teacher_digest
+from pixelbayes.workflows.unused import unused_settings
 
 __all__ = ["build_network", "first_network", "train"]
 
@@ -97,7 +98,7 @@ def train(
     images = as_begun(run.info, config.data) if resume else config.data
     dataset = load_data(images, crop_margin=config.training.crop_margin, record=record)
     _require_classes(config, dataset, note)
-    for sentence in data_remarks(describe(dataset)) if first else ():
+    for sentence in [*data_remarks(describe(dataset)), *unused_settings(config)] if first else ():
         note(sentence)
     _require_batch(config, dataset)
     _require_window(config, dataset)

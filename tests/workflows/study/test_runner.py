@@ -21,7 +21,6 @@ from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.evaluate import evaluate_run
 from pixelbayes.workflows.runs import Run, locked
 from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study, study
-from pixelbayes.workflows.study.trial import trial_of
 from pixelbayes.workflows.train import train
 
 RunStudy = Callable[..., StudyOutcome]

@@ -44,7 +44,6 @@ __all__ = [
 ]
 
 
-
 class MembersMissingError(RunError):
     """Members of an ensemble are not trained yet, or not to their end."""
 
