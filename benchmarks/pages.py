@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pixelbayes.report import load_result
 from pixelbayes.report.study_pages import write_study
-from pixelbayes.workflows.study import StudyConfig, find_study
+from pixelbayes.workflows.shipped import find_shipped
+from pixelbayes.workflows.study import StudyConfig
 
 __all__ = ["STUDIES", "main", "renew"]
 
@@ -49,7 +50,7 @@ def renew(folder: Path, study: str) -> Path:
     Returns:
         The page.
     """
-    config = StudyConfig.read(find_study(Path(study)))
+    config = StudyConfig.read(find_shipped("study", study))
     made = MADE.search((folder / "README.md").read_text(encoding="utf-8"))
     if made is None:
         raise SystemExit(f"{folder / 'README.md'} does not say by which command it was made")

@@ -14,9 +14,7 @@ from pixelbayes.workflows.resnet_settings import PUBLISHED, TUNED
 from pixelbayes.workflows.runs import RunConfig
 from pixelbayes.workflows.study import (
     StudyConfig,
-    find_study,
     output_folder,
-    shipped_studies,
 )
 
 CONFIGS = Path(pixelbayes.__file__).parent / "configs"
@@ -197,28 +195,6 @@ def test_the_folder_is_named_after_the_file_or_is_the_studys_own(tmp_path: Path)
     assert output_folder(Path("elsewhere/study-digits.yaml")) == Path("runs/study-digits")
     (tmp_path / "study.json").write_text("{}")
     assert output_folder(tmp_path / "study.yaml") == tmp_path
-
-
-def test_a_study_that_comes_with_the_package_is_found_by_its_name() -> None:
-    assert find_study("digits") == CONFIGS / "study-digits.yaml"
-    assert set(shipped_studies().values()) == set(CONFIGS.glob("*.yaml"))
-    assert output_folder(find_study(Path("digits"))) == Path("runs/study-digits")
-
-
-def test_a_file_goes_before_a_shipped_study_of_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("digits").write_text("title: mine")
-    assert find_study("digits") == Path("digits")
-
-
-@pytest.mark.parametrize("given", ["digts", "configs/study-digits.yaml"])
-def test_a_study_that_is_nowhere_lists_those_there_are(given: str) -> None:
-    with pytest.raises(
-        RunError, match=r"no study .*come with the package: .*cpen455-small, cpen455, digits"
-    ):
-        find_study(given)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("study-*.yaml")), ids=lambda path: path.stem)

@@ -77,12 +77,13 @@ def study(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.training.config import parse_duration
-    from pixelbayes.workflows.study import StudyConfig, find_study, output_folder, report_study
+    from pixelbayes.workflows.shipped import find_shipped
+    from pixelbayes.workflows.study import StudyConfig, output_folder, report_study
 
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs is a number above 0, got {epochs}")
     seconds = None if max_time is None else parse_duration(max_time)
-    file = find_study(config)
+    file = find_shipped("study", config)
     resolved = StudyConfig.read(file).overridden(
         seeds=None if seeds is None else [_seed(text) for text in listed(seeds) or []],
         data_dir=data_dir,

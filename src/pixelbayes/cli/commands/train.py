@@ -14,12 +14,13 @@ from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Accelerator, Device, accelerator_of
 from pixelbayes.cli.options import UsageError, command, configured
 from pixelbayes.workflows.runs import Run, RunConfig
+from pixelbayes.workflows.shipped import find_shipped
 
 __all__ = ["app", "train"]
 
 RUNS = Path("runs")
 EXAMPLES = """
-  pixelbayes train --data folder:photos --image-size 32x32 --fusion film
+  pixelbayes train --data folder:photos --image-size 32x32 --config classifier
   pixelbayes train --config runs/a/config.yaml --seed 1 --name b
   pixelbayes train --resume runs/a
 """
@@ -27,7 +28,7 @@ EXAMPLES = """
 
 def train(
     *,
-    config: Path | None = None,
+    config: str | None = None,
     name: str | None = None,
     output: Path | None = None,
     resume: Path | None = None,
@@ -44,8 +45,8 @@ def train(
     last/.  Ctrl-C stops after the current step and keeps the state for --resume.
 
     Args:
-        config: YAML file with settings, such as the config.yaml of a run; options given here
-            come before it.
+        config: YAML file with settings, such as the config.yaml of a run, or the name of a
+            recipe: classifier or density; options given here come before it.
         name: Name of the run: the directory is runs/NAME; by default DATA-FUSION-SEED.
         output: The run directory itself, instead of --name.
         resume: Run directory to continue; its own config.yaml counts.
@@ -66,7 +67,7 @@ def train(
                 raise UsageError(f"--resume continues a run in its own directory; leave out {flag}")
         run_dir, base = resume, Run.open(resume).config
     else:
-        base = RunConfig() if config is None else RunConfig.read(config)
+        base = RunConfig() if config is None else RunConfig.read(find_shipped("train", config))
     if (named := accelerator_of(device, accelerator)) is not None:
         settings["accelerator"] = named
     resolved = _configuration(base, settings)

@@ -16,38 +16,9 @@ from pixelbayes.workflows.runs import Run, is_new
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 
-__all__ = ["StudyDirectory", "find_study", "output_folder", "shipped_studies"]
+__all__ = ["StudyDirectory", "output_folder"]
 
-SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 STATE, MEASURED = "study.json", "measured"
-
-
-def shipped_studies() -> dict[str, Path]:
-    """Name and file of each study that comes with the package, such as "digits"."""
-    return {path.stem.removeprefix("study-"): path for path in sorted(SHIPPED.glob("*.yaml"))}
-
-
-def find_study(config: str | Path) -> Path:
-    """The configuration file of a study.
-
-    Args:
-        config: A file, or the name of a study that comes with the package.  A file is meant where
-            there is one of that name.
-
-    Raises:
-        RunError: If it is neither, with the studies that there are.
-    """
-    file, shipped = Path(config), shipped_studies()
-    if file.is_file():
-        return file
-    name = file.stem.removeprefix("study-")
-    if str(config) in shipped:
-        return shipped[str(config)]
-    hint = f"did you mean {name}? " if name in shipped else ""
-    raise RunError(
-        f"no study {str(config)!r}: {hint}give a YAML file, or one of the studies that come with "
-        f"the package: {', '.join(shipped)}"
-    )
 
 
 def output_folder(config: Path) -> Path:
