@@ -30,6 +30,15 @@ def test_it_tells_the_log_odds_and_how_to_read_them(model, image, capsys):
     assert "evidence comes late" in said
 
 
+def test_the_model_may_stand_before_the_one_image(model, image, capsys):
+    assert main(["explain", image, "--model", model]) == 0
+    expected = capsys.readouterr().out
+    assert main(["explain", model, image]) == 0
+    assert capsys.readouterr().out == expected
+    assert main(["explain", model, image, image]) == 2
+    assert "explain takes one image, got" in capsys.readouterr().err
+
+
 def test_a_folder_gets_numbers_and_pictures(model, image, tmp_path, capsys):
     why = tmp_path / "why"
     arguments = ["explain", image, "--model", model, "--output", str(why), "--draws", "1"]

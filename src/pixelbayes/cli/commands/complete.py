@@ -9,9 +9,9 @@ from cyclopts import App
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
-from pixelbayes.cli.commands.model import leading_model, load_model, require_images
+from pixelbayes.cli.commands.model import load_model, model_and_image
 from pixelbayes.cli.commands.sample import draw
-from pixelbayes.cli.options import UsageError, command, listed
+from pixelbayes.cli.options import command, listed
 
 __all__ = ["app", "complete"]
 
@@ -72,12 +72,8 @@ def complete(
     """
     from pixelbayes.data.inputs import image_levels
 
-    named, files = leading_model(model, image)
-    require_images(files, named, "complete")
-    if len(files) > 1:
-        raise UsageError(f"complete takes one image, got {', '.join(files)}")
+    named, source = model_and_image(model, image, "complete")
     loaded = load_model(named, device, density=True, verbose=verbose)
-    source = Path(files[0])
     for sentence in image_levels(
         source, channels=loaded.channels, resize=loaded.resize
     ).conversions.sentences():

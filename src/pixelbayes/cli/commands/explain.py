@@ -9,7 +9,7 @@ from cyclopts import App
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
-from pixelbayes.cli.commands.model import load_model, require_images
+from pixelbayes.cli.commands.model import load_model, model_and_image
 from pixelbayes.cli.options import command
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ __all__ = ["app", "explain"]
 
 EXAMPLES = """
   pixelbayes explain photo.jpg
+  pixelbayes explain runs/demo digit.png --class 3 --against 8
   pixelbayes explain photo.jpg --class koala --against "giant panda" --output why
   pixelbayes explain photo.jpg --counterfactual --output why
 """
 
 
 def explain(
-    image: str,
-    *,
+    *image: str,
     model: str | None = None,
     class_: str | None = None,
     against: str | None = None,
@@ -53,7 +53,7 @@ def explain(
     comes late, in the lower rows; and nats are before the temperature.
 
     Args:
-        image: The image file.
+        image: The image file.  Without --model, the model may stand before it.
         model: Run directory, checkpoint folder or name of a shipped model (default:
             cpen455-onepass, which is shipped).
         class_: Class that the evidence is for (default: the model's answer).
@@ -72,16 +72,16 @@ def explain(
     from pixelbayes.workflows.explain import described, write_explanation
     from pixelbayes.workflows.outputs import Kind, require_free
 
-    require_images([image], model, "explain")
+    named, source = model_and_image(model, image, "explain")
     if output is not None:
         require_free(output, Kind.EXPLANATION, overwrite=overwrite)
-    loaded = load_model(model, device, verbose=verbose, tell=not quiet)
-    explanation = loaded.explain(image, class_, against)
+    loaded = load_model(named, device, verbose=verbose, tell=not quiet)
+    explanation = loaded.explain(source, class_, against)
     changed = None
     if counterfactual:
         with terminal.Progress() as progress:
             changed = loaded.counterfactual(
-                image,
+                source,
                 against,
                 generator=seed,
                 draws=draws,
@@ -135,4 +135,4 @@ def _changed(model: Model, changed: Counterfactual | None) -> str:
 
 def app() -> App:
     """The command line of `explain`."""
-    return command(explain, usage="[OPTIONS] IMAGE", examples=EXAMPLES)
+    return command(explain, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)

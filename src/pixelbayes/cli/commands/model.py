@@ -14,7 +14,7 @@ from pixelbayes.cli.options import UsageError
 if TYPE_CHECKING:
     from pixelbayes.models import Model
 
-__all__ = ["leading_model", "load_model", "require_images"]
+__all__ = ["leading_model", "load_model", "model_and_image", "require_images"]
 
 NAMED = 3  # models that a message offers
 
@@ -76,6 +76,24 @@ def leading_model(model: str | None, rest: Sequence[str]) -> tuple[str | None, l
     if model is None and rest and is_model(rest[0]):
         return rest[0], list(rest[1:])
     return model, list(rest)
+
+
+def model_and_image(model: str | None, given: Sequence[str], verb: str) -> tuple[str | None, Path]:
+    """The model and the one image of a command, whose first argument may be the model.
+
+    Args:
+        model: Value of --model.
+        given: Arguments of the command.
+        verb: The command.
+
+    Raises:
+        UsageError: As `require_images`, or if there are several images.
+    """
+    named, files = leading_model(model, given)
+    require_images(files, named, verb)
+    if len(files) > 1:
+        raise UsageError(f"{verb} takes one image, got {', '.join(files)}")
+    return named, Path(files[0])
 
 
 def require_images(given: Sequence[str], model: str | None, verb: str) -> None:
