@@ -85,6 +85,8 @@ TABLES = (
             "cpen455-75/gated",
             "cpen455-small/late",
             "cpen455-75/late",
+            "cpen455-small/early",
+            "cpen455-75/early",
             "cpen455-small/resnet18",
             "cpen455-75/resnet18",
         ),
