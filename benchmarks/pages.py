@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def renew(folder: Path, study: str) -> Path:
-    """Writes pages, figures and tables of a study from the results in a folder.
+    """Writes pages, figures and tables of a study from the results in a folder; older ones go.
 
     Args:
         folder: Of a JSON file for each model, and of the README that says what made them.
@@ -66,6 +66,8 @@ def renew(folder: Path, study: str) -> Path:
             "machine": {"cpu": made["cpu"], "threads": int(made["threads"])},
         },
     )
+    for path in {*folder.glob("tables/*"), *folder.glob("figures/*")} - {*written}:
+        path.unlink()  # of a table or a figure that is no longer made
     return written[0]
 
 

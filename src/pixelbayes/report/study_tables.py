@@ -37,7 +37,8 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
 
     Returns:
         Table 1 (fusions), Table 2 (against discriminative models), ablation, other kinds of
-        likelihood, comparisons, scores: those that have rows.
+        likelihood, ensembles beside their members, comparisons, scores: those that have rows.
+        Every model has a row in one of the first five.
     """
     names = {result.name for result in results}
     # "gated-long" does not stand in Table 1 where there is a "gated".
@@ -50,7 +51,10 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
     long = [r for r in results if r.fusion in STRATEGIES and r not in strategies]
     gated = [r for r in strategies if r.fusion == "gated"]
     others = [r for r in results if r.fusion and r not in strategies and r not in long]
-    kinds = [r for r in results if r.generative and r.fusion is None]
+    kinds = [r for r in results if r.generative and r.fusion is None and r.kind != "ensemble"]
+    ensembles = [r for r in results if r.kind == "ensemble"]
+    members = {name for r in ensembles for name in r.settings.get("ensemble", ())}
+    together = [r for r in results if r.name in members or r in ensembles]
     against = [*opponents, *gated, *long] if opponents or long else []
     tables = [
         model_table("table1", "Table 1. Fusion strategies", strategies, published),
@@ -65,6 +69,12 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
             "kinds",
             "Other models of p(image | class)",
             [*gated, *kinds] if kinds else [],
+            published,
+        ),
+        model_table(
+            "ensembles",
+            "Ensembles, and what they are made of",
+            together if ensembles else [],
             published,
         ),
         _comparison_table(results),

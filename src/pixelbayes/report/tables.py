@@ -100,6 +100,7 @@ COLUMNS: dict[str, Column] = {
                 "table2": "every",
                 "ablation": "every",
                 "kinds": "validation",
+                "ensembles": "every",
             },
         ),
         Column(
@@ -108,7 +109,12 @@ COLUMNS: dict[str, Column] = {
             "bits/dim",
             "lower",
             about="bits that the model needs to store one colour value of an image of known class",
-            in_study={"table1": "validation", "ablation": "validation", "kinds": "validation"},
+            in_study={
+                "table1": "validation",
+                "ablation": "validation",
+                "kinds": "validation",
+                "ensembles": "validation",
+            },
         ),
         Column(
             "ece",
@@ -118,7 +124,7 @@ COLUMNS: dict[str, Column] = {
             digits=1,
             scale=100.0,
             about="expected calibration error: how far confidence and accuracy are apart",
-            in_study={"table2": "headline"},
+            in_study={"table2": "headline", "ensembles": "headline"},
         ),
         Column(
             "log_loss",
@@ -126,7 +132,7 @@ COLUMNS: dict[str, Column] = {
             "nats",
             "lower",
             about="minus the logarithm of the probability that the true class was given",
-            in_study={"table2": "headline"},
+            in_study={"table2": "headline", "ensembles": "headline"},
         ),
         Column(
             "brier",

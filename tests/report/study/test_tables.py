@@ -24,6 +24,10 @@ PROVENANCE: dict[str, Any] = {
 }
 
 
+OF_PAIRS = ("comparisons", "scores")
+"""Tables whose rows are pairs of models, and scores."""
+
+
 def tables(results: list[ModelResult], published: str | None = "cpen455") -> dict[str, Table]:
     made = study_tables(results, published_study(published))
     return {table.stem: table for table in made}
@@ -73,6 +77,26 @@ def test_another_kind_of_density_has_a_table_of_its_own(make: Make) -> None:
     assert any(
         note.startswith("Bits/dim of a diffusion model are a bound") for note in made["kinds"].notes
     )
+
+
+def test_an_ensemble_stands_beside_what_it_is_made_of(make: Make) -> None:
+    made_of = {"ensemble": ["late", "resnet18"], "mirrored": False}
+    both = replace(make("resnet18"), name="both", kind="ensemble", settings=made_of)
+    table = tables([make("gated"), make("late"), make("resnet18"), both])["ensembles"]
+    assert [row.label for row in table.rows if row.kind == "model"] == ["late", "resnet18", "both"]
+    accuracy = both.measure("validation", "accuracy")
+    assert accuracy is not None
+    place = column(table, "val accuracy, %")
+    assert row(table, "both").cells[place].value == f"{accuracy.value:.1f}"
+
+
+@pytest.mark.parametrize("kind", ["pixelcnn", "diffusion", "ensemble", "resnet18"])
+@pytest.mark.parametrize("fusion", [None, "none", "film", "gated"])
+def test_every_model_of_a_study_has_a_row(make: Make, kind: str, fusion: str | None) -> None:
+    one = replace(make("gated"), name="one", kind=kind, fusion=fusion)
+    for results in ([one], [one, make("gated")], [one, make("resnet18")]):
+        compared = [t for stem, t in tables(results).items() if stem not in OF_PAIRS]
+        assert any(row.label.startswith("one") for table in compared for row in table.rows)
 
 
 def test_a_number_has_its_interval_and_its_n(make: Make) -> None:
