@@ -35,9 +35,7 @@ from benchmarks import (
 from benchmarks.records import write
 from benchmarks.subjects import trained
 from benchmarks.summary import main as write_documents
-from pixelbayes.data import DatasetError
-from pixelbayes.models import CheckpointError
-from pixelbayes.workflows.runs import RunError
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["main"]
 
@@ -68,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name} ...", file=sys.stderr)
         try:
             _run(name, given)
-        except (CheckpointError, DatasetError, RunError) as error:
+        except PixelBayesError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
     return 0

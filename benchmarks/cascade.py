@@ -8,11 +8,9 @@ the course's test images, which need no labels, and judged on its validation ima
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ import torch
 from benchmarks.figures import new_figure
 from benchmarks.measuring import Spread, interleave, ratio
 from benchmarks.records import Column, Record, Table, origin, write
+from benchmarks.running import options, run
 from pixelbayes.data import load_dataset
 from pixelbayes.evaluation import accuracy
 from pixelbayes.inference.cascade import CascadeRule, fit_cascade, replay, running_posteriors
@@ -27,7 +26,6 @@ from pixelbayes.models import load_model
 from pixelbayes.models.ensemble import Ensemble
 from pixelbayes.models.hub import DEFAULT, DENSITY, find_model
 
-FOLDER = Path("docs/results/benchmarks")
 AGREEMENTS = (0.99, 0.98, 0.95)
 TIMED, REPEATS = 128, 7
 COMMAND = ["python", "-m", "benchmarks.cascade"]
@@ -35,8 +33,7 @@ COMMAND = ["python", "-m", "benchmarks.cascade"]
 
 def main() -> None:
     """Measures, and writes cascade.json, cascade.md and the curve."""
-    parser = argparse.ArgumentParser(description="Members of an ensemble that answer in turn.")
-    parser.add_argument("--data-dir", help="folder of the cpen455 images")
+    parser = options("Members of an ensemble that answer in turn.")
     given = parser.parse_args()
     dataset = load_dataset("cpen455", data_dir=given.data_dir)
     members = [load_model(find_model(name)) for name in (DEFAULT, DENSITY)]
@@ -104,7 +101,7 @@ def main() -> None:
         curves={"points": _curve(running["validation"], validation.labels, share)},
     )
     print(record.to_markdown())
-    print("wrote", *write(record, FOLDER, {"curve": _drawn(record)}), file=sys.stderr)
+    print("wrote", *write(record, given.output, {"curve": _drawn(record)}), file=sys.stderr)
 
 
 def _alone(member: Any, levels: torch.Tensor) -> Callable[[], Any]:
@@ -150,4 +147,4 @@ def _drawn(record: Record) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

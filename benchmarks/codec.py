@@ -32,6 +32,7 @@ import torch
 from PIL import Image
 
 from benchmarks.records import Column, Record, Table, origin, write
+from benchmarks.running import options, run
 from pixelbayes.data import load_dataset, write_png
 from pixelbayes.data.files import grid, read_exactly
 from pixelbayes.models.hub import find_model, load
@@ -93,12 +94,16 @@ def _formats() -> dict[str, tuple[Callable[[Pixels], bytes], Callable[[bytes], P
 
 def main() -> None:
     """Measures all subjects and writes docs/results/codec.json and codec.md."""
-    parser = argparse.ArgumentParser(description="Our archives beside other lossless formats.")
-    parser.add_argument("--data-dir", help="folder of the cpen455 images")
+    parser = options("Our archives beside other lossless formats.", FOLDER)
     parser.add_argument("--cifar", help="folder or file of CIFAR-10")
     parser.add_argument("--digits-model", help="a run of digits, such as runs/demo")
     parser.add_argument("--limit", type=int, help="at most so many images of each set")
     given = parser.parse_args()
+    if not (given.data_dir and given.cifar and given.digits_model) and given.output == FOLDER:
+        parser.error(
+            f"the published tables, in {FOLDER}, are of all three: give --data-dir, --cifar and "
+            "--digits-model, or another --output"
+        )
     tables = tuple(_measured(subject, given.limit) for subject in _subjects(given))
     record = Record(
         name="codec",
@@ -109,7 +114,7 @@ def main() -> None:
         brackets="Seconds are of whole processes for ours and of the calls alone for the others.",
     )
     print(record.to_markdown())
-    print("wrote", *write(record, FOLDER, {}), file=sys.stderr)
+    print("wrote", *write(record, given.output, {}), file=sys.stderr)
 
 
 def _subjects(given: argparse.Namespace) -> Iterator[Subject]:
@@ -225,4 +230,4 @@ def _process(threads: int, *arguments: object) -> tuple[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

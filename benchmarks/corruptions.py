@@ -8,7 +8,6 @@ the manner of Hendrycks and Dietterich (ICLR 2019, arXiv 1903.12261); no model w
 
 from __future__ import annotations
 
-import argparse
 import io
 import shlex
 import sys
@@ -24,13 +23,13 @@ from torch import Tensor
 
 from benchmarks.figures import new_figure
 from benchmarks.records import Column, Record, Table, origin, write
+from benchmarks.running import options, run
 from pixelbayes.data import load_dataset
 from pixelbayes.evaluation import accuracy
 from pixelbayes.evaluation.accuracy import paired_difference
 from pixelbayes.models import load_model
 from pixelbayes.models.hub import DEFAULT, DENSITY, find_model
 
-FOLDER = Path("docs/results/benchmarks")
 COMMAND = ["python", "-m", "benchmarks.corruptions"]
 GREY = 128
 Generator = np.random.Generator
@@ -115,8 +114,7 @@ CORRUPTIONS = {
 
 def main() -> None:
     """Measures, and writes corruptions.json, corruptions.md and the figure."""
-    parser = argparse.ArgumentParser(description="Accuracy on photographs that were spoilt.")
-    parser.add_argument("--data-dir", help="folder of the cpen455 images")
+    parser = options("Accuracy on photographs that were spoilt.")
     parser.add_argument("--resnet", type=Path, required=True, help="run of a ResNet-18")
     given = parser.parse_args()
     validation = load_dataset("cpen455", data_dir=given.data_dir).split("validation")
@@ -173,7 +171,7 @@ def main() -> None:
         brackets="95 %: Wilson's of an accuracy, the paired bootstrap's of a difference.",
     )
     print(record.to_markdown())
-    print("wrote", *write(record, FOLDER, {"accuracy": _drawn(record)}), file=sys.stderr)
+    print("wrote", *write(record, given.output, {"accuracy": _drawn(record)}), file=sys.stderr)
 
 
 def _drawn(record: Record) -> Any:
@@ -199,4 +197,4 @@ def _drawn(record: Record) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

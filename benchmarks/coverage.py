@@ -103,12 +103,15 @@ def page(found: Mapping[str, Any], file: str) -> str:
         f"{source['date']}; the numbers are those of [{file}]({file}).",
         "## FID and KID\n\nTruth: the mean score of two sets of these sizes. Width: mean "
         "half-width over 1.96 standard deviations of the score; 1 is right. The last columns are "
-        "those of a plain bootstrap of both sets.\n\n" + table(SCORES, found["scores"]),
+        f"those of a plain bootstrap of both sets. Percentages are of {found['draws']} draws of "
+        f"them, in the last two columns of {max(found['draws'] // 5, 1)}.\n\n"
+        + table(SCORES, found["scores"]),
         "## Calibration error and temperature\n\nClass probabilities of four classes that are "
         "calibrated at the stated temperature, measured at 1. ECE in percent, its truth from "
         f"{found['endless']} images. *Accepted*: `decide_temperature` used the fitted "
         "temperature; *harmed*: what it used has a larger log-loss on new images than temperature "
-        "1.\n\n" + table(CALIBRATION, found["calibration"]),
+        f"1. Percentages are of {max(found['draws'] // 2, 1)} draws.\n\n"
+        + table(CALIBRATION, found["calibration"]),
     )
     return "\n\n".join(sections) + "\n"
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from benchmarks.running import run
 from pixelbayes.core import PixelCNN, PixelCNNConfig, bits_per_dim, initialisation
 from pixelbayes.core.layers import WeightNormConv2d
 from pixelbayes.data import load_dataset
@@ -98,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

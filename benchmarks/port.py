@@ -33,6 +33,7 @@ from benchmarks.subjects import SMALL, describe, images_and_labels
 from benchmarks.training import draw
 from pixelbayes.core import PixelCNNConfig
 from pixelbayes.core.likelihood import to_axis
+from pixelbayes.errors import PixelBayesError
 
 __all__ = ["FULL", "QUICK", "Plan", "draw", "measure", "port_passes", "port_steps"]
 
@@ -218,7 +219,7 @@ def _port(path: str, config: PixelCNNConfig) -> tuple[Any, Any]:
 
 def _require_port(path: Path) -> None:
     if not all((path / name).is_file() for name in ("model.py", "utils.py")):
-        raise ValueError(
+        raise PixelBayesError(
             f"{path} has no model.py and utils.py; give the folder of a copy of "
             "https://github.com/DSL-Lab/CPEN455HW-2024W2 or https://github.com/pclucas14/pixel-cnn-pp"
         )

@@ -31,7 +31,7 @@ __all__ = ["AXES", "FULL", "QUICK", "WORKS", "Plan", "draw", "end_of_memory", "e
 
 NAIVE_PASSES = 2  # of `sampling_work`
 LIMITS = (8, 16)  # GiB
-FAR = 1000  # times what was measured: too far to extrapolate
+FAR = 10  # times what was measured: too far to extrapolate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,27 +197,28 @@ def _point(work: Work, config: PixelCNNConfig, batch: int, plan: Plan) -> dict[s
 
 
 def end_of_memory(
-    x: Sequence[float], added: Sequence[float], before: float, limit: float
+    x: Sequence[float], whole: Sequence[float], base: float, limit: float
 ) -> float | None:
     """The value of an axis at which a process reaches `limit`, along its last two points' slope.
 
     Args:
         x: Values of the axis, rising.
-        added: Memory that the work needs there.
-        before: What the process has without it.
+        whole: Memory of the process there, with weights and work.
+        base: What the process has without either.
         limit: What it may have; all three in one unit.
 
     Returns:
         None where memory does not grow between the last two points, or ends more than `FAR` times
         the last value away.
 
-    >>> round(end_of_memory([1.0, 2.0, 4.0], [1.0, 10.0, 20.0], before=100.0, limit=500.0))
-    80
+    >>> round(end_of_memory([1.0, 2.0, 4.0], [101.0, 110.0, 120.0], base=100.0, limit=200.0))
+    20
     """
-    slope = exponent(x[-2:], added[-2:])
+    grown = [memory - base for memory in whole]
+    slope = exponent(x[-2:], grown[-2:])
     if slope is None or slope <= 0.0:
         return None
-    steps = math.log((limit - before) / added[-1]) / slope
+    steps = math.log((limit - base) / grown[-1]) / slope
     return None if steps > math.log(FAR) else float(x[-1] * math.exp(steps))
 
 
@@ -228,10 +229,11 @@ def _ends(rows: Sequence[dict[str, Any]]) -> Table:
             mine = [r for r in rows if r["axis"] == axis and r["work"] == work.name]
             if not mine:
                 continue
-            x, added = [r["value"] for r in mine], [r["memory"] for r in mine]
+            x, whole = [r["value"] for r in mine], [r["before"] + r["memory"] for r in mine]
+            base = min(r["before"] for r in mine)
             row: dict[str, Any] = {"work": work.name, "axis": heading, "last": x[-1]}
             for limit in LIMITS:
-                end = end_of_memory(x, added, mine[-1]["before"], limit * 1024)
+                end = end_of_memory(x, whole, base, limit * 1024)
                 row[f"{limit}"] = None if end is None else int(end)
             ends.append(row)
     columns = (
@@ -241,8 +243,9 @@ def _ends(rows: Sequence[dict[str, Any]]) -> Table:
         *(Column(f"{limit}", f"{limit} GiB end at") for limit in LIMITS),
     )
     note = (
-        "Extrapolated, a whole process with its libraries; the other sizes as in the settings.  An "
-        f"empty cell is more than {FAR:,} times the last size measured."
+        "Extrapolated, a whole process with its libraries and weights; the other sizes as in the "
+        f"settings.  An empty cell is beyond {FAR} times the last size measured, where this says "
+        "nothing."
     )
     return Table("Where memory ends", columns, tuple(ends), (note,))
 

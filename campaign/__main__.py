@@ -24,6 +24,8 @@ from pixelbayes.workflows.provenance import command, commit, now
 __all__ = ["main"]
 
 RESULTS = Path("docs/results/campaign.json")
+ANSWERING = ("readers", "flows")
+"""Parts whose answers are compared with known ones; the others ask what is lost."""
 WORDS = {
     "readers": "inputs through the readers",
     "flows": "data sets through train, evaluate and predict, in one process",
@@ -67,7 +69,8 @@ def page(content: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for part, found in content.items():
-        numbers = (found[name] for name in ("refused", "survived", "wrong", "lost", "faulty"))
+        judged = {**found, "wrong": found["wrong"] if part in ANSWERING else "-"}
+        numbers = (judged[name] for name in ("refused", "survived", "wrong", "lost", "faulty"))
         lines.append(f"| {WORDS[part]} | {found['total']} | {' | '.join(map(str, numbers))} |")
     for part, found in content.items():
         tried = ", ".join(f"{kind} {number}" for kind, number in sorted(found["tried"].items()))

@@ -24,4 +24,4 @@ def main(photo: str | Path, output: str | Path = "evidence.png", model: Model | 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1] if sys.argv[1:] else sys.exit("usage: python explain.py PHOTO"))

@@ -23,4 +23,4 @@ def main(photos: Sequence[str | Path], model: Model | None = None) -> list[Predi
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:] or sys.exit("usage: python photo_to_label.py PHOTO..."))

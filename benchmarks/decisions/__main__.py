@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.decisions import evidence, labels, outliers, sets
 from benchmarks.records import Record, write
+from benchmarks.running import run
 from pixelbayes.data import LabelledImages
 from pixelbayes.models import PixelBayes
 from pixelbayes.models.hub import DENSITY, load
@@ -132,4 +133,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

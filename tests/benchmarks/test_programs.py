@@ -230,7 +230,8 @@ def test_exponents_are_slopes_in_the_log_log_plot():
 def test_memory_ends_where_the_last_slope_leads():
     assert scaling.end_of_memory([1, 2], [3.0, 3.0], 0.0, 10.0) is None
     assert scaling.end_of_memory([1, 2], [3.0, 3.0001], 0.0, 10.0) is None
-    assert scaling.end_of_memory([1, 2, 4], [1.0, 4.0, 16.0], 36.0, 100.0) == pytest.approx(8.0)
+    assert scaling.end_of_memory([1, 2, 4], [37.0, 40.0, 52.0], 36.0, 100.0) == pytest.approx(8.0)
+    assert scaling.end_of_memory([1, 2, 4], [37.0, 40.0, 52.0], 36.0, 36.0 + 1e6) is None
 
 
 def test_without_the_instructions_no_bfloat16_is_measured(monkeypatch):

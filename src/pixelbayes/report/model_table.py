@@ -39,7 +39,8 @@ FLOOR_NOTE = (
 BOUND = "diffusion"  # kind of a model that has no likelihood
 BOUND_NOTE = (
     "Bits/dim of a diffusion model are a bound from some of its passes: the code is at most so "
-    "long, and it classifies by bounds."
+    "long, and it classifies by bounds. Intervals are over images: all have the noises of the same "
+    "passes, and what other noises would change is not in them."
 )
 HELD_OUT_NOTE = (
     "Calibrated: at a temperature fitted on validation images; each validation image itself at "

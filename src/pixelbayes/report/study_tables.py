@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from pixelbayes.report.model_table import (
@@ -23,6 +24,8 @@ from pixelbayes.report.tables import column_of
 __all__ = ["study_tables"]
 
 STRATEGIES = ("early", "gated", "late", "joint")
+JACKKNIFE = "They are from a jackknife over generated and reference images."
+OF_EARLIER = " Lopsided ones are from a bootstrap, by which an earlier version measured."
 
 
 def study_tables(results: Sequence[ModelResult], published: Published | None) -> list[Table]:
@@ -81,6 +84,15 @@ def study_tables(results: Sequence[ModelResult], published: Published | None) ->
         _score_table(results),
     ]
     return [table for table in tables if table.rows]
+
+
+def _is_lopsided(result: ModelResult) -> bool:
+    """Whether an interval of FID is no jackknife's, which is cut at 0 and else symmetric."""
+    return any(
+        score.fid.low > 0.0
+        and not math.isclose(score.fid.high + score.fid.low, 2 * score.fid.value, rel_tol=1e-6)
+        for score in result.scores
+    )
 
 
 def _labels(results: Sequence[ModelResult]) -> Mapping[int, str]:
@@ -160,7 +172,7 @@ def _score_table(results: Sequence[ModelResult]) -> Table:
     )
     marks = (f"{BELOW_FLOOR} Below the floor.",)
     notes = (
-        INTERVALS + " They are from a jackknife over generated and reference images.",
+        f"{INTERVALS} {JACKKNIFE}{OF_EARLIER if any(map(_is_lopsided, results)) else ''}",
         *(marks if any(BELOW_FLOOR in row.cells[3].value for row in rows) else ()),
         *score_notes(results),
     )

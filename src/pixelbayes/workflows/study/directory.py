@@ -11,7 +11,7 @@ from typing import Any
 from pixelbayes.data import SplitRecord
 from pixelbayes.io import write_whole
 from pixelbayes.report import ModelResult
-from pixelbayes.workflows.config import DataConfig, RunError
+from pixelbayes.workflows.config import DataConfig
 from pixelbayes.workflows.runs import Run, is_new
 from pixelbayes.workflows.study.cache import Cache
 from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
