@@ -185,10 +185,10 @@ def _speed(folder: Path) -> str:
     drawn = next(row for row in port.table("Images drawn").rows if row["batch"] == 25)
     return (
         f"Speed ({_measured_on(port)}): 25 images of 32 x 32 are drawn in "
-        f"{number(drawn['own'].median)} s, {number(drawn['ratio'])} times as fast (in brackets the "
-        "smallest and the largest of some repeats) as by\nthe 1024 passes, extrapolated, of a "
+        f"{number(drawn['own'].median)} s, {number(drawn['ratio'])} times as fast (range of the "
+        "repeats) as by\nthe 1024 passes, extrapolated, of a "
         f"[public port](docs/results/benchmarks/port.md); a training step is {precisions}.\n"
-        "Aims, most of them missed: [performance](docs/performance.md).\n"
+        "Aims missed, and why: [performance](docs/performance.md).\n"
     )
 
 
