@@ -1,4 +1,4 @@
-"""Small tables of results in README.md and docs/study.md, written from the studies' JSON.
+"""Small tables of results in README.md, docs/study.md and docs/weights.md, written from the studies' JSON.
 
     python -m benchmarks.readme
 
@@ -18,7 +18,7 @@ __all__ = ["TABLES", "ResultsTable", "main"]
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
-README, STUDY = ROOT / "README.md", ROOT / "docs/study.md"
+README, STUDY, WEIGHTS = (ROOT / name for name in ("README.md", "docs/study.md", "docs/weights.md"))
 SPLIT = "validation"
 
 
@@ -103,6 +103,20 @@ TABLES = (
             "accuracy/onepass-hybrid",
             "accuracy/onepass-mirrored",
             "accuracy/hybrid-ensemble",
+        ),
+        (ACCURACY, LOG_LOSS, BITS),
+    ),
+    ResultsTable(
+        WEIGHTS,
+        "weights",
+        (
+            "accuracy/onepass-hybrid",
+            "cpen455-75/gated",
+            "cpen455-75/early",
+            "cpen455-75/late",
+            "cpen455-small/gated-long",
+            "accuracy/onepass-8",
+            "accuracy/onepass-16",
         ),
         (ACCURACY, LOG_LOSS, BITS),
     ),

@@ -13,6 +13,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import pixelbayes
+from pixelbayes.cli.main import COMMANDS, program
 
 project = "pixelbayes"
 author = "The pixelbayes authors"
@@ -52,6 +53,16 @@ def in_sphinx_words(_: Any, __: str, source: list[str]) -> None:
     source[0] = re.sub(r"^```math$", "```{math}", text, flags=re.MULTILINE)
 
 
+def with_commands(_: Any, page: str, source: list[str]) -> None:
+    """Puts the help of every command below the page about them."""
+    if page == "commands":
+        texts = (
+            program(name)[name].generate_docs(output_format="markdown", heading_level=2)
+            for name in COMMANDS
+        )
+        source[0] += "\n".join(texts)
+
+
 def plain_marks(_: Any, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
     """Keeps the bars and stars of formulas in docstrings from being read as markup."""
     lines[:] = [
@@ -85,4 +96,5 @@ def setup(app: Any) -> None:
     """Sphinx's hook."""
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
     app.connect("source-read", in_sphinx_words)
+    app.connect("source-read", with_commands)
     app.connect("autodoc-process-docstring", plain_marks, priority=900)

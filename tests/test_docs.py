@@ -21,6 +21,9 @@ import pixelbayes
 from pixelbayes.cli.main import COMMANDS, program
 from pixelbayes.cli.options import parsed
 from pixelbayes.core.likelihood import HALF_BIN, LEVELS, log_logistic_bin
+from pixelbayes.workflows import RunConfig
+from pixelbayes.workflows.shipped import shipped
+from pixelbayes.workflows.study import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -120,6 +123,24 @@ def test_every_command_is_understood(document: str, line: str) -> None:
         parsed(program(words[0]), words)
     except CycloptsError as error:
         pytest.fail(f"{document}: pixelbayes {line}: {error}")
+
+
+def configurations() -> list[tuple[str, str]]:
+    return [(name_of(d), code) for d in DOCUMENTS for code in fences(d, "yaml")]
+
+
+@pytest.mark.parametrize(("document", "text"), configurations())
+def test_every_configuration_is_accepted(document: str, text: str) -> None:
+    kind = StudyConfig if "models:" in text else RunConfig
+    assert kind.from_yaml(text, document)
+
+
+def test_commands_recipes_and_studies_are_all_listed() -> None:
+    listed = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    assert not [name for name in COMMANDS if f"`{name}`" not in listed]
+    listed = (ROOT / "docs/configurations.md").read_text(encoding="utf-8")
+    names = [*shipped("study"), *shipped("train")]
+    assert not [name for name in names if f"{name}`" not in listed]
 
 
 def test_the_readme_shows_how_to_train_evaluate_predict_and_sample() -> None:

@@ -58,7 +58,7 @@ def has_code(document: Path) -> bool:
 def code_of(document: Path) -> list[tuple[str, str]]:
     """Language and text of each block that can be run."""
     found = FENCE.findall(document.read_text(encoding="utf-8"))
-    return [(language, code) for language, code in found if language in ("bash", "python")]
+    return [(language, code) for language, code in found if language in ("bash", "python", "yaml")]
 
 
 def commands(code: str) -> Iterator[list[str]]:
@@ -129,7 +129,10 @@ def test_the_code_of_a_document_runs_in_its_order(
     monkeypatch.chdir(shutil.copytree(place, tmp_path / "place"))
     names: dict[str, object] = {"__name__": "document"}
     for language, code in code_of(document):
-        if language == "bash":
+        if language == "yaml":
+            if named := re.match(r"# (\S+\.yaml)\n", code):
+                Path(named[1]).write_text(code, encoding="utf-8")
+        elif language == "bash":
             for words in commands(code):
                 run_command(words)
         elif not any(mark in code for mark in FRAGMENTS):
