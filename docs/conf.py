@@ -40,6 +40,7 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
+smartquotes_action = "qe"  # dashes of options stay as they are
 html_theme = "furo"
 html_title = "pixelbayes"
 html_math_renderer = "mathml"

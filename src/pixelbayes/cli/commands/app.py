@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device, resolve
 from pixelbayes.cli.options import command
@@ -69,6 +67,4 @@ def serve(
             time.sleep(3600)
 
 
-def app() -> App:
-    """The command line of `app`."""
-    return command(serve, name="app", usage="[OPTIONS] [MODEL]", examples=EXAMPLES)
+app = command(serve, name="app", usage="[OPTIONS] [MODEL]", examples=EXAMPLES)

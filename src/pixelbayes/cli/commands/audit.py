@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device, resolve
 from pixelbayes.cli.options import UsageError, command, image_size
@@ -115,6 +113,4 @@ def audit(
     return 0
 
 
-def app() -> App:
-    """The command line of `audit`."""
-    return command(audit, usage="[OPTIONS] FOLDER", examples=EXAMPLES)
+app = command(audit, usage="[OPTIONS] FOLDER", examples=EXAMPLES)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device, resolve
 from pixelbayes.cli.options import UsageError, command
@@ -116,6 +114,4 @@ def _number(threshold: float | None) -> str:
     return "-" if threshold is None else f"{threshold:.4g}"
 
 
-def app() -> App:
-    """The command line of `calibrate`."""
-    return command(calibrate, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+app = command(calibrate, usage="[OPTIONS] MODEL", examples=EXAMPLES)

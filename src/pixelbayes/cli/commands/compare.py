@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device, resolve
 from pixelbayes.cli.options import command
@@ -149,6 +147,4 @@ def _plain(found: Contrasts) -> dict[str, Any]:
     }
 
 
-def app() -> App:
-    """The command line of `compare`."""
-    return command(compare, usage="[OPTIONS] MODEL MODEL...", examples=EXAMPLES)
+app = command(compare, usage="[OPTIONS] MODEL MODEL...", examples=EXAMPLES)

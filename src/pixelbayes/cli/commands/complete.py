@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import load_model, model_and_image
@@ -97,6 +95,4 @@ def complete(
     return 0
 
 
-def app() -> App:
-    """The command line of `complete`."""
-    return command(complete, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)
+app = command(complete, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)

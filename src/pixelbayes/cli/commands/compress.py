@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.archives import counted
 from pixelbayes.cli.commands.model import leading_model, load_model, require_images
@@ -124,6 +122,4 @@ def compress(
     return 0
 
 
-def app() -> App:
-    """The command line of `compress`."""
-    return command(compress, usage="[OPTIONS] [MODEL] PATH... --output FILE", examples=EXAMPLES)
+app = command(compress, usage="[OPTIONS] [MODEL] PATH... --output FILE", examples=EXAMPLES)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.archives import counted, opened
 from pixelbayes.cli.options import command
@@ -61,6 +59,4 @@ def decompress(
     return 0
 
 
-def app() -> App:
-    """The command line of `decompress`."""
-    return command(decompress, usage="[OPTIONS] FILE --output FOLDER", examples=EXAMPLES)
+app = command(decompress, usage="[OPTIONS] FILE --output FOLDER", examples=EXAMPLES)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
 from pixelbayes.cli.options import command
@@ -46,6 +44,4 @@ def demo(
     return 0
 
 
-def app() -> App:
-    """The command line of `demo`."""
-    return command(demo)
+app = command(demo)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands import results
 from pixelbayes.cli.commands.device import Device, resolve
@@ -89,6 +87,4 @@ def evaluate(
     return 0
 
 
-def app() -> App:
-    """The command line of `evaluate`."""
-    return command(evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+app = command(evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import load_model, model_and_image
@@ -133,6 +131,4 @@ def _changed(model: Model, changed: Counterfactual | None) -> str:
     )
 
 
-def app() -> App:
-    """The command line of `explain`."""
-    return command(explain, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)
+app = command(explain, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)

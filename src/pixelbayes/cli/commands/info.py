@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.options import UsageError, command
 
@@ -137,6 +135,4 @@ def _model(path: Path) -> dict[str, Any]:
     return described
 
 
-def app() -> App:
-    """The command line of `info`."""
-    return command(info, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+app = command(info, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import leading_model, load_model, require_images
@@ -187,6 +185,4 @@ def _tell_what_percents_are(model: Model, coverage: float | None) -> None:
         )
 
 
-def app() -> App:
-    """The command line of `predict`."""
-    return command(predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)
+app = command(predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
@@ -130,6 +130,4 @@ def draw(
     terminal.show_text(f"written: {len(paths)} images, grid.png and samples.json in {output}")
 
 
-def app() -> App:
-    """The command line of `sample`."""
-    return command(sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)
+app = command(sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)

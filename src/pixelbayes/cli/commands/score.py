@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import leading_model, load_model, require_images
@@ -152,6 +150,4 @@ def _table(images: Sequence[Path], classes: Sequence[str]) -> Callable[[Sequence
     return lambda scores: table.show(map(row, scores), map(remark, scores))
 
 
-def app() -> App:
-    """The command line of `score`."""
-    return command(score, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)
+app = command(score, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Accelerator, Device, accelerator_of, resolve
 from pixelbayes.cli.options import UsageError, command, listed
@@ -193,6 +191,4 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def app() -> App:
-    """The command line of `study`."""
-    return command(study, usage="[OPTIONS] CONFIG", examples=EXAMPLES)
+app = command(study, usage="[OPTIONS] CONFIG", examples=EXAMPLES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.archives import counted, opened
 from pixelbayes.cli.options import command
@@ -52,6 +50,4 @@ def test(
     return 0
 
 
-def app() -> App:
-    """The command line of `test`."""
-    return command(test, usage="[OPTIONS] FILE", examples=EXAMPLES)
+app = command(test, usage="[OPTIONS] FILE", examples=EXAMPLES)

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App
-
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Accelerator, Device, accelerator_of
 from pixelbayes.cli.options import UsageError, command, configured
@@ -141,6 +139,4 @@ def _how_to_resume(run_dir: Path) -> str:
     return f"to resume: pixelbayes train --resume {shlex.quote(str(run_dir))}"
 
 
-def app() -> App:
-    """The command line of `train`."""
-    return command(train, examples=EXAMPLES, configuration=RunConfig, without=("accelerator",))
+app = command(train, examples=EXAMPLES, configuration=RunConfig, without=("accelerator",))
