@@ -124,7 +124,7 @@ def test_features_of_an_image_do_not_depend_on_its_batch():
     network, images = random_stem(), levels(5)
     together = network.features(images, [64, 192])
     for dims in (64, 192):
-        alone = torch.cat([network.at(dims)(image[None]) for image in images])
+        alone = torch.cat([network.features(image[None], [dims])[dims] for image in images])
         torch.testing.assert_close(together[dims], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -259,4 +259,4 @@ def test_2048_features_equal_those_of_the_published_network(
     images = levels(2)
     with torch.no_grad():
         expected = torchscript(prepare(images))
-    torch.testing.assert_close(whole.at(2048)(images), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(whole.features(images, [2048])[2048], expected, atol=1e-5, rtol=1e-4)

@@ -22,7 +22,6 @@ from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, Run, RunConfig
 from pixelbayes.workflows.evaluate import evaluate, evaluate_run
 from pixelbayes.workflows.loading import load_data
-from pixelbayes.workflows.predict import predict
 from pixelbayes.workflows.publish import card
 from pixelbayes.workflows.study import StudyConfig, study
 from pixelbayes.workflows.train import train
@@ -339,7 +338,7 @@ def test_evaluation_predictions_and_card_know_no_kind(
     assert any("upper bound" in note for note in report.notes) != model.is_exact
 
     photos = sorted(photo_folder(2).iterdir())
-    predictions = list(predict(model, photos))
+    predictions = model.predict(photos)
     assert [prediction.source for prediction in predictions] == [str(photo) for photo in photos]
     for prediction in predictions:
         assert sum(prediction.probabilities.values()) == pytest.approx(1.0)

@@ -7,7 +7,7 @@ import io
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,12 +18,39 @@ from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images, write_png
 from pixelbayes.data.inputs import Conversions, ImageBatch, image_levels
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.models import PixelBayes, Prediction
+from pixelbayes.models import Model, PixelBayes, Prediction
 from pixelbayes.workflows.inputs import find_inputs
-from pixelbayes.workflows.predict import Questions, predict, record_of
+from pixelbayes.workflows.predict import Questions, answering, record_of
 from pixelbayes.workflows.records import Format, RecordWriter
+from pixelbayes.workflows.stream import ImageFiles
 
 MakeFolder = Callable[[int], Path]
+
+
+def predict(
+    model: Model,
+    paths: Sequence[Path],
+    *,
+    temperature: float | None = None,
+    skip_bad: bool = False,
+    chunk: int | None = None,
+    on_bad: Callable[[BadFile], None] = lambda _: None,
+    on_read: Callable[[Conversions], None] = lambda _: None,
+) -> Iterator[Prediction]:
+    """Rows as the command makes them: what is wrong is found at once, the rows one by one."""
+    if temperature is not None:
+        model = model.with_temperature(temperature)
+    files = ImageFiles(model, paths, skip_bad, chunk=chunk)
+    files.check()
+
+    def rows() -> Iterator[Prediction]:
+        for part in files.parts("classifying", answering(model)):
+            for bad in part.bad:
+                on_bad(bad)
+            on_read(part.conversions)
+            yield from part.rows
+
+    return rows()
 
 
 def write_csv(predictions: Iterator[Prediction], file: TextIO) -> int:

@@ -31,7 +31,6 @@ References:
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,36 +118,6 @@ class ConformalSets:
         log_proba = check_log_proba(log_proba)
         thresholds = torch.tensor(self.thresholds, dtype=torch.float64)
         return SCORES[self.score](log_proba) <= thresholds
-
-    def to_json(self) -> dict[str, Any]:
-        """Describes the sets in values that strict JSON can hold; an infinite threshold is null."""
-        thresholds = [x if math.isfinite(x) else None for x in self.thresholds]
-        return {
-            "score": self.score,
-            "coverage": self.coverage,
-            "thresholds": thresholds,
-            "n": list(self.n),
-        }
-
-    @classmethod
-    def from_json(cls, described: Mapping[str, Any]) -> "ConformalSets":
-        """Rebuilds what `to_json` described.
-
-        Raises:
-            ValueError: If a field is missing or not what it should be.
-        """
-        try:
-            return cls(
-                str(described["score"]),
-                float(described["coverage"]),
-                tuple(math.inf if x is None else float(x) for x in described["thresholds"]),
-                tuple(int(n) for n in described["n"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise PixelBayesError(
-                "conformal sets need score, coverage, thresholds and n, "
-                f"got {dict(described)} ({error})"
-            ) from error
 
 
 def fit_sets(

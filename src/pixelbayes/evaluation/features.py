@@ -38,7 +38,6 @@ __all__ = [
     "FIDInception",
     "FIDWeightsError",
     "FeatureNetwork",
-    "FeaturesAt",
     "find_weights",
     "prepare",
 ]
@@ -86,14 +85,6 @@ class FeatureNetwork(nn.Module):
         """Returns, for each number d in `dims`, features float32 (N, d) of uint8 levels."""
         raise NotImplementedError
 
-    def at(self, dims: int) -> "FeaturesAt":
-        """Returns the network as a module with one output, as torchmetrics wants it.
-
-        Raises:
-            FIDWeightsError: If the network does not have `dims` features.
-        """
-        return FeaturesAt(self, dims)
-
     def check_dims(self, dims: Sequence[int]) -> None:
         """Refuses numbers of features that the network does not have.
 
@@ -106,26 +97,6 @@ class FeatureNetwork(nn.Module):
                 f"this feature network gives {_listed(self.dims)} features, "
                 f"not {_listed(missing) or 'none'}; {HOW_TO_GET_IT}"
             )
-
-
-class FeaturesAt(nn.Module):
-    """One output of a feature network: levels to features (N, num_features).
-
-    `FrechetInceptionDistance(feature=network.at(192))` is FID as torchmetrics computes it.
-
-    Raises:
-        FIDWeightsError: On construction, if the network does not have `dims` features.
-    """
-
-    def __init__(self, network: FeatureNetwork, dims: int) -> None:
-        super().__init__()
-        network.check_dims([dims])
-        self.network = network
-        self.num_features = dims
-
-    def forward(self, levels: Tensor) -> Tensor:
-        """Returns float32 (N, num_features) for uint8 levels (N, C, H, W)."""
-        return self.network.features(levels, [self.num_features])[self.num_features]
 
 
 class FIDInception(FeatureNetwork):

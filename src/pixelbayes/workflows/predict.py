@@ -10,7 +10,7 @@ Units: log-probabilities in nats per image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelbayes.data import BadFile
-from pixelbayes.data.inputs import Conversions
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Model, Prediction
 from pixelbayes.models.prediction import best_classes, prediction_sets, predictions
-from pixelbayes.workflows.stream import ImageFiles, Progress
 
-__all__ = ["UNIFORM", "Questions", "answering", "is_unlike", "predict", "record_of"]
+__all__ = ["UNIFORM", "Questions", "answering", "is_unlike", "record_of"]
 
 UNIFORM = 8.0  # bits/dim of a model that finds all levels of a channel equally likely
 
@@ -66,55 +63,6 @@ class Questions:
     def abstains(self, prediction: Prediction) -> bool:
         """Whether the model is not sure enough to answer."""
         return self.abstain_below is not None and prediction.confidence < self.abstain_below
-
-
-def predict(
-    model: Model,
-    paths: Sequence[str | Path],
-    *,
-    temperature: float | None = None,
-    skip_bad: bool = False,
-    on_bad: Callable[[BadFile], None] | None = None,
-    on_read: Callable[[Conversions], None] | None = None,
-    progress: Progress | None = None,
-    chunk: int | None = None,
-) -> Iterator[Prediction]:
-    """Classifies image files, one prediction for each in the order given.
-
-    What can be wrong is found out in the call; the predictions are made as they are asked for.
-
-    Args:
-        model: The trained model.
-        paths: Image files.
-        temperature: Divides the log-likelihoods in Bayes' rule; None takes the model's, which
-            an evaluation fits on validation data.
-        skip_bad: Leaves out files that cannot be read, instead of raising an error.
-        on_bad: Called with each file that is left out.
-        on_read: Called with what was done to the images of each chunk so that the model can see
-            them.
-        progress: Called with what is being done and the numbers of files done and in all.
-        chunk: Images that are read before they are classified together; None: as suits the device.
-
-    Raises:
-        DatasetError: If files cannot be read and `skip_bad` is off, or none can be read: one error
-            for all of them.
-        ValueError: If the temperature or the chunk is not positive.
-    """
-    if temperature is not None:
-        model = model.with_temperature(temperature)
-    files = ImageFiles(model, [Path(path) for path in paths], skip_bad, chunk=chunk)
-    files.check(progress)
-
-    def rows() -> Iterator[Prediction]:
-        for part in files.parts("classifying", answering(model), progress):
-            for bad in part.bad:
-                if on_bad is not None:
-                    on_bad(bad)
-            if on_read is not None:
-                on_read(part.conversions)
-            yield from part.rows
-
-    return rows()
 
 
 def answering(
