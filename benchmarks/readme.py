@@ -1,4 +1,4 @@
-"""Small tables of results in README.md, docs/study.md and docs/weights.md, written from the studies' JSON.
+"""Small tables of results in README.md and docs, written from the studies' JSON.
 
     python -m benchmarks.readme
 
