@@ -116,7 +116,7 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         """Fails."""
         raise error
 
-    monkeypatch.setattr("pixelbayes.cli.commands.info.app", command(info))
+    monkeypatch.setattr("pixelbayes.cli.commands.info.app", lambda: command(info))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_shape_that_numpy_refuses_is_a_fault_of_ours(
         """Fails as a defect of ours would."""
         return int(np.zeros(3).reshape(2, 2).sum())
 
-    monkeypatch.setattr("pixelbayes.cli.commands.info.app", command(info))
+    monkeypatch.setattr("pixelbayes.cli.commands.info.app", lambda: command(info))
     assert main(["info", "x"]) == 70
     assert "ValueError: cannot reshape array" in capsys.readouterr().err
 

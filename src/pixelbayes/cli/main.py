@@ -126,7 +126,7 @@ def program(invoked: str | None) -> App:
     )
     for number, (name, summary) in enumerate(COMMANDS.items()):
         if invoked in (name, COMPLETION):
-            verb: App = importlib.import_module(f"pixelbayes.cli.commands.{name}").app
+            verb: App = importlib.import_module(f"pixelbayes.cli.commands.{name}").app()
         else:  # its module would take time to import
             verb = App(name=name, help=summary)
         verb.sort_key = number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device, resolve
 from pixelbayes.cli.options import command
@@ -67,4 +69,4 @@ def serve(
             time.sleep(3600)
 
 
-app = command(serve, name="app", usage="[OPTIONS] [MODEL]", examples=EXAMPLES)
+app = partial(command, serve, name="app", usage="[OPTIONS] [MODEL]", examples=EXAMPLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pixelbayes.cli import terminal
@@ -113,4 +114,4 @@ def audit(
     return 0
 
 
-app = command(audit, usage="[OPTIONS] FOLDER", examples=EXAMPLES)
+app = partial(command, audit, usage="[OPTIONS] FOLDER", examples=EXAMPLES)

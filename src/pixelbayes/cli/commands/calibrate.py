@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,4 +115,4 @@ def _number(threshold: float | None) -> str:
     return "-" if threshold is None else f"{threshold:.4g}"
 
 
-app = command(calibrate, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+app = partial(command, calibrate, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,4 +148,4 @@ def _plain(found: Contrasts) -> dict[str, Any]:
     }
 
 
-app = command(compare, usage="[OPTIONS] MODEL MODEL...", examples=EXAMPLES)
+app = partial(command, compare, usage="[OPTIONS] MODEL MODEL...", examples=EXAMPLES)

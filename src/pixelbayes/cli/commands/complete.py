@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -95,4 +96,4 @@ def complete(
     return 0
 
 
-app = command(complete, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)
+app = partial(command, complete, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)

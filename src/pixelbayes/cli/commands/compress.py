@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -122,4 +123,4 @@ def compress(
     return 0
 
 
-app = command(compress, usage="[OPTIONS] [MODEL] PATH... --output FILE", examples=EXAMPLES)
+app = partial(command, compress, usage="[OPTIONS] [MODEL] PATH... --output FILE", examples=EXAMPLES)

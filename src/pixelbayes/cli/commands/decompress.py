@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pixelbayes.cli import terminal
@@ -59,4 +60,4 @@ def decompress(
     return 0
 
 
-app = command(decompress, usage="[OPTIONS] FILE --output FOLDER", examples=EXAMPLES)
+app = partial(command, decompress, usage="[OPTIONS] FILE --output FOLDER", examples=EXAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pixelbayes.cli import terminal
@@ -44,4 +45,4 @@ def demo(
     return 0
 
 
-app = command(demo)
+app = partial(command, demo)

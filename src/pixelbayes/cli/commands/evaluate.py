@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pixelbayes.cli import terminal
@@ -87,4 +88,4 @@ def evaluate(
     return 0
 
 
-app = command(evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+app = partial(command, evaluate, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,4 +132,4 @@ def _changed(model: Model, changed: Counterfactual | None) -> str:
     )
 
 
-app = command(explain, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)
+app = partial(command, explain, usage="[OPTIONS] [MODEL] IMAGE", examples=EXAMPLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,4 +136,4 @@ def _model(path: Path) -> dict[str, Any]:
     return described
 
 
-app = command(info, usage="[OPTIONS] MODEL", examples=EXAMPLES)
+app = partial(command, info, usage="[OPTIONS] MODEL", examples=EXAMPLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,4 +186,4 @@ def _tell_what_percents_are(model: Model, coverage: float | None) -> None:
         )
 
 
-app = command(predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)
+app = partial(command, predict, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)

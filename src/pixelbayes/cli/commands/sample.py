@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -130,4 +131,4 @@ def draw(
     terminal.show_text(f"written: {len(paths)} images, grid.png and samples.json in {output}")
 
 
-app = command(sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)
+app = partial(command, sample, usage="[OPTIONS] [MODEL]", examples=EXAMPLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,4 +151,4 @@ def _table(images: Sequence[Path], classes: Sequence[str]) -> Callable[[Sequence
     return lambda scores: table.show(map(row, scores), map(remark, scores))
 
 
-app = command(score, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)
+app = partial(command, score, usage="[OPTIONS] [MODEL] PATH...", examples=EXAMPLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -191,4 +192,4 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-app = command(study, usage="[OPTIONS] CONFIG", examples=EXAMPLES)
+app = partial(command, study, usage="[OPTIONS] CONFIG", examples=EXAMPLES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.archives import counted, opened
 from pixelbayes.cli.options import command
@@ -50,4 +52,4 @@ def test(
     return 0
 
 
-app = command(test, usage="[OPTIONS] FILE", examples=EXAMPLES)
+app = partial(command, test, usage="[OPTIONS] FILE", examples=EXAMPLES)

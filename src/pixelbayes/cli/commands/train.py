@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,4 +140,4 @@ def _how_to_resume(run_dir: Path) -> str:
     return f"to resume: pixelbayes train --resume {shlex.quote(str(run_dir))}"
 
 
-app = command(train, examples=EXAMPLES, configuration=RunConfig, without=("accelerator",))
+app = partial(command, train, examples=EXAMPLES, configuration=RunConfig, without=("accelerator",))
