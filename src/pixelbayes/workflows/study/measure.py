@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,40 +48,28 @@ ANSWERS = "answers"
 PREDICTIONS = "test_predictions.csv"
 
 
+@dataclass
 class Measurement:
-    """Measures the best checkpoint of a run, and those kept on the way.
+    """Measures the best checkpoint of a run, and those kept on the way."""
 
-    Args:
-        trial: Which run.
-        dataset: The images, at the model's size and without a crop margin.
-        scorer: Scores generated images; None: they are only shown.
-        per_class: Images of each class to generate, at least.
-        device: Where the models run.
-        cache: Keeps what has been computed.
-        progress: See `Progress`; may raise to stop between two cache or within one.
-    """
+    trial: Trial
+    """Which run."""
+    dataset: ImageDataset
+    """The images, at the model's size and without a crop margin."""
+    _: KW_ONLY
+    scorer: Scorer | None
+    """Scores generated images; None: they are only shown."""
+    per_class: int
+    """Images of each class to generate, at least."""
+    device: str
+    cache: Cache
+    progress: Progress
+    """May raise to stop between two pieces or within one."""
 
-    def __init__(
-        self,
-        trial: Trial,
-        dataset: ImageDataset,
-        *,
-        scorer: Scorer | None,
-        per_class: int,
-        device: str,
-        cache: Cache,
-        progress: Progress,
-    ) -> None:
-        self.trial = trial
-        self.dataset = dataset
-        self.scorer = scorer
-        self.per_class = per_class
-        self.device = device
-        self.cache = cache
-        self.progress = progress
-        self.best = trial.path / "best"
+    def __post_init__(self) -> None:
+        self.best = self.trial.path / "best"
         self.weights = weights_digest(self.best)
-        self.model = load_model(self.best, device)
+        self.model = load_model(self.best, self.device)
 
     def run(self, kept: Mapping[int, Path]) -> dict[str, Any]:
         """Measures everything.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pixelbayes.data import SplitRecord
@@ -72,48 +72,28 @@ ON_VALIDATION = (
 )
 
 
+@dataclass
 class _Invocation:
-    """One call of `pixelbayes.workflows.study.study`: what it has loaded, and its time.
+    """One call of `study`, which see; what it has loaded, and its time."""
 
-    Args:
-        config: The study.
-        directory: Its directory.
-        deadline: When to stop.
-        device: Where models are measured.
-        network: Gives the features of FID and KID; None leaves the scores out.
-        show_training: Whether to show the progress of training on stderr.
-        progress: See `Progress`.
-        note: Called with a line for the user now and then.
+    config: StudyConfig
+    directory: StudyDirectory
+    deadline: Deadline
+    device: str
+    network: FeatureNetwork | None
+    show_training: bool
+    progress: Progress
+    note: Note
+    failed: bool = False
+    """Whether a training diverged."""
+    _images: dict[DataConfig, RealImages] = field(default_factory=dict)
+    _scorers: dict[DataConfig, Scorer] = field(default_factory=dict)
 
-    Attributes:
-        failed: Whether a training diverged.
-    """
-
-    def __init__(
-        self,
-        config: StudyConfig,
-        directory: StudyDirectory,
-        *,
-        deadline: Deadline,
-        device: str,
-        network: FeatureNetwork | None,
-        show_training: bool,
-        progress: Progress | None,
-        note: Note,
-    ) -> None:
-        self.config = config
-        self.directory = directory
-        self.deadline = deadline
-        self.device = device
-        self.show_training = show_training
-        self.progress = deadline.watching(progress)
-        self.note = note
-        self.failed = False
+    def __post_init__(self) -> None:
         self._features: Features | None = None
-        if network is not None and config.fid is not None:
-            self._features = Features(network.to(device), folder=directory.path / "features")
-        self._images: dict[DataConfig, RealImages] = {}
-        self._scorers: dict[DataConfig, Scorer] = {}
+        if self.network is not None and self.config.fid is not None:
+            folder = self.directory.path / "features"
+            self._features = Features(self.network.to(self.device), folder=folder)
 
     def advance(self, trials: Sequence[Trial]) -> list[str]:
         """Does what is missing, in order; returns what is missing still."""
@@ -348,7 +328,7 @@ def study(
             device=device,
             network=network,
             show_training=show_training,
-            progress=progress,
+            progress=deadline.watching(progress),
             note=note,
         )
         missing = invocation.advance(wanted)

@@ -10,7 +10,7 @@ Shapes: N images, K classes, C channels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -80,24 +80,17 @@ class RealImages:
         return train.levels[torch.cat(chosen)]
 
 
+@dataclass
 class Scorer:
-    """Scores generated images under the protocols of a study.
+    """Scores generated images under the protocols of a study."""
 
-    Args:
-        config: Which protocols.
-        features: Computes features of images.
-        real: The real images.
-        per_class: Generated images of each class under the course protocol.
-    """
-
-    def __init__(
-        self, config: FIDConfig, features: Features, real: RealImages, per_class: int
-    ) -> None:
-        self.config = config
-        self.features = features
-        self.real = real
-        self.per_class = per_class
-        self._references: dict[tuple[int, int] | None, Tensor] = {}
+    config: FIDConfig
+    """Which protocols."""
+    features: Features
+    real: RealImages
+    per_class: int
+    """Generated images of each class under the course protocol."""
+    _references: dict[tuple[int, int] | None, Tensor] = field(default_factory=dict)
 
     def score(
         self, generated: Callable[[int], Tensor], key: dict[str, Any], cache: Cache
