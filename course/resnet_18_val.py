@@ -30,12 +30,14 @@ from course_data import (
 from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import accuracy
 from pixelbayes.models import ResNetClassifier
-from pixelbayes.workflows.config import DataConfig
+from pixelbayes.workflows.config import DataConfig, RunConfig
 from pixelbayes.workflows.loading import load_data_for
-from pixelbayes.workflows.resnet_settings import SETTINGS
+from pixelbayes.workflows.shipped import find_shipped
 from pixelbayes.workflows.train import train
 
 EVALUATED_AT_A_TIME = 32
+SETTINGS = ("tuned", "published")
+"""The recipe that comes with the package, and what the published study trained all models with."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,9 +76,7 @@ def parser() -> argparse.ArgumentParser:
         help="of training (default: the setting's) or of one pass (default: 32)",
     )
     options.add_argument("-m", "--mode", choices=MODES, default="validation")
-    options.add_argument(
-        "--setting", choices=list(SETTINGS), default="tuned", help="how it is trained"
-    )
+    options.add_argument("--setting", choices=SETTINGS, default="tuned", help="how it is trained")
     options.add_argument("--epochs", type=positive, help="instead of the setting's")
     options.add_argument("--model", type=Path, default=Path("runs/resnet18"), help="run directory")
     options.add_argument("--resume", action="store_true", help="continue a stopped training")
@@ -88,7 +88,10 @@ def parser() -> argparse.ArgumentParser:
 
 def train_resnet(options: argparse.Namespace, folder: Path) -> None:
     """Trains in the directory of --model."""
-    setting = SETTINGS[options.setting]
+    tuned = options.setting == "tuned"
+    setting = (
+        RunConfig.read(find_shipped("train", "resnet18")) if tuned else RunConfig(model="resnet18")
+    )
     changes = {
         name: getattr(options, name)
         for name in ("batch_size", "epochs")

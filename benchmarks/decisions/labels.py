@@ -14,8 +14,9 @@ from pixelbayes.evaluation.label_quality import label_quality, precision_at, rec
 from pixelbayes.inference import class_posterior
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.models import PixelBayes
+from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows.audit import SMALL, out_of_fold
-from pixelbayes.workflows.resnet_settings import PUBLISHED
+from pixelbayes.workflows.config import RunConfig
 
 __all__ = ["LabelPlan", "measure"]
 
@@ -56,9 +57,9 @@ def measure(plan: LabelPlan, model: PixelBayes, course: LabelledImages, table: T
     training = replace(SMALL.training, epochs=plan.epochs)
     judges = {
         "PixelCNN, by folds": replace(SMALL, training=training, seed=plan.seed),
-        "ResNet-18, by folds": replace(
-            PUBLISHED,
-            training=replace(PUBLISHED.training, epochs=plan.epochs, patience=None),
+        "ResNet-18, by folds": RunConfig(
+            model="resnet18",
+            training=TrainingConfig(epochs=plan.epochs, patience=None),
             seed=plan.seed,
         ),
     }

@@ -36,7 +36,11 @@ def test_a_file_goes_before_what_is_shipped_under_its_name(
         ("study", "digts", r"no study 'digts': give .*cpen455-small, cpen455, digits"),
         ("study", "configs/study-digits.yaml", r"did you mean digits\? give a YAML file"),
         ("train", "train-density.yaml", r"no recipe .*did you mean density\?"),
-        ("train", "digits", r"no recipe 'digits': give .*the package: classifier, density"),
+        (
+            "train",
+            "digits",
+            r"no recipe 'digits': give .*: classifier, density, resnet18",
+        ),
     ],
 )
 def test_what_is_nowhere_lists_what_there_is(kind: str, given: str, message: str) -> None:
@@ -44,7 +48,7 @@ def test_what_is_nowhere_lists_what_there_is(kind: str, given: str, message: str
         find_shipped(kind, given)
 
 
-@pytest.mark.parametrize("name", ["classifier", "density"])
+@pytest.mark.parametrize("name", shipped("train"))
 def test_every_setting_of_a_recipe_is_read(name: str) -> None:
     assert unused_settings(RunConfig.read(find_shipped("train", name))) == []
 

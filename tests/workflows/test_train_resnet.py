@@ -15,11 +15,12 @@ from pixelbayes.training.optim import learning_rate_factor
 from pixelbayes.training.task import TrainingTask
 from pixelbayes.workflows import DataConfig, Run, RunConfig, RunError
 from pixelbayes.workflows.loading import load_data
-from pixelbayes.workflows.resnet_settings import PUBLISHED, SETTINGS, TUNED
+from pixelbayes.workflows.shipped import find_shipped
 from pixelbayes.workflows.train import build_network, train
 
 pytest.importorskip("monai", reason="the extra baselines is not installed")
 
+TUNED = RunConfig.read(find_shipped("train", "resnet18"))
 STEPS = 3  # of an epoch: 40 images in batches of 16, the last one with 8
 
 
@@ -113,7 +114,7 @@ def test_a_finished_run_is_not_resumed(uninterrupted: Run) -> None:
         train(config(), uninterrupted.path, resume=True, progress=False)
 
 
-@pytest.mark.parametrize("settings", [RunConfig(model="resnet18"), config(), PUBLISHED, TUNED])
+@pytest.mark.parametrize("settings", [RunConfig(model="resnet18"), config(), TUNED])
 def test_a_configuration_survives_yaml(settings: RunConfig) -> None:
     assert RunConfig.from_yaml(settings.to_yaml()) == settings
 
@@ -138,11 +139,13 @@ def test_an_unknown_baseline_is_answered_with_the_known_kinds() -> None:
         RunConfig.from_yaml("baseline: resnet50", "my.yaml")
 
 
-def test_the_published_setting_is_the_studys() -> None:
-    assert PUBLISHED.optim == OptimConfig(optimizer="adam", lr=0.002)
-    assert (PUBLISHED.training.batch_size, PUBLISHED.training.epochs) == (32, 75)
-    assert (PUBLISHED.training.flip, PUBLISHED.training.crop_margin) == (False, 0)
-    assert set(SETTINGS) == {"tuned", "published"}
+def test_the_defaults_are_the_published_setting() -> None:
+    """R. Sharma, CPEN455 course project: Adam, 0.002, batch 32, at most 75 epochs, as they are."""
+    published = RunConfig(model="resnet18")
+    assert published.optim == OptimConfig(optimizer="adam", lr=0.002)
+    assert (published.training.batch_size, published.training.epochs) == (32, 75)
+    assert published.training.patience == 10
+    assert (published.training.flip, published.training.crop_margin) == (False, 0)
 
 
 def test_the_tuned_learning_rate_warms_up_for_five_epochs_and_ends_at_zero() -> None:

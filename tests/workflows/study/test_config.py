@@ -10,8 +10,8 @@ import pytest
 import pixelbayes
 from pixelbayes.models import ResNetClassifier
 from pixelbayes.workflows.config import RunError
-from pixelbayes.workflows.resnet_settings import PUBLISHED, TUNED
 from pixelbayes.workflows.runs import RunConfig
+from pixelbayes.workflows.shipped import find_shipped
 from pixelbayes.workflows.study import (
     StudyConfig,
     output_folder,
@@ -205,7 +205,8 @@ def test_the_shipped_studies_are_accepted(path: Path) -> None:
 
 def test_the_studys_opponents_are_the_tuned_and_the_published_setting() -> None:
     study = StudyConfig.read(CONFIGS / "study-cpen455.yaml")
-    for name, setting in (("resnet18", TUNED), ("resnet18-published", PUBLISHED)):
+    tuned = RunConfig.read(find_shipped("train", "resnet18"))
+    for name, setting in (("resnet18", tuned), ("resnet18-published", RunConfig(model="resnet18"))):
         assert replace(study.models[name], data=setting.data) == setting
 
 

@@ -45,7 +45,7 @@ def train(
 
     Args:
         config: YAML file with settings, such as the config.yaml of a run, or the name of a
-            recipe: classifier or density; options given here come before it.
+            recipe: classifier, density or resnet18; options given here come before it.
         name: Name of the run: the directory is runs/NAME; by default DATA-FUSION-SEED.
         output: The run directory itself, instead of --name.
         resume: Run directory to continue; its own config.yaml counts.
