@@ -8,58 +8,119 @@ A test compares the documents with the JSON.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelbayes.report import ModelResult, load_result
+from pixelbayes.report.model_table import p_text
+from pixelbayes.report.results import GENERATED
 from pixelbayes.report.tables import column_of
 
-__all__ = ["TABLES", "ResultsTable", "main"]
+__all__ = ["TABLES", "PairsTable", "ResultsTable", "main"]
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 README, STUDY, WEIGHTS = (ROOT / name for name in ("README.md", "docs/study.md", "docs/weights.md"))
-SPLIT = "validation"
 
 
 @dataclass(frozen=True)
-class ResultsTable:
+class _Block(ABC):
     """A table between two marks of a document.
 
     Attributes:
         document: Which.
         mark: Its name: the table stands between <!-- MARK --> and <!-- /MARK -->.
-        models: Folder and name of the JSON of each row.
-        measures: Columns after model and epochs, with their headings.
     """
 
     document: Path
     mark: str
-    models: tuple[str, ...]
-    measures: tuple[tuple[str, str], ...]
+
+    @abstractmethod
+    def lines(self) -> list[list[str]]:
+        """The cells, the headings first."""
 
     def filled(self, text: str) -> str:
         """The text with the table between its marks written anew."""
-        results = [load_result(RESULTS / f"{name}.json") for name in self.models]
-        n = results[0].splits[SPLIT].n
-        headings = [heading.format(split=SPLIT, n=n) for _, heading in self.measures]
-        lines = [["model", "epochs", *headings], ["---"] * (len(headings) + 2)]
-        lines += [self._row(result) for result in results]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        header, *rows = self.lines()
+        table = "\n".join(
+            f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)
+        )
         block = re.compile(rf"(<!-- {self.mark} -->\n).*?(<!-- /{self.mark} -->)", re.DOTALL)
         return block.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
 
+
+@dataclass(frozen=True)
+class ResultsTable(_Block):
+    """Models, and what was measured of each.
+
+    Attributes:
+        models: Folder and name of the JSON of each row.
+        measures: Split, name and heading of each column after model and epochs.
+    """
+
+    models: tuple[str, ...]
+    measures: tuple[tuple[str, str, str], ...]
+
+    def lines(self) -> list[list[str]]:
+        """See `_Block.lines`."""
+        results = [_result(name) for name in self.models]
+        counts = {split: results[0].splits[split].n for split in results[0].splits}
+        headings = [heading.format(n=counts.get(split)) for split, _, heading in self.measures]
+        return [["model", "epochs", *headings], *map(self._row, results)]
+
     def _row(self, result: ModelResult) -> list[str]:
         cells = [result.name, str(result.epochs or "")]  # none of an ensemble
-        for name, _ in self.measures:
-            found = result.measure(SPLIT, name)
+        for split, name, _ in self.measures:
+            found = result.measure(split, name)
             cells.append("" if found is None else column_of(name).text(found))
         return cells
 
 
-ACCURACY = ("accuracy", "accuracy, {split} (n = {n})")
-BITS = ("bits_per_dim", "bits/dim")
-LOG_LOSS = ("log_loss/calibrated", "log-loss, calibrated")
+@dataclass(frozen=True)
+class PairsTable(_Block):
+    """Models beside others, on the same images.
+
+    Attributes:
+        pairs: Folder and name of the JSON of each model, and the name of the other one.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def lines(self) -> list[list[str]]:
+        """See `_Block.lines`."""
+        header = ["model", "beside", "images", "accuracy less the other's"]
+        rows = [
+            [
+                model.rpartition("/")[2],
+                other,
+                f"{found.split}, {found.difference.n}",
+                column_of("difference").text(found.difference),
+                str(found.mcnemar.b),
+                str(found.mcnemar.c),
+                p_text(found),
+            ]
+            for model, other in self.pairs
+            for found in _result(model).comparisons
+            if found.other == other
+        ]
+        return [[*header, "only it is right", "only the other", "McNemar"], *rows]
+
+
+def _result(name: str) -> ModelResult:
+    return load_result(RESULTS / f"{name}.json")
+
+
+ACCURACY = ("validation", "accuracy", "accuracy, validation (n = {n})")
+ON_TRAIN = ("train", "accuracy", "accuracy, train (n = {n})")
+BITS = ("validation", "bits_per_dim", "bits/dim")
+LOG_LOSS = ("validation", "log_loss/calibrated", "log-loss, calibrated")
+FIDS = (
+    (GENERATED, "fid/course-192", "FID course-192"),
+    (GENERATED, "fid/matched-2048", "FID matched-2048"),
+)
+AT_LENGTH = ("gated", "late", "early", "resnet18")
+"""Models of the study at its published length that have been trained."""
 TABLES = (
     ResultsTable(
         README,
@@ -91,6 +152,22 @@ TABLES = (
             "cpen455-75/resnet18",
         ),
         (ACCURACY, LOG_LOSS, BITS),
+    ),
+    ResultsTable(
+        STUDY,
+        "length-more",
+        tuple(f"cpen455-75/{name}" for name in AT_LENGTH),
+        (ON_TRAIN, *FIDS),
+    ),
+    PairsTable(
+        STUDY,
+        "length-pairs",
+        tuple(
+            (f"cpen455-75/{name}", other)
+            for name in AT_LENGTH
+            for other in ("gated", "resnet18")
+            if other != name != "resnet18" and (other == "gated" or name == "gated")
+        ),
     ),
     ResultsTable(
         STUDY,
