@@ -73,7 +73,8 @@ class ResultsTable(_Block):
         cells = [result.name, str(result.epochs or "")]  # none of an ensemble
         for split, name, _ in self.measures:
             found = result.measure(split, name)
-            cells.append("" if found is None else column_of(name).text(found))
+            column = column_of(name.replace("_floor", ""))
+            cells.append("" if found is None else column.text(found))
         return cells
 
 
@@ -117,7 +118,9 @@ BITS = ("validation", "bits_per_dim", "bits/dim")
 LOG_LOSS = ("validation", "log_loss/calibrated", "log-loss, calibrated")
 FIDS = (
     (GENERATED, "fid/course-192", "FID course-192"),
+    (GENERATED, "fid_floor/course-192", "of real images"),
     (GENERATED, "fid/matched-2048", "FID matched-2048"),
+    (GENERATED, "fid_floor/matched-2048", "of real images"),
 )
 AT_LENGTH = ("gated", "late", "early", "resnet18")
 """Models of the study at its published length that have been trained."""
