@@ -28,30 +28,31 @@ def calibrated(tiny_model):
         temperature=tiny_model.temperature,
         calibrated_on="its own images",
     )
-    return tiny_model.with_decisions(decisions), log_prob
+    return tiny_model.with_decisions(decisions), log_prob, levels
 
 
 def test_the_median_image_is_in_the_middle_and_familiar(calibrated):
-    model, log_prob = calibrated
-    found = place(model, float(log_prob.quantile(0.5)))
+    model, log_prob, levels = calibrated
+    median = int(log_prob.argsort()[IMAGES // 2])
+    found = place(model, float(log_prob[median]), levels[median])
     assert found.longer_than == pytest.approx(0.5, abs=0.02)
     assert found.n == IMAGES
     assert not found.unlike
-    assert found.bits == pytest.approx(float(bits_per_dim(log_prob.quantile(0.5), model.dims)))
+    assert found.bits == pytest.approx(float(bits_per_dim(log_prob[median], model.dims)))
 
 
 def test_an_image_far_outside_is_unlike_and_at_the_end_of_the_picture(calibrated):
-    model, log_prob = calibrated
-    strange = place(model, 100 * float(log_prob.min()))
+    model, log_prob, levels = calibrated
+    strange = place(model, 100 * float(log_prob.min()), levels[0])
     assert strange.unlike
     assert strange.longer_than == 1.0
     assert strange.at == 1.0
-    assert place(model, 0.0).at == 0.0
+    assert place(model, 0.0, levels[0]).at == 0.0
 
 
 def test_the_bars_fill_the_picture_and_the_highest_is_one(calibrated):
-    model, log_prob = calibrated
-    bars = place(model, float(log_prob[0])).bars
+    model, log_prob, levels = calibrated
+    bars = place(model, float(log_prob[0]), levels[0]).bars
     assert sum(width for _, width, _ in bars) == pytest.approx(1.0)
     assert max(height for *_, height in bars) == 1.0
 
@@ -59,13 +60,13 @@ def test_the_bars_fill_the_picture_and_the_highest_is_one(calibrated):
 def test_without_thresholds_nothing_is_claimed(tiny_model, photo_folder):
     photo = read_photo(photo_folder(1) / "00.png", tiny_model, Limits())
     said = answer(tiny_model, photo)
-    assert place(tiny_model, said.log_prob) is None
+    assert place(tiny_model, said.log_prob, photo.levels) is None
     assert coverages(tiny_model) == []
     assert "pixelbayes calibrate" in answer_html(tiny_model, said)
 
 
 def test_the_set_that_is_shown_is_the_models(calibrated, photo_folder):
-    model, _ = calibrated
+    model, *_ = calibrated
     photo = read_photo(photo_folder(1) / "00.png", model, Limits())
     said = answer(model, photo)
     for coverage in coverages(model):
@@ -76,7 +77,7 @@ def test_the_set_that_is_shown_is_the_models(calibrated, photo_folder):
 
 
 def test_a_folder_tells_who_is_unlike_as_the_model_does(calibrated, photo_folder):
-    model, _ = calibrated
+    model, *_ = calibrated
     files = sorted(photo_folder(4).iterdir())
     rows = classify_folder(model, files, Limits(), {}, lambda _: None)
     expected = {one.source.rsplit("/", 1)[-1]: one.unlike_training for one in model.predict(files)}

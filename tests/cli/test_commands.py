@@ -367,7 +367,7 @@ def test_a_mistyped_model_is_not_answered_by_the_shipped_one(
 def calibrated(model: PixelBayes, coverage: float = 0.9) -> PixelBayes:
     """With sets of every class at this coverage, and every image unlike the training data."""
     rule = OutlierRule(
-        threshold=-1.0, false_alarm_rate=0.05, false_alarms=(5.0, 2.0, 9.0), n=50, quantiles=(0, 1)
+        threshold=-1e9, false_alarm_rate=0.05, false_alarms=(5.0, 2.0, 9.0), n=50, quantiles=(0, 1)
     )
     sets = SetRule(coverages=(coverage,), thresholds=((None,),), n=(50,))
     decisions = Decisions(
@@ -375,7 +375,7 @@ def calibrated(model: PixelBayes, coverage: float = 0.9) -> PixelBayes:
         n=50,
         temperature=model.temperature,
         typical_log_prob=-800.0,
-        outliers={"typicality": rule},
+        outliers={"complexity": rule},
         sets={"lac": sets},
     )
     return model.with_decisions(decisions)

@@ -11,6 +11,7 @@ import torch
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.conformal import fit_classwise_sets, fit_sets
+from pixelbayes.evaluation.outliers import png_bits, typicality
 from pixelbayes.io import Reading, plain, structure, to_json
 from pixelbayes.models import Metadata, PixelBayes, load_model
 from pixelbayes.models.decisions import COVERAGES, SET_METHODS, Decisions, fit_decisions
@@ -80,12 +81,23 @@ def test_a_coverage_that_was_not_kept_is_refused(decisions, coverage):
         decisions.prediction_set(drawn(2)[0], coverage)
 
 
-def test_an_image_is_unlike_on_either_side_of_what_is_typical(decisions):
+def test_an_image_is_strange_on_either_side_of_what_is_typical(decisions):
     # |1 .. 400 - 200.5|: every distance occurs twice; of 400 the 381st is 190.5 (rank .95 * 401).
     assert decisions.typical_log_prob == 200.5
     assert decisions.outlier_rule("typicality").threshold == 190.5
-    scores = -torch.tensor([9.0, 10.0, 200.0, 391.0, 392.0])
-    assert decisions.is_unlike(scores).tolist() == [True, False, False, False, True]
+    scores = decisions.outlier_rule("typicality")
+    distances = typicality(torch.tensor([9.0, 10.0, 200.0, 391.0, 392.0]), 200.5)
+    assert scores(distances).tolist() == [True, False, False, False, True]
+
+
+def test_an_image_is_unlike_where_its_code_is_longer_than_its_detail_makes_one_expect(decisions):
+    levels = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    levels[1] = torch.randint(0, 256, (3, 8, 8), generator=torch.Generator().manual_seed(0))
+    limit = decisions.outlier_rule("complexity").threshold
+    for shift, unlike in ((-1e-6, False), (1e-6, True)):
+        # As many bits as the PNG of each, and the threshold: the plain one and the busy one alike.
+        log_prob = -(png_bits(levels) + limit + shift) * math.log(2.0)
+        assert decisions.is_unlike(log_prob, levels).tolist() == [unlike, unlike]
 
 
 def test_false_alarms_are_as_rare_as_asked_for(decisions):
@@ -100,7 +112,7 @@ def test_a_model_that_is_no_density_has_sets_and_no_thresholds_of_strangers():
     assert set(decisions.sets) == {*SET_METHODS}
     assert not decisions.outliers
     with pytest.raises(PixelBayesError, match="gives no p"):
-        decisions.is_unlike(torch.zeros(1))
+        decisions.is_unlike(torch.zeros(1), torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
 
 
 def test_another_temperature_has_no_sets_but_what_it_does_not_touch(decisions):
@@ -147,13 +159,14 @@ def test_a_new_temperature_takes_the_sets_from_a_model(tiny_model):
 def test_predictions_have_sets_and_say_what_is_unlike_only_where_calibrated(tiny_model):
     model, table = calibrated(tiny_model), torch.zeros(2, CLASSES, dtype=torch.float64)
     table[1] -= 1e6
-    plain_ones = predictions(tiny_model, table, ["a", "b"])
+    levels = torch.zeros(2, tiny_model.channels, *tiny_model.image_size, dtype=torch.uint8)
+    plain_ones = predictions(tiny_model, table, levels, ["a", "b"])
     assert [one.unlike_training for one in plain_ones] == [None, None]
-    answers = predictions(model, table, ["a", "b"], coverage=0.95)
+    answers = predictions(model, table, levels, ["a", "b"], coverage=0.95)
     assert answers[1].unlike_training is True
     assert answers[0].prediction_set[0] == model.classes[0]  # the most probable, by the prior
     with pytest.raises(PixelBayesError, match="pixelbayes calibrate"):
-        predictions(tiny_model, table, ["a", "b"], coverage=0.9)
+        predictions(tiny_model, table, levels, ["a", "b"], coverage=0.9)
 
 
 def test_verbs_of_a_model_give_scores_and_sets(tiny_model, random_levels):

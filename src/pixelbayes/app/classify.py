@@ -105,7 +105,7 @@ def answer_html(model: Model, said: Answer, coverage: float = DEFAULT_COVERAGE) 
         others_share=float(shares[order[SHOWN_CLASSES:]].sum()),
         coverage=coverage,
         inside=inside,
-        place=None if said.log_prob is None else place(model, said.log_prob),
+        place=None if said.log_prob is None else place(model, said.log_prob, said.photo.levels),
         bits=None if said.log_prob is None else _bits(model, said.log_prob),
     )
 

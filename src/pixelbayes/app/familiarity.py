@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pixelbayes.core import bits_per_dim
 from pixelbayes.models import Model
+from pixelbayes.models.decisions import UNLIKE_BY
 
 __all__ = ["Place", "place"]
 
@@ -46,12 +48,13 @@ class Place:
         return min(max((self.bits - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
-def place(model: Model, log_prob: float) -> Place | None:
+def place(model: Model, log_prob: float, levels: Tensor) -> Place | None:
     """Compares an image with those of `pixelbayes calibrate`.
 
     Args:
         model: With the thresholds that were stored, if any were.
         log_prob: log p(x) of the image, nats.
+        levels: The image, uint8 (C, H, W).
 
     Returns:
         None where nothing was calibrated, or the model is no density.
@@ -71,10 +74,10 @@ def place(model: Model, log_prob: float) -> Place | None:
     heights = counts / counts.max()
     return Place(
         bits=bits,
-        unlike=bool(decisions.is_unlike(scores[:1])[0]),
+        unlike=bool(decisions.is_unlike(-scores[:1], levels[None])[0]),
         longer_than=float(np.interp(bits, quantiles, shares, left=0.0, right=1.0)),
         n=rule.n,
-        alarms=decisions.outlier_rule("typicality").false_alarm_rate,
+        alarms=decisions.outlier_rule(UNLIKE_BY).false_alarm_rate,
         low=low,
         high=high,
         bars=tuple((i / BINS, 1 / BINS, float(height)) for i, height in enumerate(heights)),

@@ -22,10 +22,9 @@ from torch import Tensor
 
 from pixelbayes.app.limits import Limits, Photo, read_photo
 from pixelbayes.app.markup import render
-from pixelbayes.core import bits_per_dim
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model
+from pixelbayes.models.prediction import predictions
 
 __all__ = ["Row", "classify_folder", "folder_csv", "folder_html", "given_labels"]
 
@@ -202,25 +201,23 @@ def folder_csv(rows: Sequence[Row]) -> str:
 def _classified(model: Model, photos: Sequence[Photo], labels: Mapping[str, str]) -> list[Row]:
     if not photos:
         return []
-    table = model.log_likelihoods(torch.stack([photo.levels for photo in photos]))
-    shares = class_posterior(table, model.log_prior, model.temperature).exp()
-    log_prob = torch.logsumexp(table + model.log_prior, dim=1)
-    unlike: list[bool | None] = [None] * len(photos)
-    if model.dims is not None and model.decisions is not None:
-        unlike = model.decisions.is_unlike(-log_prob).tolist()
+    levels = torch.stack([photo.levels for photo in photos])
+    table = model.log_likelihoods(levels)
     rows = []
-    for number, photo in enumerate(photos):
-        best, label = int(shares[number].argmax()), labels.get(photo.name)
+    for photo, said in zip(
+        photos, predictions(model, table, levels, [photo.name for photo in photos]), strict=True
+    ):
+        label = labels.get(photo.name)
         rows.append(
             Row(
                 photo.name,
                 photo.levels,
-                model.classes[best],
-                float(shares[number, best]),
-                None if model.dims is None else float(bits_per_dim(log_prob[number], model.dims)),
-                unlike[number],
+                said.label,
+                said.confidence,
+                said.bits_per_dim,
+                said.unlike_training,
                 label,
-                None if label is None else float(shares[number, model.classes.index(label)]),
+                None if label is None else said.probabilities[label],
             )
         )
     return rows

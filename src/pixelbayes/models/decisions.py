@@ -25,9 +25,9 @@ from pixelbayes.evaluation.conformal import ConformalSets, fit_classwise_sets, f
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.outliers import (
     OUTLIER_SCORES,
+    complexity_corrected,
     fit_threshold,
     outlier_score,
-    typicality,
 )
 
 __all__ = [
@@ -48,8 +48,9 @@ FALSE_ALARM_RATE = 0.05
 SHOWN_QUANTILES = 41  # of the scores of familiar images: 0, 2.5, ..., 100 %, enough for a picture
 OF_THE_POSTERIOR = "entropy"
 """The one outlier score that the temperature changes."""
-UNLIKE_BY = "typicality"
-"""The score by which an image is called unlike the training data."""
+UNLIKE_BY = "complexity"
+"""The score by which an image is called unlike the training data: of those of
+`pixelbayes.evaluation.outliers` the one that misses fewest strangers (docs/howto/sets.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +137,15 @@ class Decisions:
     sets: Mapping[str, SetRule] = field(default_factory=dict)
     """By the names of `SET_METHODS`."""
 
-    def is_unlike(self, scores: Tensor) -> Tensor:
-        """Whether images are unlike the training data: log p(x) is far from usual, either way.
+    def is_unlike(self, log_prob: Tensor, levels: Tensor) -> Tensor:
+        """Whether images are unlike the training data: their codes are too long for their detail.
 
-        Noise is too unlikely, a plain surface too likely.  That is the score "typicality" and its
-        threshold.
+        A plain surface has a short code under any model, and a busy picture a long one; what
+        counts is how much longer it is than that of the same image as a PNG.
 
         Args:
-            scores: -log p(x), nats, (N,), as `Prediction.outlier_score` has it.
+            log_prob: log p(x), nats, (N,).
+            levels: The images, uint8 (N, C, H, W).
 
         Returns:
             bool, (N,).
@@ -151,9 +153,7 @@ class Decisions:
         Raises:
             PixelBayesError: If there is no threshold, as of a model that is no density.
         """
-        rule = self.outlier_rule(UNLIKE_BY)
-        assert self.typical_log_prob is not None, "fitted with the rule"
-        return rule(typicality(-scores, self.typical_log_prob))
+        return self.outlier_rule(UNLIKE_BY)(complexity_corrected(log_prob, levels))
 
     def outlier_rule(self, score: str) -> OutlierRule:
         """The threshold of a score.

@@ -121,6 +121,7 @@ def prediction_sets(
 def predictions(
     model: ClassLikelihoods,
     log_likelihoods: Tensor,
+    levels: Tensor,
     sources: Sequence[str],
     coverage: float | None = None,
 ) -> list[Prediction]:
@@ -129,6 +130,7 @@ def predictions(
     Args:
         model: Whose table it is; gives names, prior and temperature.
         log_likelihoods: From `Model.log_likelihoods`, (N, K).
+        levels: The images, uint8 (N, C, H, W).
         sources: Path or number of each image.
         coverage: Probability with which the set of each image is to hold its true class; None:
             there are no sets.
@@ -141,7 +143,7 @@ def predictions(
     dims, decisions = model.dims, model.metadata.decisions
     unlike: list[bool | None] = [None] * len(sources)
     if dims is not None and decisions is not None:
-        unlike = decisions.is_unlike(-marginal).tolist()
+        unlike = decisions.is_unlike(marginal, levels).tolist()
     sets: list[tuple[str, ...] | None] = [None] * len(sources)
     if coverage is not None:
         sets = [*prediction_sets(model, log_proba, coverage)]

@@ -79,7 +79,7 @@ class Verbs(ClassLikelihoods):
         answers = []
         for batch in self._read(x):
             table = self.log_likelihoods(batch.levels)
-            answers += predictions(self, table, batch.names, coverage)
+            answers += predictions(self, table, batch.levels, batch.names, coverage)
         return answers
 
     @overload

@@ -79,7 +79,7 @@ def answering(
         paths: Sequence[Path], levels: Tensor, on_done: Callable[[int], None]
     ) -> list[Prediction]:
         table = model.log_likelihoods(levels, progress=on_done)
-        return predictions(model, table, [str(path) for path in paths], coverage)
+        return predictions(model, table, levels, [str(path) for path in paths], coverage)
 
     return answer
 

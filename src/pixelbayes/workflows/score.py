@@ -80,7 +80,7 @@ def scoring(
         of_mixture, of_classes = bits_per_dim(mixture, dims), bits_per_dim(table, dims)
         unlike = of_mixture > UNIFORM
         if model.decisions is not None:
-            unlike |= model.decisions.is_unlike(-mixture)
+            unlike |= model.decisions.is_unlike(mixture, levels)
         return [
             Score(
                 path,

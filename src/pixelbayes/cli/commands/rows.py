@@ -309,8 +309,8 @@ def tell_unlike(model: Model, answered: Answered, unlike: int, worse: int) -> No
     if unlike > worse and model.decisions is not None:
         rate = model.decisions.outlier_rule(UNLIKE_BY).false_alarm_rate
         terminal.note(
-            f"unlike the training data: {unlike} of {answered.new} images, by log p(x); of "
-            f"familiar ones about {100 * rate:g} % are called so"
+            f"unlike the training data: {unlike} of {answered.new} images, by code length beside a "
+            f"PNG's; of familiar ones about {100 * rate:g} % are called so"
         )
     if worse:
         terminal.note(
