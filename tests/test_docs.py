@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -133,6 +134,12 @@ def configurations() -> list[tuple[str, str]]:
 def test_every_configuration_is_accepted(document: str, text: str) -> None:
     kind = StudyConfig if "models:" in text else RunConfig
     assert kind.from_yaml(text, document)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_programs_that_a_document_calls_are_there(document: Path) -> None:
+    called = re.findall(r"python -m (benchmarks[\w.]*|campaign)", document.read_text("utf-8"))
+    assert not [name for name in {*called} if importlib.util.find_spec(name) is None]
 
 
 def test_commands_recipes_and_studies_are_all_listed() -> None:
