@@ -89,9 +89,22 @@ def test_a_score_does_not_depend_on_the_batch_size(batch_size: int):
         assert one.kid.value == pytest.approx(other.kid.value, rel=1e-4)
 
 
-def test_the_network_fits_into_torchmetrics_and_gives_the_same_fid():
+class EightFeatures(torch.nn.Module):
+    """A network as torchmetrics wants it."""
+
+    num_features = 8
+
+    def __init__(self, network: FeatureNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, levels: Tensor) -> Tensor:
+        return self.network.features(levels, [8])[8]
+
+
+def test_fid_is_that_of_torchmetrics():
     network, generated, reference = TinyNetwork(), images(30), images(40, seed=1)
-    metric = FrechetInceptionDistance(feature=network.at(8))
+    metric = FrechetInceptionDistance(feature=EightFeatures(network))
     metric.update(reference, real=True)
     for batch in generated.split(8):
         metric.update(batch, real=False)
