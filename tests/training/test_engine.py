@@ -13,10 +13,11 @@ from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.inference import BayesClassifier
 from pixelbayes.models import Metadata, PixelBayes
 from pixelbayes.training import OptimConfig, TrainingConfig
+from pixelbayes.training.callbacks.recording import RunRecorder
 from pixelbayes.training.config import OPTIMIZERS, PRECISIONS
 from pixelbayes.training.datamodule import LevelsDataModule
 from pixelbayes.training.engine import Outcome, fit
-from pixelbayes.training.metrics import Row, read_metrics
+from pixelbayes.training.metrics import Row, best_epoch, columns, read_metrics
 from pixelbayes.training.objectives import Hybrid
 from pixelbayes.training.task import TrainingTask
 
@@ -209,6 +210,56 @@ def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusi
         assert nats is not None
         assert loss > bits
         assert nats > 0.0
+
+
+def hybrid_task(**training: Any) -> TrainingTask:
+    """So strong that bits/dim rise while the loss falls."""
+    return TrainingTask(
+        PixelBayes(network(fusion="late", dropout=0.0), METADATA),
+        OptimConfig(lr=0.02),
+        TrainingConfig(
+            batch_size=16,
+            epochs=5,
+            accuracy_every=2,
+            **{"objective": "hybrid", "strength": 2000.0, **training},
+        ),
+        images=len(TRAIN),
+        seed=0,
+    )
+
+
+def test_the_best_epoch_of_a_hybrid_is_that_with_the_lowest_loss_on_validation_images(
+    tmp_path: Path,
+) -> None:
+    task = hybrid_task()
+    outcome = fit(task, TRAIN, VALIDATION, folder=tmp_path, progress=False)
+    rows = read_metrics(tmp_path / "metrics.csv")
+    # Measured first, last and each second epoch.
+    losses = {row["epoch"]: row["val/loss"] for row in rows if row["val/loss"] is not None}
+    assert [*losses] == [1, 2, 4, 5]
+    assert outcome.best == min(losses.values())
+    assert losses[outcome.best_epoch] == outcome.best
+    bits = [row["val/bits_per_dim"] for row in rows]
+    assert bits.index(min(bits)) + 1 != outcome.best_epoch  # or this test shows nothing
+    best = PixelBayes.load(tmp_path / "best")
+    assert best.metadata.provenance["epoch"] == outcome.best_epoch
+    table = best.log_likelihoods(VALIDATION.levels)
+    assert isinstance(task.objective, Hybrid)
+    by_hand = task.objective.measured(table, VALIDATION.labels, best.dims)
+    assert outcome.best == pytest.approx(by_hand.mean().item(), rel=1e-6)
+    curves = {name: [row.get(name) for row in rows] for name in columns(task.criterion)}
+    assert best_epoch(curves, task.criterion) == outcome.best_epoch
+
+
+def test_a_hybrid_that_was_begun_by_bits_per_dim_goes_on_by_them(tmp_path: Path) -> None:
+    task = hybrid_task()
+    recorder = RunRecorder(tmp_path, task.criterion, METADATA, images=1, patience=None)
+    assert recorder.decisive == "val/loss"
+    state = recorder.state_dict()
+    recorder.load_state_dict({name: state[name] for name in ("best", "best_epoch", "seconds")})
+    assert recorder.decisive == "val/bits_per_dim"
+    before = {"epoch": [1, 2], "val/loss": [None, None], "val/bits_per_dim": [3.5, 3.4]}
+    assert best_epoch(before, task.criterion) == 2
 
 
 def test_a_network_of_two_views_is_judged_by_the_mean_of_their_densities(tmp_path: Path) -> None:

@@ -150,6 +150,17 @@ def test_the_parts_are_logged_apart_and_without_gradient(table: Table) -> None:
     assert loss.nats.item() == pytest.approx(likelihood.nats.item())
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_what_is_measured_is_what_is_minimised_at_full_strength(
+    table: Table, learned: bool
+) -> None:
+    objective = hybrid(rise=(0.0, 0.5), learn_temperature=learned)
+    whole = batch(weights=torch.ones(5), global_count=5)
+    measured = objective.measured(table.table.detach(), whole.labels, table.config.dims)
+    expected = objective(table, whole, progress=1.0).total
+    assert measured.sum().item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [5.0, 50.0])
 @pytest.mark.parametrize("learned", [False, True])
 def test_strength_is_the_pull_of_the_cross_entropy_against_that_of_the_likelihood(

@@ -43,6 +43,8 @@ class Criterion:
     """As in a sentence."""
     unit: str
     """What follows a number."""
+    by: str | None = None
+    """What decides which epoch is best, as in the names of columns; None: this number itself."""
 
     @property
     def train(self) -> str:
@@ -51,31 +53,48 @@ class Criterion:
 
     @property
     def val(self) -> str:
-        """The column of the validation images, which decides which epoch is best."""
+        """The column of the validation images."""
         return f"val/{self.name}"
+
+    @property
+    def decisive(self) -> str:
+        """The column that decides which epoch is best."""
+        return self.val if self.by is None else f"val/{self.by}"
 
 
 BITS_PER_DIM = Criterion("bits_per_dim", "bits/dim", "bits/dim")
+HYBRID = Criterion("bits_per_dim", "bits/dim", "bits/dim", by="loss")
 LOG_LOSS = Criterion("log_loss", "log-loss", "nats")
 
 
-def criterion_of(kind: type[TrainedNetwork[Any]] | None) -> Criterion:
-    """Bits/dim of a density, and else the log-loss; the latter also where nothing is trained."""
-    return BITS_PER_DIM if kind is not None and kind.is_density else LOG_LOSS
+def criterion_of(kind: type[TrainedNetwork[Any]] | None, objective: str = "") -> Criterion:
+    """What a training is judged by.
+
+    Bits/dim of a density, of a hybrid with the loss that it minimises beside it; else, also where
+    nothing is trained, the log-loss.
+    """
+    if kind is None or not kind.is_density:
+        return LOG_LOSS
+    return HYBRID if objective == "hybrid" else BITS_PER_DIM
 
 
 def best_epoch(curves: Mapping[str, Sequence[float | None]], criterion: Criterion) -> int:
-    """The first epoch with the lowest measured value, counted from 1; 0 where there is none.
+    """The first epoch with the lowest decisive value, counted from 1; 0 where there is none.
+
+    Hybrids of versions that did not measure their loss were judged by bits/dim.
 
     >>> best_epoch({"epoch": [1, 2, 3], "val/log_loss": [0.9, None, 0.4]}, LOG_LOSS)
     3
     """
-    measured = [
-        (value, int(epoch or 0))
-        for value, epoch in zip(curves[criterion.val], curves["epoch"], strict=True)
-        if value is not None
-    ]
-    return min(measured, default=(0.0, 0))[1]
+    for column in (criterion.decisive, criterion.val):
+        measured = [
+            (value, int(epoch or 0))
+            for value, epoch in zip(curves.get(column, ()), curves["epoch"], strict=False)
+            if value is not None
+        ]
+        if measured:
+            return min(measured)[1]
+    return 0
 
 
 def columns(criterion: Criterion) -> tuple[str, ...]:
@@ -92,6 +111,8 @@ def columns(criterion: Criterion) -> tuple[str, ...]:
         "seconds",  # of the epoch, with the validation
         "train/loss",  # of a hybrid, what is minimised: bits/dim and a share of the next column
         "train/cross_entropy",  # of a hybrid, nats per image at its temperature
+        # of a hybrid, where accuracy is measured: as train/loss, at full strength
+        *(() if criterion.by is None else (criterion.decisive,)),
     )
 
 

@@ -284,6 +284,24 @@ class Hybrid(TrainingObjective):
         plain = (log_total - logits[true]).detach()
         return Loss(total.sum(), -log_prob_true.detach().sum(), (plain * batch.weights).sum())
 
+    def measured(self, log_likelihoods: Tensor, labels: Tensor, dims: int) -> Tensor:
+        """What is minimised, at full strength, of whole images whose classes are all described.
+
+        Args:
+            log_likelihoods: log p(x | y), nats, (B, K).
+            labels: (B,).
+            dims: D of an image.
+
+        Returns:
+            Bits/dim and a share of the cross-entropy, of each image, float64 (B,).
+        """
+        table, true = log_likelihoods.double().cpu(), labels.cpu()[:, None]
+        temperature = torch.as_tensor(self.temperature).detach().item()
+        log_posterior = torch.log_softmax(table / temperature + self.log_prior.double().cpu(), 1)
+        weight = self.strength.final * temperature / (dims * math.log(2.0))
+        bits = bits_per_dim(table.gather(1, true)[:, 0], dims)
+        return bits - weight * log_posterior.gather(1, true)[:, 0]
+
     def _logits(self, log_prob: Tensor, chosen: Tensor, wholes: float) -> Tensor:
         """l_y; of a window, as if what is not in it said as much: a whole is `wholes` windows."""
         evidence = log_prob * wholes / self.temperature

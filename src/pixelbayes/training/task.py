@@ -71,7 +71,7 @@ class TrainingTask(pl.LightningModule):
         self.objective: TrainingObjective = make_objective(
             training, classes=len(start.classes), is_density=start.is_density
         )
-        self.criterion = criterion_of(type(start))
+        self.criterion = criterion_of(type(start), training.objective)
         self.views = start.views
         if training.flip and self.views > 1:
             raise PixelBayesError(
@@ -104,7 +104,7 @@ class TrainingTask(pl.LightningModule):
         # Nats, images, cross-entropy and loss of the unfinished epoch.  Not a buffer: each process
         # has its own.
         self._train_sums = torch.zeros(4, dtype=torch.float64)
-        self._validation_sums = torch.zeros(2, dtype=torch.float64)
+        self._validation_sums = torch.zeros(3, dtype=torch.float64)  # nats, images, loss
         self._correct = torch.zeros(2, 2, dtype=torch.float64)  # (validation, train), (right, all)
 
     def loss(self, batch: Batch, step: int) -> Loss:
@@ -113,21 +113,22 @@ class TrainingTask(pl.LightningModule):
         loss: Loss = self.objective(self.model, batch, progress)
         return loss
 
-    def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def measure(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """What the evaluated network makes of images.
 
         In float32 also where training is in bfloat16, whose rounding moves the difference between
         two classes by some nats.
 
         Returns:
-            Nats of each image, float64 (b,), and whether its class was found, bool (b,), on the
-            CPU; None in its place where `accuracy_is_due` is false.
+            Nats of each image, float64 (b,), on the CPU; whether its class was found, bool (b,),
+            None where `accuracy_is_due` is false; and its loss, float64 (b,), None also where the
+            objective is no hybrid.
         """
         model, labels = self.evaluated(self.start.metadata), batch.labels.cpu()
         try:
             with torch.autocast(self.device.type, enabled=False):
                 if not self.accuracy_is_due:
-                    return model.nats(batch.levels, batch.labels).cpu(), None
+                    return model.nats(batch.levels, batch.labels).cpu(), None, None
                 table = model.log_likelihoods(batch.levels)
         except NotFiniteError as error:
             step = self.trainer.global_step
@@ -135,7 +136,11 @@ class TrainingTask(pl.LightningModule):
         log_posterior = table + model.log_prior
         of_truth = table if model.is_density else torch.log_softmax(log_posterior, dim=1)
         nats = -of_truth.gather(1, labels[:, None])[:, 0]
-        return nats, log_posterior.argmax(dim=1) == labels
+        loss = None
+        if isinstance(self.objective, Hybrid):
+            assert self.start.dims is not None, "a hybrid is of a density"
+            loss = self.objective.measured(table, labels, self.start.dims)
+        return nats, log_posterior.argmax(dim=1) == labels, loss
 
     def mean(self, nats: float, images: float) -> float:
         """The value of the criterion for a sum of nats over images."""
@@ -159,7 +164,8 @@ class TrainingTask(pl.LightningModule):
     def accuracy_is_due(self) -> bool:
         """Whether accuracy is measured after this epoch."""
         epoch = self.current_epoch + 1
-        return epoch % self.training_config.accuracy_every == 0 or epoch == self.epochs
+        first = epoch == 1 and self.criterion.by is not None  # it decides which epoch is best
+        return first or epoch % self.training_config.accuracy_every == 0 or epoch == self.epochs
 
     def learning_rate(self, step: int) -> float:
         """Learning rate at optimiser step `step`, counted from 0."""
@@ -232,27 +238,30 @@ class TrainingTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Refuses to measure broken weights; starts new sums."""
         self.require_finite()
-        self._validation_sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self._validation_sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self._correct = torch.zeros(2, 2, dtype=torch.float64)
 
     def validation_step(self, batch: Batch, _: int, dataloader_idx: int = 0) -> None:
         """Adds what is measured of validation images (0) or of the training subset (1)."""
         if dataloader_idx > 0 and not self.accuracy_is_due:
             return
-        nats, right = self.measure(batch)
+        nats, right, loss = self.measure(batch)
         if right is not None:
             weights = batch.weights.double().cpu()
             counts = torch.stack([(right.double() * weights).sum(), weights.sum()])
             self._correct[dataloader_idx] += counts
         if dataloader_idx == 0:
-            weights = batch.weights.double()
-            total = (nats * weights.cpu()).sum().to(self.device)
-            self._validation_sums += torch.stack([total, weights.sum()])
+            weights = batch.weights.double().cpu()
+            losses = torch.zeros_like(nats) if loss is None else loss
+            sums = [(nats * weights).sum(), weights.sum(), (losses * weights).sum()]
+            self._validation_sums += torch.stack(sums).to(self.device)
 
     def on_validation_epoch_end(self) -> None:
         """The objective and accuracies over the images of all processes."""
-        nats, images = self._total(self._validation_sums).tolist()
+        nats, images, loss = self._total(self._validation_sums).tolist()
         self.metrics[self.criterion.val] = self.mean(nats, images)
+        if self.criterion.by is not None:
+            self.metrics[self.criterion.decisive] = loss / images if self.accuracy_is_due else None
         accuracies = self._total(self._correct).tolist()
         for name, (right, count) in zip(("val", "train"), accuracies, strict=True):
             self.metrics[f"{name}/accuracy"] = right / count if count else None

@@ -98,9 +98,9 @@ def require_unfinished(run: Run, training: TrainingConfig) -> None:
     patience = training.patience
     if patience is not None and done - best >= patience:
         raise RunError(
-            f"{run.path} is finished: validation {run.criterion.words} has not improved in the "
-            f"{done - best} epochs since epoch {best}; a --patience above {done - best} continues "
-            "it"
+            f"{run.path} is finished: validation {run.criterion.by or run.criterion.words} has not "
+            f"improved in the {done - best} epochs since epoch {best}; a --patience above "
+            f"{done - best} continues it"
         )
 
 

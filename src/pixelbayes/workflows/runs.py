@@ -132,7 +132,7 @@ class Run:
     @property
     def criterion(self) -> Criterion:
         """What decides which epoch is best."""
-        return criterion_of(self.config.kind)
+        return criterion_of(self.config.kind, self.config.training.objective)
 
     @property
     def info(self) -> dict[str, Any]:

@@ -381,9 +381,9 @@ def _record_kept(
 def _progress_of(run: Run) -> dict[str, Any]:
     """Epochs done and the best of them, from metrics.csv."""
     columns = run.metrics()
-    values = [value for value in columns[run.criterion.val] if value is not None]
+    best = best_epoch(columns, run.criterion)
     return {
         "epochs": len(columns["epoch"]),
-        "best_epoch": best_epoch(columns, run.criterion),
-        f"best_{run.criterion.name}": min(values, default=None),
+        "best_epoch": best,
+        f"best_{run.criterion.name}": columns[run.criterion.val][best - 1] if best else None,
     }

@@ -49,7 +49,7 @@ class RunRecorder(Checkpoint):
         on_row: Called with each new row of metrics.csv, on the first process.
 
     Attributes:
-        best: Lowest value of the objective on validation images so far.
+        best: Lowest value of what decides, on validation images, so far.
         best_epoch: Where it was, counted from 1; 0 before the first.
     """
 
@@ -71,6 +71,7 @@ class RunRecorder(Checkpoint):
         self.patience = patience
         self.checkpoint_every = checkpoint_every
         self.on_row = on_row
+        self.decisive = criterion.decisive
         self.best = math.inf
         self.best_epoch = 0
         self._rows: list[Row] = []
@@ -80,11 +81,13 @@ class RunRecorder(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """What the saved state holds of this."""
         seconds = self._seconds_before + time.monotonic() - self._began
-        return {"best": self.best, "best_epoch": self.best_epoch, "seconds": seconds}
+        best = {"best": self.best, "best_epoch": self.best_epoch, "by": self.decisive}
+        return {**best, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes back what `state_dict` returned."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.decisive = state_dict.get("by", self.criterion.val)  # of versions that knew no other
         self._seconds_before = state_dict["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,15 +114,17 @@ class RunRecorder(Checkpoint):
         """Writes everything, and decides whether to go on."""
         assert isinstance(pl_module, TrainingTask)
         row = self._row(trainer, pl_module)
+        if self.decisive != self.criterion.decisive:  # begun by a version that did not measure it
+            row[self.criterion.decisive] = None
         self._rows.append(row)
-        value = row[self.criterion.val]
-        assert value is not None
-        improved = value < self.best
+        value = row[self.decisive]
+        improved = value is not None and value < self.best
         if improved:
+            assert value is not None
             self.best, self.best_epoch = value, trainer.current_epoch + 1
         if trainer.is_global_zero:
             self._write(trainer, pl_module, row, improved=improved)
-        if self.patience is not None:
+        if self.patience is not None and value is not None:
             trainer.should_stop = trainer.current_epoch + 1 - self.best_epoch >= self.patience
         self._seconds_before, self._began = 0.0, time.monotonic()
         trainer.save_checkpoint(self.folder / RESUME)  # all processes, the first one writes
