@@ -183,6 +183,7 @@ TABLES = (
             "accuracy/onepass-hybrid",
             "accuracy/onepass-mirrored",
             "accuracy/hybrid-ensemble",
+            "accuracy/pure-ensemble",
         ),
         (ACCURACY, LOG_LOSS, BITS),
     ),
