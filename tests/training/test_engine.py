@@ -212,16 +212,17 @@ def test_a_hybrid_trains_its_temperature_and_logs_its_parts(tmp_path: Path, fusi
         assert nats > 0.0
 
 
-def hybrid_task(**training: Any) -> TrainingTask:
+def hybrid_task(epochs: int = 5, accuracy_every: int = 2) -> TrainingTask:
     """So strong that bits/dim rise while the loss falls."""
     return TrainingTask(
         PixelBayes(network(fusion="late", dropout=0.0), METADATA),
         OptimConfig(lr=0.02),
         TrainingConfig(
             batch_size=16,
-            epochs=5,
-            accuracy_every=2,
-            **{"objective": "hybrid", "strength": 2000.0, **training},
+            epochs=epochs,
+            accuracy_every=accuracy_every,
+            objective="hybrid",
+            strength=2000.0,
         ),
         images=len(TRAIN),
         seed=0,
@@ -249,6 +250,16 @@ def test_the_best_epoch_of_a_hybrid_is_that_with_the_lowest_loss_on_validation_i
     assert outcome.best == pytest.approx(by_hand.mean().item(), rel=1e-6)
     curves = {name: [row.get(name) for row in rows] for name in columns(task.criterion)}
     assert best_epoch(curves, task.criterion) == outcome.best_epoch
+
+
+def test_the_line_of_an_epoch_has_the_loss_that_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(hybrid_task(epochs=3, accuracy_every=3), TRAIN, VALIDATION, folder=tmp_path)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert ["val loss" in line for line in lines] == [True, False, True]
+    loss = read_metrics(tmp_path / "metrics.csv")[-1]["val/loss"]
+    assert f"val loss {loss:.3f}" in lines[-1]
 
 
 def test_a_hybrid_that_was_begun_by_bits_per_dim_goes_on_by_them(tmp_path: Path) -> None:

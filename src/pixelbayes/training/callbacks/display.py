@@ -99,6 +99,8 @@ class RunDisplay(pl.Callback):
         parts = [f"epoch {row['epoch']}/{self.epochs}"]
         for name, column in (("train", self.criterion.train), ("val", self.criterion.val)):
             parts.append(f"{name} {row[column]:.3f} {self.criterion.unit}")
+        if self.criterion.by is not None and (loss := row[self.criterion.decisive]) is not None:
+            parts.append(f"val {self.criterion.by} {loss:.3f}")
         for name in ("train", "val"):
             if (share := row[f"{name}/accuracy"]) is not None:
                 parts.append(f"{name} accuracy {100 * share:.1f} %")
