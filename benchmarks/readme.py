@@ -122,7 +122,7 @@ FIDS = (
     (GENERATED, "fid/matched-2048", "FID matched-2048"),
     (GENERATED, "fid_floor/matched-2048", "of real images"),
 )
-AT_LENGTH = ("gated", "late", "early", "resnet18")
+AT_LENGTH = ("gated", "late", "early", "joint", "resnet18")
 """Models of the study at its published length that have been trained."""
 TABLES = (
     ResultsTable(
@@ -133,10 +133,9 @@ TABLES = (
             "cpen455-75/gated",
             "accuracy/hybrid-ensemble",
             "cpen455-75/resnet18",
-            "cpen455-small/early",
-            "cpen455-small/joint",
-            "cpen455-small/gated",
-            "cpen455-small/late",
+            "cpen455-75/early",
+            "cpen455-75/joint",
+            "cpen455-75/late",
         ),
         (ACCURACY, BITS),
     ),
@@ -151,6 +150,8 @@ TABLES = (
             "cpen455-75/late",
             "cpen455-small/early",
             "cpen455-75/early",
+            "cpen455-small/joint",
+            "cpen455-75/joint",
             "cpen455-small/resnet18",
             "cpen455-75/resnet18",
         ),
@@ -194,6 +195,7 @@ TABLES = (
             "accuracy/onepass-hybrid",
             "cpen455-75/gated",
             "cpen455-75/early",
+            "cpen455-75/joint",
             "cpen455-75/late",
             "cpen455-small/gated-long",
             "accuracy/onepass-8",
