@@ -166,11 +166,11 @@ TABLES = (
     PairsTable(
         STUDY,
         "length-pairs",
-        tuple(
-            (f"cpen455-75/{name}", other)
-            for name in AT_LENGTH
-            for other in ("gated", "resnet18")
-            if other != name != "resnet18" and (other == "gated" or name == "gated")
+        (
+            ("cpen455-75/gated", "resnet18"),
+            ("cpen455-75/late", "gated"),
+            ("cpen455-75/early", "gated"),
+            ("cpen455-75/joint", "gated"),
         ),
     ),
     ResultsTable(

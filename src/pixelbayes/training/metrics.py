@@ -89,7 +89,7 @@ def best_epoch(curves: Mapping[str, Sequence[float | None]], criterion: Criterio
     for column in (criterion.decisive, criterion.val):
         measured = [
             (value, int(epoch or 0))
-            for value, epoch in zip(curves.get(column, ()), curves["epoch"], strict=False)
+            for value, epoch in zip(curves[column], curves["epoch"], strict=True)
             if value is not None
         ]
         if measured:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,9 @@ def train(
         for sentence in remarks_on_start(noted) if first else ():
             note(sentence)
     with ExitStack() as stack:
-        if resume:
-            stack.enter_context(locked(run_dir) if first else nullcontext())
-        else:
+        if resume and first:
+            stack.enter_context(locked(run_dir))
+        if not resume:
             run = Run(run_dir, config)
             if first:
                 begun = lambda: task.global_step > 0 or run.resume_state.exists()  # noqa: E731

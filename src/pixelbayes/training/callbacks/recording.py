@@ -118,10 +118,10 @@ class RunRecorder(Checkpoint):
             row[self.criterion.decisive] = None
         self._rows.append(row)
         value = row[self.decisive]
-        improved = value is not None and value < self.best
+        measured = math.inf if value is None else value
+        improved = measured < self.best
         if improved:
-            assert value is not None
-            self.best, self.best_epoch = value, trainer.current_epoch + 1
+            self.best, self.best_epoch = measured, trainer.current_epoch + 1
         if trainer.is_global_zero:
             self._write(trainer, pl_module, row, improved=improved)
         if self.patience is not None and value is not None:
