@@ -246,6 +246,21 @@ def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_bytes() == b"after\n"
 
 
+def test_content_is_on_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, seen = tmp_path / "report.json", []
+    file.write_text("before")
+    monkeypatch.setattr(
+        os, "fsync", lambda opened: seen.append((os.fstat(opened).st_size, file.read_text()))
+    )
+
+    write_whole(file, "afterwards")
+
+    assert seen == [(len("afterwards"), "before")]
+    assert file.read_text() == "afterwards"
+
+
 @pytest.mark.parametrize("byte", range(0x80, 0x100))
 def test_json_keeps_each_byte_of_a_file_name_and_is_utf8(byte: int, tmp_path: Path) -> None:
     name = b"caf" + bytes([byte]) + "\u65e5.png".encode()

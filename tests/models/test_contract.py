@@ -20,7 +20,7 @@ from pixelbayes.models import MODELS, Ensemble, Metadata, Model, TrainedNetwork,
 from pixelbayes.models.storage import Stored
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, Run, RunConfig
-from pixelbayes.workflows.evaluate import evaluate, evaluate_run
+from pixelbayes.workflows.evaluate import evaluate, evaluate_saved
 from pixelbayes.workflows.loading import load_data
 from pixelbayes.workflows.publish import card
 from pixelbayes.workflows.study import StudyConfig, study
@@ -370,7 +370,7 @@ def test_a_kind_that_is_only_in_the_table_of_kinds_is_trained_and_evaluated(
     column = "val/bits_per_dim" if toy.is_density else "val/log_loss"
     curve = run.metrics()[column]
     assert curve[-1] < curve[0]
-    report = evaluate_run(run.path, samples_per_class=1)
+    report = evaluate_saved(run.path, samples_per_class=1)
     assert load_model(run.path).temperature == report.temperature
     assert report.splits["test"].accuracy.n == 40
     measured = load_model(run.last)

@@ -15,7 +15,7 @@ from pixelbayes.data import load_dataset
 from pixelbayes.models import Model, PixelBayes, load_model
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, RunConfig
-from pixelbayes.workflows.evaluate import evaluate_run
+from pixelbayes.workflows.evaluate import evaluate_saved
 from pixelbayes.workflows.train import train
 
 VERBS: dict[str, Callable[[Model, Tensor], Any]] = {
@@ -96,8 +96,8 @@ def test_no_setting_outside_changes_what_is_learned_and_measured(
     )
     assert all(weights[name].equal(weight) for name, weight in expected.items())
     with SETTINGS[setting]():
-        report = evaluate_run(tmp_path / "run", samples_per_class=0, output=tmp_path / "report")
-    plain = evaluate_run(tmp_path / "run", samples_per_class=0, output=tmp_path / "plain")
+        report = evaluate_saved(tmp_path / "run", samples_per_class=0, output=tmp_path / "report")
+    plain = evaluate_saved(tmp_path / "run", samples_per_class=0, output=tmp_path / "plain")
     assert report.splits == plain.splits
 
 

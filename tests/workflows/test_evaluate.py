@@ -16,7 +16,7 @@ from pixelbayes.data import ImageDataset, LabelledImages, Resize, load_dataset
 from pixelbayes.evaluation import fit_temperature
 from pixelbayes.models import CheckpointError, Metadata, PixelBayes
 from pixelbayes.report import Report, load, to_json
-from pixelbayes.workflows.evaluate import EvaluationError, evaluate, evaluate_run
+from pixelbayes.workflows.evaluate import EvaluationError, evaluate, evaluate_saved
 from pixelbayes.workflows.runs import DataConfig, Run, RunConfig
 
 CLASSES = ("koala", "pizza", "sea lion")
@@ -149,7 +149,7 @@ def run_dir(tmp_path: Path, tiny_network: Callable[..., PixelCNN]) -> Path:
 
 
 def test_a_run_is_measured_on_its_own_data_and_keeps_the_temperature(run_dir: Path) -> None:
-    report = evaluate_run(run_dir, samples_per_class=0)
+    report = evaluate_saved(run_dir, samples_per_class=0)
     assert report.splits["test"].n == len(load_dataset("digits", limit=40).split("test"))
     assert load(run_dir).accuracy == report.accuracy
     assert PixelBayes.load(run_dir).temperature == report.temperature
@@ -158,13 +158,13 @@ def test_a_run_is_measured_on_its_own_data_and_keeps_the_temperature(run_dir: Pa
 
 def test_a_report_elsewhere_leaves_the_run_as_it_is(run_dir: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
-    evaluate_run(run_dir, samples_per_class=0, output=tmp_path / "elsewhere")
+    evaluate_saved(run_dir, samples_per_class=0, output=tmp_path / "elsewhere")
     assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
     assert (tmp_path / "elsewhere" / "report.json").is_file()
 
 
 def test_evaluating_twice_gives_the_same_numbers(run_dir: Path) -> None:
-    first, second = (evaluate_run(run_dir, samples_per_class=0) for _ in range(2))
+    first, second = (evaluate_saved(run_dir, samples_per_class=0) for _ in range(2))
     assert first.splits == second.splits
     assert first.temperature == second.temperature
 
@@ -172,7 +172,7 @@ def test_evaluating_twice_gives_the_same_numbers(run_dir: Path) -> None:
 def test_a_run_without_a_checkpoint_is_told(run_dir: Path) -> None:
     (run_dir / "best" / "model.json").unlink()
     with pytest.raises(CheckpointError, match=r"no model in .*best"):
-        evaluate_run(run_dir)
+        evaluate_saved(run_dir)
 
 
 def test_a_run_without_a_finished_epoch_is_told_how_to_go_on(run_dir: Path) -> None:
@@ -180,4 +180,4 @@ def test_a_run_without_a_finished_epoch_is_told_how_to_go_on(run_dir: Path) -> N
     with pytest.raises(
         EvaluationError, match=r"no epoch was finished \(status finished\).*--resume"
     ):
-        evaluate_run(run_dir)
+        evaluate_saved(run_dir)

@@ -24,8 +24,7 @@ from pixelbayes.workflows.compare import compare
 from pixelbayes.workflows.evaluate import (
     OVERTAKEN,
     EvaluationError,
-    evaluate_checkpoint,
-    evaluate_run,
+    evaluate_saved,
 )
 from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data
 from pixelbayes.workflows.loading import load_data_for
@@ -113,10 +112,10 @@ def test_a_run_without_a_record_is_not_measured_on_a_folder_that_changed(here: P
     run = Run.open("run")
     run.update_info(split_sha256=None)
     (run.path / "split.json").unlink()
-    assert evaluate_run("run", samples_per_class=0).splits
+    assert evaluate_saved("run", samples_per_class=0).splits
     photograph(here / "photos" / "cat" / "a.png", 1000)
     with pytest.raises(EvaluationError, match="may be in every split"):
-        evaluate_run("run", samples_per_class=0)
+        evaluate_saved("run", samples_per_class=0)
 
 
 def test_a_checkpoint_without_its_run_is_measured_on_the_splits_that_it_was_trained_by(
@@ -143,30 +142,30 @@ def test_a_checkpoint_without_its_run_is_measured_on_the_splits_that_it_was_trai
 
 def test_a_foreign_folder_is_measured_whole(here: Path) -> None:
     photographs(here / "other", ("cat", "dog"), 9, first=700)
-    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    report = evaluate_saved("run", data="folder:other", samples_per_class=0)
     assert {name: split.n for name, split in report.splits.items()} == {"test": 18}
     assert report.temperature in (None, PixelBayes.load("run").temperature)
     assert any("measured whole" in note for note in report.notes)
-    alone = evaluate_checkpoint("run/best", data="folder:other", samples_per_class=0)
+    alone = evaluate_saved("run/best", data="folder:other", samples_per_class=0)
     assert alone.splits["test"].measures == report.splits["test"].measures
 
 
 def test_a_foreign_folder_is_cut_where_a_split_is_asked_for(here: Path) -> None:
     photographs(here / "other", ("cat", "dog"), 20, first=700)
-    report = evaluate_run("run", data="folder:other", splits=["test"], samples_per_class=0)
+    report = evaluate_saved("run", data="folder:other", splits=["test"], samples_per_class=0)
     assert report.splits["test"].n == len(load_dataset("folder:other").split("test")) == 6
 
 
 def test_a_foreign_folder_with_split_folders_keeps_them(here: Path) -> None:
     for split, first in (("train", 700), ("val", 1000), ("test", 1300)):
         photographs(here / "other" / split, ("cat", "dog"), 4, first=first)
-    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    report = evaluate_saved("run", data="folder:other", samples_per_class=0)
     assert {name: split.n for name, split in report.splits.items()} == {"validation": 8, "test": 8}
 
 
 def test_a_foreign_folder_of_one_class_keeps_the_labels_of_the_model(here: Path) -> None:
     photographs(here / "other", ("dog",), 9, first=700)
-    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    report = evaluate_saved("run", data="folder:other", samples_per_class=0)
     assert [sum(row) for row in report.splits["test"].confusion] == [0, 9]
     assert any("are of one class, dog" in note for note in report.notes)
 
@@ -174,7 +173,7 @@ def test_a_foreign_folder_of_one_class_keeps_the_labels_of_the_model(here: Path)
 def test_a_foreign_folder_with_an_unknown_class_is_refused_by_name(here: Path) -> None:
     photographs(here / "other", ("cat", "zebra"), 9, first=700)
     with pytest.raises(PixelBayesError, match="does not know: zebra; it knows: cat, dog"):
-        evaluate_run("run", data="folder:other", samples_per_class=0)
+        evaluate_saved("run", data="folder:other", samples_per_class=0)
 
 
 def test_images_that_were_trained_on_do_not_count_under_other_names(here: Path) -> None:
@@ -184,7 +183,7 @@ def test_images_that_were_trained_on_do_not_count_under_other_names(here: Path) 
     for number, name in enumerate(record.splits["train"]):
         folder = here / "other" / Path(name).parent
         shutil.copy(here / "photos" / name, folder / f"copied-{number}.png")
-    report = evaluate_run("run", data="folder:other", samples_per_class=0)
+    report = evaluate_saved("run", data="folder:other", samples_per_class=0)
     assert report.splits["test"].n == 10
     assert any("trained on 28 of the 38 images of test" in note for note in report.notes)
     shutil.rmtree(here / "other")
@@ -192,7 +191,7 @@ def test_images_that_were_trained_on_do_not_count_under_other_names(here: Path) 
         (here / "other" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(here / "photos" / name, here / "other" / name)
     with pytest.raises(EvaluationError, match="trained on all 28 images"):
-        evaluate_run("run", data="folder:other", samples_per_class=0)
+        evaluate_saved("run", data="folder:other", samples_per_class=0)
 
 
 def test_a_checkpoint_away_from_its_run_is_not_measured_on_what_it_was_trained_on(
@@ -200,7 +199,7 @@ def test_a_checkpoint_away_from_its_run_is_not_measured_on_what_it_was_trained_o
 ) -> None:
     shutil.copytree("run/best", "alone")
     shutil.copytree("photos", "copied")
-    report = evaluate_checkpoint("alone", data="folder:copied", samples_per_class=0)
+    report = evaluate_saved("alone", data="folder:copied", samples_per_class=0)
     assert report.splits["test"].n == 12
     assert any("trained on 28 of the 40 images of test" in note for note in report.notes)
     found = compare(["alone", "run"], data="folder:copied")
@@ -214,7 +213,7 @@ def test_where_the_images_of_the_training_are_gone_nobody_says_that_others_are_n
 ) -> None:
     shutil.copytree("run/best", "alone")
     shutil.move("photos", "copied")
-    report = evaluate_checkpoint("alone", data="folder:copied", samples_per_class=0)
+    report = evaluate_saved("alone", data="folder:copied", samples_per_class=0)
     assert report.data["new_to_model"] is False
     assert NOT_AT_HAND in report.notes
     assert "that it was not trained on" not in report_markdown(report)
@@ -243,19 +242,19 @@ def test_images_that_a_start_was_trained_on_are_told_in_the_training_and_the_rep
     assert seen, "else the test says nothing"
     remark = f"began with run, which was trained on {seen} of the images of test"
     assert any(remark in sentence for sentence in said)
-    report = evaluate_run("second", samples_per_class=0)
+    report = evaluate_saved("second", samples_per_class=0)
     assert any(remark in note for note in report.notes)
     assert "that it was not trained on" not in report_markdown(report)
     train(replace(config, data=Run.open("run").config.data), "third", progress=False)
     assert Run.open("third").info["seen_before"] == {"run": {}}
     assert "that it was not trained on" in report_markdown(
-        evaluate_run("third", samples_per_class=0)
+        evaluate_saved("third", samples_per_class=0)
     )
 
 
 def test_a_report_on_other_images_says_what_was_trained_on_what(here: Path) -> None:
     photographs(here / "other", ("cat", "dog"), 9, first=700)
-    report = evaluate_run("run", data="folder:other", splits=["test"], samples_per_class=1)
+    report = evaluate_saved("run", data="folder:other", splits=["test"], samples_per_class=1)
     said = report_markdown(report)
     assert "trained on 28 images of folder:photos" in said
     assert "test images of folder:other that it was not trained on" in said
@@ -272,7 +271,7 @@ def test_what_is_stored_with_a_run_is_for_the_weights_that_were_measured(here: P
             metadata = replace(better.metadata, provenance={"better": True})
             better.with_metadata(metadata).save("run/best")
 
-    report = evaluate_run("run", samples_per_class=0, progress=overtake)
+    report = evaluate_saved("run", samples_per_class=0, progress=overtake)
     assert OVERTAKEN in report.notes
     better = PixelBayes.load("run")
     assert better.metadata.provenance == {"better": True}
@@ -295,7 +294,7 @@ def test_thresholds_that_came_while_a_run_was_evaluated_stay(here: Path) -> None
             done.append(True)
             calibrate_model("run", false_alarm_rate=0.4)
 
-    evaluate_run("run", samples_per_class=0, progress=calibrated_meanwhile)
+    evaluate_saved("run", samples_per_class=0, progress=calibrated_meanwhile)
     assert PixelBayes.load("run").decisions is not None
 
 
@@ -397,7 +396,7 @@ def test_a_model_does_not_judge_labels_of_images_that_it_was_trained_on(here: Pa
 def test_the_own_folder_in_another_spelling_is_not_foreign(here: Path, spelling: str) -> None:
     data = spelling.format(here=here)
     assert same_source(data, "folder:photos")
-    report = evaluate_run("run", data=data, samples_per_class=0, output=here / "report")
+    report = evaluate_saved("run", data=data, samples_per_class=0, output=here / "report")
     assert set(report.splits) == {"validation", "test"}
 
 
@@ -412,7 +411,7 @@ def test_what_is_left_out_and_what_was_decided_is_told_at_the_end_of_train(
         assert "notes.txt" in text
         assert "@eaDir" in text
         assert "Image size: 8 x 8, the size of every image." in text
-    report = evaluate_run("again", samples_per_class=0)
+    report = evaluate_saved("again", samples_per_class=0)
     assert any("notes.txt" in note for note in report.notes)
 
 
@@ -449,7 +448,7 @@ def test_a_density_of_one_class_is_trained_and_says_that_accuracy_means_nothing(
     told: list[str] = []
     train(of_one_class("pixelcnn"), tmp_path / "run", progress=False, note=told.append)
     assert any("one class only, cat: every answer is right" in sentence for sentence in told)
-    report = evaluate_run(tmp_path / "run", samples_per_class=0)
+    report = evaluate_saved(tmp_path / "run", samples_per_class=0)
     assert any(
         "accuracy, log-loss, Brier score and calibration say nothing" in note
         for note in report.notes

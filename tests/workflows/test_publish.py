@@ -15,7 +15,7 @@ from pixelbayes.core import PixelCNN
 from pixelbayes.data import Resize
 from pixelbayes.models import Metadata, PixelBayes, hub
 from pixelbayes.workflows import publish as module
-from pixelbayes.workflows.evaluate import evaluate_run
+from pixelbayes.workflows.evaluate import evaluate_saved
 from pixelbayes.workflows.publish import PublishError, publish
 from pixelbayes.workflows.runs import DataConfig, Run, RunConfig
 
@@ -50,7 +50,7 @@ def run_dir(tiny_network: Callable[..., PixelCNN], tmp_path: Path) -> Path:
 def evaluated(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The web page with its figures is not what is tested, and slow.
     monkeypatch.setattr("pixelbayes.report.render.report_html", lambda report: "")
-    evaluate_run(run_dir, splits=["validation"], samples_per_class=0)
+    evaluate_saved(run_dir, splits=["validation"], samples_per_class=0)
     return run_dir
 
 

@@ -10,7 +10,7 @@ import torch
 from pixelbayes.data import write_png
 from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
-from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run
+from pixelbayes.workflows.evaluate import evaluate_saved
 from pixelbayes.workflows.train import train
 
 
@@ -43,7 +43,7 @@ def test_no_image_that_was_trained_on_is_tested_after_files_came_and_went(
     for number in range(30):
         photograph(photos / "cat" / f"a{number:02}.png", 1000 + number)
 
-    report = evaluate_run(run.path, splits=["test", "validation"], samples_per_class=0)
+    report = evaluate_saved(run.path, splits=["test", "validation"], samples_per_class=0)
 
     for split in ("test", "validation"):
         assert report.splits[split].n == len(record.splits[split])
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_a_run_is_measured_on_the_split_of_the_run(
     for number in range(30):
         photograph(tmp_path / "photos" / "dog" / f"a{number:02}.png", 2000 + number)
 
-    report = evaluate_checkpoint(run.best, splits=["test"], samples_per_class=0)
+    report = evaluate_saved(run.best, splits=["test"], samples_per_class=0)
 
     assert report.splits["test"].n == len(record.splits["test"])
     assert "new, in no split" in " ".join(report.notes)
@@ -72,10 +72,10 @@ def test_a_record_of_splits_that_is_gone_or_cut_is_damage(run: Run) -> None:
     path = run.path / "split.json"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunError, match=r"split\.json"):
-        evaluate_run(run.path, samples_per_class=0)
+        evaluate_saved(run.path, samples_per_class=0)
     path.unlink()
     with pytest.raises(RunError, match="nobody knows which images were trained on"):
-        evaluate_run(run.path, samples_per_class=0)
+        evaluate_saved(run.path, samples_per_class=0)
 
 
 def test_a_gpu_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_a_gpu_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_other_data_alter_neither_the_report_nor_the_temperature_of_a_run(
     run: Run, tmp_path: Path
 ) -> None:
-    evaluate_run(run.path, samples_per_class=0)
+    evaluate_saved(run.path, samples_per_class=0)
     files = [run.path / "report.json", run.best / "model.json"]
     before = [file.read_bytes() for file in files]
     for name, first in (("cat", 500), ("dog", 600)):
         for number in range(20):
             photograph(tmp_path / "other" / name / f"{number}.png", first + number)
 
-    evaluate_run(run.path, data=f"folder:{tmp_path / 'other'}", samples_per_class=0)
+    evaluate_saved(run.path, data=f"folder:{tmp_path / 'other'}", samples_per_class=0)
 
     assert [file.read_bytes() for file in files] == before

@@ -47,6 +47,7 @@ __all__ = ["comparison_plots", "model_plots", "sample_plot", "sampled"]
 
 SPLITS = (("train", VERMILION, "^"), ("validation", BLUE, "o"), ("test", GREEN, "s"))
 DASHES = ("solid", (0, (5, 2)), (0, (1, 1.2)))
+MARKERS = ("o", "s", "D", "^")
 FLOOR, DOTTED = (0, (4, 3)), (0, (1, 2))  # line styles of matplotlib
 ACROSS = 4  # images in a row of one cell
 MANY_CLASSES = 6  # beyond that, a cell shows half as many images
@@ -57,7 +58,7 @@ WIDE = 5.6  # inches: fits a telephone, if closely
 
 
 def comparison_plots(results: Sequence[ModelResult], published: Published | None) -> list[Plot]:
-    """Draws all models in one figure each: accuracy, FID, code length over the epochs.
+    """Draws all models in one figure each: accuracy, FID, accuracy by code length, code length.
 
     Args:
         results: One for each model and seed.
@@ -98,6 +99,18 @@ def comparison_plots(results: Sequence[ModelResult], published: Published | None
                     [(GENERATED, f"fid/{protocol}", BLUE, "o")],
                     f"FID {protocol}",
                 ),
+            )
+        )
+    split = headline_split(results)
+    both = [r for r in results if r.measure(split, "bits_per_dim") and r.measure(split, "accuracy")]
+    if len(both) > 2:
+        plots.append(
+            Plot(
+                "accuracy-bits_per_dim",
+                f"Accuracy of each model against its code length, {split} images.",
+                f"Accuracy and code length of the {split} images with 95 % intervals; further up "
+                "classifies better, further left describes images better.",
+                _against_code_length(both, split),
             )
         )
     if any(points(result.curves, "val/bits_per_dim", 1) for result in results):
@@ -165,6 +178,34 @@ def _estimate(axes: Axes, x: Estimate, y: float, colour: str, marker: str) -> No
     if math.isfinite(x.value):
         axes.plot([x.low, x.high], [y, y], color=colour, linewidth=1.3, alpha=0.6)
         axes.plot(x.value, y, color=colour, marker=marker, markersize=5)
+
+
+def _against_code_length(results: Sequence[ModelResult], split: str) -> str:
+    """A mark for each result, the colours of which are those of `_code_lengths`."""
+    with style():
+        figure = blank_figure(WIDE, 3.6)
+        axes = figure.add_subplot()
+        for k, (name, group) in enumerate(grouped(results).items()):
+            colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k // len(PALETTE) % len(MARKERS)]
+            for seed, result in enumerate(group):
+                bits, right = (result.measures[split, of] for of in ("bits_per_dim", "accuracy"))
+                axes.errorbar(
+                    bits.value,
+                    right.value,
+                    xerr=[[bits.value - bits.low], [bits.high - bits.value]],
+                    yerr=[[right.value - right.low], [right.high - right.value]],
+                    fmt=marker,
+                    color=colour,
+                    markersize=6,
+                    elinewidth=0.8,
+                    label=None if seed else name,
+                )
+        axes.grid(visible=True)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(f"{split} bits / dim")
+        axes.set_ylabel(f"{split} accuracy, %")
+        figure.legend(loc="outside upper center", ncols=4, frameon=False)
+        return svg(figure)
 
 
 def _code_lengths(results: Sequence[ModelResult]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.report import Report
 from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
-from pixelbayes.workflows.evaluate import evaluate_run
+from pixelbayes.workflows.evaluate import evaluate_saved
 from pixelbayes.workflows.runs import DataConfig, NetworkConfig, Run, RunConfig
 
 __all__ = ["DEMO", "DEMO_DIR", "DemoError", "demo"]
@@ -89,7 +89,7 @@ def demo(
             f"no epoch was finished within {config.training.max_time}: this machine is very slow "
             "or busy with other work; try again when it is idle"
         )
-    report = evaluate_run(
+    report = evaluate_saved(
         unfinished,
         samples_per_class=SAMPLES_PER_CLASS,
         title="The pixelbayes demo: handwritten digits",

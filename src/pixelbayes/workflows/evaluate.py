@@ -33,7 +33,7 @@ from pixelbayes.workflows.evaluation_data import (
     NOT_AT_HAND,
     EvaluationError,
     data_for,
-    data_of_checkpoint,
+    data_trained_on,
     is_checkpoint,
     remarks_on_start,
     require_unchanged,
@@ -56,8 +56,7 @@ __all__ = [
     "DEFAULT_SPLITS",
     "EvaluationError",
     "evaluate",
-    "evaluate_checkpoint",
-    "evaluate_run",
+    "evaluate_saved",
     "is_checkpoint",
 ]
 
@@ -168,7 +167,7 @@ def evaluate(
 
 @undisturbed()
 @freed_memory_kept()
-def evaluate_run(
+def evaluate_saved(
     path: str | Path,
     *,
     splits: Sequence[str] | None = None,
@@ -181,7 +180,7 @@ def evaluate_run(
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Report:
-    """Measures the best model of a run and writes the report.
+    """Measures the best model of a run, or a checkpoint of its own, and writes the report.
 
     The images of a split are those that the run recorded, whatever files were added, removed or
     renamed since: none that was trained on is measured as another.
@@ -189,39 +188,47 @@ def evaluate_run(
     The temperature that was found is stored in the run's best checkpoint, so that later
     predictions are calibrated.  Neither that nor the run's report is touched where the report goes
     elsewhere (`output`), or where other data are measured than the run was trained on.  Of other
-    data, images that the run was trained on are left out, and what comes without splits is
-    measured whole, unless `splits` are asked for.
+    data, images that the model was trained on are left out, and what comes without splits is
+    measured whole, unless `splits` are asked for.  A checkpoint that is no run, a shipped model
+    for one, says itself on which data it was trained.  It is read and never written.
 
     Args:
-        path: A run directory.
+        path: Run directory or checkpoint folder.
         splits: As for `evaluate`.
         seed: As for `evaluate`.
         samples_per_class: As for `evaluate`.
-        data: Source of the images; None: the one that the run was trained on.
+        data: Source of the images; None: the one that the model was trained on.
         data_dir: Folder of the data; None: as in training.
-        output: Folder of the report; None: the run directory, if the data are its own.
-        title: Of the report; None: made of the run's name, the model and the data.
+        output: Folder of the report; None: the run directory, if the data are its own, and none
+            otherwise.
+        title: Of the report; None: made of the folder's name, the model and the data.
         device: Where the model runs.
         progress: See `Progress`.
 
     Raises:
-        EvaluationError: If the data does not fit the model, or the run has no model yet.
-        CheckpointError: If the run has no usable checkpoint.
+        EvaluationError: If the data does not fit the model or is not known, or the run has no
+            model yet.
+        CheckpointError: If there is no usable checkpoint.
         DatasetError: If the data cannot be loaded.
     """
-    run = Run.open(Path(path))
-    if not run.best.is_dir():
+    folder = Path(path)
+    run = None if is_checkpoint(folder) else Run.open(folder)
+    if run is not None and not run.best.is_dir():
         raise EvaluationError(
-            f"{run.path} has no model yet: no epoch was finished (status "
-            f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {run.path}' goes on"
+            f"{folder} has no model yet: no epoch was finished (status "
+            f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {folder}' goes on"
         )
-    weights = weights_sha256(run.best)
-    model, config = load_model(run.best, device), run.config
-    trained_on, record = config.data, run.split()
-    if output is not None or data is None or same_source(data, trained_on.data):
-        require_writable(Path(output or run.path))
-    dataset, own, remarks = data_for(model, trained_on, record, data, data_dir, splits)
-    if own and record is None:
+    checkpoint = folder if run is None else run.best
+    weights = weights_sha256(checkpoint)
+    model = load_model(checkpoint, device)
+    trained_on, record = data_trained_on(folder, run, model, data)
+    own = data is None or same_source(data, trained_on.data)
+    at_home = run is not None and own and output is None
+    written = folder if at_home else output
+    if written is not None:
+        require_writable(Path(written))
+    dataset, remarks = data_for(model, trained_on, record, data, data_dir, splits)
+    if run is not None and own and record is None:
         require_unchanged(run, dataset)
     report = evaluate(
         model,
@@ -230,98 +237,33 @@ def evaluate_run(
         seed=seed,
         samples_per_class=samples_per_class,
         current=1.0 if own else None,
-        title=title or f"{run.path.name}: {model.title} on {dataset.source}",
-        curves=run.metrics(),
-        training={
-            "seed": config.seed,
-            "optim": plain(config.optim),
-            "training": plain(config.training),
-            "run": {
-                key: run.info[key] for key in ("status", "best_epoch", "commit") if key in run.info
-            },
-        },
+        title=title or f"{folder.name}: {model.title} on {dataset.source}",
+        curves=None if run is None else run.metrics(),
+        training=model.metadata.provenance.get("config") if run is None else _training_of(run),
         provenance={**measure_provenance(), "weights_sha256": weights},
         progress=progress,
     )
-    _say(report, remarks, remarks_on_start(run.info) if own else [])
-    temperature = report.temperature
-    if output is None and own and temperature is not None:
-        kept = amend(run.best, weights, lambda stored: stored.with_temperature(temperature))
-        report.notes.extend([] if kept else [OVERTAKEN])
-    if output is not None or own:
-        save(report, Path(output or run.path))
-    return report
-
-
-@undisturbed()
-@freed_memory_kept()
-def evaluate_checkpoint(
-    folder: str | Path,
-    *,
-    splits: Sequence[str] | None = None,
-    seed: int = 0,
-    samples_per_class: int = 4,
-    data: str | None = None,
-    data_dir: str | Path | None = None,
-    output: str | Path | None = None,
-    device: str | torch.device = "cpu",
-    progress: Progress | None = None,
-) -> Report:
-    """Measures a model that is no run directory: a checkpoint folder, or a shipped model.
-
-    The checkpoint itself says on which data it was trained.  It is read and never written.
-
-    Args:
-        folder: Checkpoint folder.
-        splits: As for `evaluate`.
-        seed: As for `evaluate`.
-        samples_per_class: As for `evaluate`.
-        data: Source of the images; None: the one that the model was trained on.
-        data_dir: Folder of the data; None: as in training.
-        output: Folder of the report; None writes none.
-        device: Where the model runs.
-        progress: See `Progress`.
-
-    Raises:
-        CheckpointError: If there is no usable checkpoint.
-        EvaluationError: If it is not known on which data to measure, or they do not fit.
-        DatasetError: If the data cannot be loaded.
-    """
-    folder = Path(folder)
-    if output is not None:
-        require_writable(Path(output))
-    weights = weights_sha256(folder)
-    model = load_model(folder, device)
-    trained_on, record = data_of_checkpoint(folder, model, data)
-    dataset, own, remarks = data_for(model, trained_on, record, data, data_dir, splits)
-    report = evaluate(
-        model,
-        dataset,
-        splits=splits,
-        seed=seed,
-        samples_per_class=samples_per_class,
-        current=1.0 if own else None,
-        title=f"{folder.name}: {model.title} on {dataset.source}",
-        training=model.metadata.provenance.get("config", {}),
-        provenance={**measure_provenance(), "weights_sha256": weights},
-        progress=progress,
-    )
-    _say(report, remarks)
-    if output is not None:
-        save(report, Path(output))
-    return report
-
-
-def _say(report: Report, remarks: Sequence[str], seen: Sequence[str] = ()) -> None:
-    """Says what a reader must know of the images, and whether all are known to be new.
-
-    Args:
-        report: Changed in place.
-        remarks: From `data_for`.
-        seen: Of images that the training's beginning had seen.
-    """
+    seen = [] if run is None or not own else remarks_on_start(run.info)
     report.notes.extend([*remarks, *seen])
     report.data["new_to_model"] = not seen and not {NOT_AT_HAND, MADE_ANEW} & {*remarks}
+    if run is not None and at_home and report.temperature is not None:
+        found = report.temperature
+        kept = amend(run.best, weights, lambda stored: stored.with_temperature(found))
+        report.notes.extend([] if kept else [OVERTAKEN])
+    if written is not None:
+        save(report, Path(written))
+    return report
+
+
+def _training_of(run: Run) -> dict[str, Any]:
+    """How the model of a run was trained, for the report."""
+    told = ("status", "best_epoch", "commit")
+    return {
+        "seed": run.config.seed,
+        "optim": plain(run.config.optim),
+        "training": plain(run.config.training),
+        "run": {key: run.info[key] for key in told if key in run.info},
+    }
 
 
 def _trained_on(description: Mapping[str, Any]) -> dict[str, Any]:

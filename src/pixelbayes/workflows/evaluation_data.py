@@ -32,7 +32,7 @@ __all__ = [
     "EvaluationError",
     "counts_trained_on",
     "data_for",
-    "data_of_checkpoint",
+    "data_trained_on",
     "divide_alike",
     "is_checkpoint",
     "names_trained_on",
@@ -82,7 +82,7 @@ def data_for(
     data: str | None,
     data_dir: str | Path | None,
     splits: Sequence[str] | None,
-) -> tuple[ImageDataset, bool, list[str]]:
+) -> tuple[ImageDataset, list[str]]:
     """The data that a model was trained on, or others, the way the model wants its images.
 
     Args:
@@ -94,7 +94,7 @@ def data_for(
         splits: Those that are asked for; None: other data without splits are taken whole.
 
     Returns:
-        The images, whether they are those of the training, and what a reader must know of them.
+        The images, and what a reader must know of them.
 
     Raises:
         DatasetError: If the data cannot be loaded.
@@ -103,7 +103,7 @@ def data_for(
     dataset, own = _loaded(model, trained_on, record, data, data_dir, whole=splits is None)
     if own:
         anew = record is None and trained_on.data.startswith(FILES_OF_A_USER)
-        return dataset, True, [MADE_ANEW] if anew else []
+        return dataset, [MADE_ANEW] if anew else []
     remarks = []
     if "train" not in dataset.splits:
         remarks.append(
@@ -116,7 +116,7 @@ def data_for(
         measured = [name for name in dataset.splits if name != "train" or name in (splits or ())]
         dataset, known = without_trained(dataset, record, measured)
         remarks += known
-    return dataset, False, remarks
+    return dataset, remarks
 
 
 def training_data(
@@ -142,10 +142,7 @@ def training_data(
             changed.
     """
     run = None if is_checkpoint(folder) else Run.open(folder)
-    if run is None:
-        trained_on, record = data_of_checkpoint(folder, model, data)
-    else:
-        trained_on, record = run.config.data, run.split()
+    trained_on, record = data_trained_on(folder, run, model, data)
     dataset, own = _loaded(model, trained_on, record, data, data_dir)
     if own and record is None and trained_on.data.startswith(FILES_OF_A_USER):
         if run is not None:
@@ -155,19 +152,22 @@ def training_data(
     return DataForModel(dataset, own, record)
 
 
-def data_of_checkpoint(
-    folder: Path, model: Model, data: str | None
+def data_trained_on(
+    folder: Path, run: Run | None, model: Model, data: str | None
 ) -> tuple[DataConfig, SplitRecord | None]:
-    """The data that a checkpoint was trained on, and their splits as far as they are known.
+    """The data that a model was trained on, and their splits as far as they are known.
 
     Args:
-        folder: Of the checkpoint.
+        folder: Of the run or the checkpoint.
+        run: The run there; None: it is a checkpoint alone.
         model: What was loaded from there.
         data: Source of the images to measure on; None: that of the training.
 
     Raises:
         EvaluationError: If the checkpoint does not say on which data, and none are given.
     """
+    if run is not None:
+        return run.config.data, run.split()
     recorded = model.metadata.provenance.get("config", {}).get("data", {})
     if data is None and "data" not in recorded:
         raise EvaluationError(

@@ -112,6 +112,9 @@ def test_figures_name_models_units_and_the_floor(written: Path) -> None:
     }
     assert {"FID course-192", "real images (floor)"} <= {*texts(figures / "fid-course-192.svg")}
     assert {"validation bits / dim", "epoch", "film"} <= {*texts(figures / "bits_per_dim.svg")}
+    both = texts(figures / "accuracy-bits_per_dim.svg")
+    assert {"validation accuracy, %", "validation bits / dim", "gated-long"} <= {*both}
+    assert "resnet18" not in both, "it has no code length"
     assert {"bits / dim", "train"} <= {*texts(figures / "training-gated-bits_per_dim.svg")}
     assert "FID course-192" in texts(figures / "training-gated-fid.svg")
     assert "log-loss, nats" in texts(figures / "training-resnet18-log_loss.svg")

@@ -18,7 +18,7 @@ from pixelbayes.models import PixelBayes
 from pixelbayes.report import ModelResult, load_result
 from pixelbayes.training import DivergedError, RunStopped
 from pixelbayes.workflows.config import RunError
-from pixelbayes.workflows.evaluate import evaluate_run
+from pixelbayes.workflows.evaluate import evaluate_saved
 from pixelbayes.workflows.runs import Run, locked
 from pixelbayes.workflows.study import StudyConfig, StudyOutcome, report_study, study
 from pixelbayes.workflows.train import train
@@ -104,7 +104,7 @@ def test_the_numbers_are_those_of_evaluate(
 ) -> None:
     (gated,) = run_study(config, only=["gated"], network=None).results
     run = tmp_path / "study" / "gated" / "seed-0"
-    report = evaluate_run(
+    report = evaluate_saved(
         run, splits=["validation", "test"], samples_per_class=0, output=tmp_path / "report"
     )
     assert gated.temperature == report.temperature == PixelBayes.load(run).temperature

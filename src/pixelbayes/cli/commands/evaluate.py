@@ -59,21 +59,19 @@ def evaluate(
         verbose: Say what is used, and where an error came from.
     """
     from pixelbayes.models.hub import find_model
-    from pixelbayes.workflows.evaluate import evaluate_checkpoint, evaluate_run, is_checkpoint
+    from pixelbayes.workflows.evaluate import evaluate_saved, is_checkpoint
     from pixelbayes.workflows.outputs import free_folder
 
     if samples_per_class < 0:
         raise UsageError(f"--samples-per-class is 0 or more, got {samples_per_class}")
     folder = find_model(model)
-    alone = is_checkpoint(folder)
-    if alone:
+    if is_checkpoint(folder):
         output = output or free_folder(EVALUATIONS / folder.name)
     running_on = resolve(device)
     if verbose:
         terminal.note(f"model: {folder}, on {running_on}")
-    measure = evaluate_checkpoint if alone else evaluate_run
     with terminal.Progress() as progress:
-        report = measure(
+        report = evaluate_saved(
             folder,
             splits=listed(split),
             seed=seed,
