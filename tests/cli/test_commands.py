@@ -99,7 +99,7 @@ def test_predict_names_every_bad_file_and_writes_nothing(
     output = tmp_path / "table.csv"
     assert main(["predict", model_dir, str(folder), "--output", str(output)]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("pixelbayes: error: 2 images cannot be read (mend or remove them; train")
+    assert err.startswith("pixelbayes: error: 2 images cannot be used (mend or remove them; train")
     assert "cut.jpg" in err
     assert "text.jpg" in err
     assert "Traceback" not in err
@@ -280,6 +280,27 @@ def test_info_counts_the_images_of_a_data_set(capsys: Capture) -> None:
     assert any(line.startswith("(images)") for line in lines)
 
 
+def test_info_reads_data_at_the_size_that_is_asked_for(
+    photo_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    for position, photo in enumerate(sorted(photo_folder(8).iterdir())):
+        folder = tmp_path / "pets" / ("cat", "dog")[position % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        photo.rename(folder / photo.name)
+    source = f"folder:{tmp_path / 'pets'}"
+    assert main(["info", source, "--image-size", "300"]) == 2
+    assert "with a smaller --image-size" in capsys.readouterr().err
+    assert main(["info", source, "--image-size", "8x9", "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["image_size"] == [8, 9]
+    assert sum(split["images"] for split in described["splits"].values()) == 8
+
+
+def test_info_has_no_size_for_a_model(model_dir: str, capsys: Capture) -> None:
+    assert main(["info", model_dir, "--image-size", "8"]) == 2
+    assert "--image-size is for data" in capsys.readouterr().err
+
+
 def test_predict_of_bad_files_only_is_a_mistake_and_writes_no_table(
     model_dir: str, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -345,8 +366,8 @@ def test_no_advice_is_given_that_the_command_does_not_know(tmp_path: Path, capsy
     for command in ("predict", "score", "complete"):
         assert main([command, str(GREY_RUN), str(tmp_path / "tiny.png")]) == 2
         err = capsys.readouterr().err
-        assert "5 x 5 (rows x columns) is smaller than 8 x 8; use a larger original, or a" in err
-        assert "'pixelbayes train --allow-upscaling'" in err
+        assert "5 x 5 (rows x columns) is smaller than 8 x 8; use larger originals, or" in err
+        assert "or 'pixelbayes train' with a smaller --image-size" in err
 
 
 @pytest.mark.parametrize("command", ["predict", "score", "complete"])
@@ -472,7 +493,7 @@ def test_standard_input_is_an_image_or_a_list(
     assert alone["class"] == by_input["list"][0]["class"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given["-"][:200])))
     assert main(["predict", model_dir, "-"]) == 2
-    assert "error: 1 image cannot be read" in capsys.readouterr().err
+    assert "error: 1 image cannot be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["predict", "score"])

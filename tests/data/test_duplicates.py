@@ -215,6 +215,9 @@ def test_copies_of_images_that_are_set_aside_are_set_aside_too(tmp_path: Path) -
     )
     assert not train & aside
     assert len(aside) >= 4
+    taken = len(pets.split("validation"))
+    said = f"{taken} images, not 8, because near-duplicates are kept together"
+    assert pets.decided.get("set_aside") == (None if taken == 8 else said)
 
 
 def test_identical_pixels_are_kept_together_at_any_size(tmp_path: Path) -> None:

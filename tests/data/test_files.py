@@ -259,10 +259,22 @@ class TestManyFiles:
         self, tmp_path: Path, save_photo: SavePhoto
     ) -> None:
         paths = self.make(tmp_path, save_photo, bad=12)
-        with pytest.raises(DatasetError, match=r"12 images cannot be read.*--skip-bad") as caught:
+        with pytest.raises(DatasetError, match=r"12 images cannot be used.*--skip-bad") as caught:
             read_images(paths, channels=3, resize=SIZE)
         assert "bad09.png: the file is empty, ... (12 in all)" in str(caught.value)
         assert "bad10.png" not in str(caught.value)
+
+    def test_what_helps_many_files_is_said_once(
+        self, tmp_path: Path, save_photo: SavePhoto
+    ) -> None:
+        paths = self.make(tmp_path, save_photo, bad=1)
+        with pytest.raises(DatasetError) as caught:
+            read_images(paths, channels=3, resize=Resize((99, 99)))
+        message = str(caught.value)
+        assert message.startswith("3 images cannot be used (")
+        assert message.count("is smaller than 99 x 99") == 2
+        assert message.count("; use larger originals, or") == 1
+        assert "the file is empty" in message
 
     def test_bad_files_can_be_left_out(self, tmp_path: Path, save_photo: SavePhoto) -> None:
         paths = self.make(tmp_path, save_photo, bad=1)

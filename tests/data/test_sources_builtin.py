@@ -13,7 +13,7 @@ import pooch
 import pytest
 import torch
 
-from pixelbayes.data import DatasetError, describe, load_dataset
+from pixelbayes.data import Augmentation, DatasetError, describe, load_dataset
 from pixelbayes.data.sources import builtin, tree_digest
 
 SavePhoto = Callable[..., Path]
@@ -40,9 +40,15 @@ class TestDigits:
         assert np.array_equal(test.levels[:, 0].numpy(), np.rint(originals * 255 / 16))
         assert int(test.levels.max()) == 255
 
-    def test_a_margin_is_refused_because_the_originals_have_8_rows(self) -> None:
-        with pytest.raises(DatasetError, match=r"digits, train images: 8 x 8 .* than 10 x 10"):
-            load_dataset("digits", crop_margin=2)
+    def test_a_margin_is_a_mirrored_border_because_the_originals_have_8_rows(self) -> None:
+        plain, larger = load_dataset("digits"), load_dataset("digits", crop_margin=3)
+        levels = larger.split("train").levels
+        assert levels.shape[2:] == (11, 11)
+        assert Augmentation(crop_margin=3).centre(levels).equal(plain.split("train").levels)
+        assert levels[:, :, 0].equal(levels[:, :, 2])
+        assert levels[..., -2:].equal(levels[..., [-4, -5]])
+        assert larger.split("test").levels.equal(plain.split("test").levels)
+        assert larger.decided["crop_margin"].startswith("3, a border of mirrored edges")
 
     def test_they_can_be_enlarged_and_coloured_on_request(self) -> None:
         digits = load_dataset(

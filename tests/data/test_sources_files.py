@@ -129,7 +129,7 @@ class TestFolder:
     ) -> None:
         for split in ("train", "val"):
             (class_folders(tmp_path / split, 3) / "cat" / "00.png").write_bytes(b"")
-        with pytest.raises(DatasetError, match="2 images cannot be read") as caught:
+        with pytest.raises(DatasetError, match="2 images cannot be used") as caught:
             load_dataset(f"folder:{tmp_path}")
         assert "train/cat/00.png" in str(caught.value)
         assert "val/cat/00.png" in str(caught.value)
@@ -157,7 +157,14 @@ class TestFolder:
         self, tmp_path: Path, class_folders: ClassFolders
     ) -> None:
         with pytest.raises(DatasetError, match=r"cat/0\d\.png: 48 x 48 .* smaller than 49 x 49"):
-            load_dataset(f"folder:{class_folders(tmp_path, 4)}", crop_margin=1)
+            load_dataset(f"folder:{class_folders(tmp_path, 4)}", image_size=(47, 47), crop_margin=2)
+
+    def test_a_margin_of_originals_of_one_size_that_is_kept_is_a_border(
+        self, tmp_path: Path, class_folders: ClassFolders
+    ) -> None:
+        pets = load_dataset(f"folder:{class_folders(tmp_path, 4)}", crop_margin=4)
+        assert pets.split("train").levels.shape[2:] == (52, 52)
+        assert pets.image_size == (48, 48)
 
     def test_a_limit_keeps_every_class_in_every_split(
         self, tmp_path: Path, class_folders: ClassFolders
@@ -193,8 +200,19 @@ class TestFolder:
     def test_not_all_training_images_can_be_set_aside(
         self, tmp_path: Path, class_folders: ClassFolders
     ) -> None:
-        with pytest.raises(DatasetError, match="set_aside takes 28 of 28 training images"):
-            load_dataset(f"folder:{class_folders(tmp_path, 20)}", set_aside=28)
+        with pytest.raises(DatasetError, match=r"set_aside 27 takes all .*, of 28; 26 leave"):
+            load_dataset(f"folder:{class_folders(tmp_path, 20)}", set_aside=27)
+
+    def test_a_class_of_one_training_image_keeps_it_when_others_are_set_aside(
+        self, tmp_path: Path, save_photo: SavePhoto
+    ) -> None:
+        for name, count in (("many", 20), ("few", 3)):
+            for number in range(count):
+                save_photo(tmp_path / name / f"{number}.png")
+        pets = load_dataset(f"folder:{tmp_path}", set_aside=6, near_duplicates="ignore")
+        counts = {name: images.labels.bincount().tolist() for name, images in pets.splits.items()}
+        assert counts["train"] == [1, 8]
+        assert counts["validation"] == [0, 6]
 
     def test_grey_and_another_size_can_be_asked_for(
         self, tmp_path: Path, class_folders: ClassFolders
@@ -415,8 +433,8 @@ class TestNpz:
             load_dataset(f"npz:{tmp_path}/a.npz")
 
     def test_a_margin_beyond_the_originals_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match=r"train images: 8 x 8 .* smaller than 10 x 10"):
-            load_dataset(self.saved(tmp_path, self.arrays()), crop_margin=2)
+        with pytest.raises(DatasetError, match=r"train images: 8 x 8 .* smaller than 9 x 9"):
+            load_dataset(self.saved(tmp_path, self.arrays()), image_size=(7, 7), crop_margin=2)
 
     def test_the_shared_cifar_archive_is_read(self, shared: Path) -> None:
         dataset = load_dataset(f"npz:{shared / 'cifar10-6k.npz'}")

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pixelbayes.data import DEFAULT_FRACTIONS, DatasetError, stratified_split, stratified_subset
+from pixelbayes.data.splits import stratified_part
 
 
 def uneven_labels() -> torch.Tensor:
@@ -79,5 +82,26 @@ def test_a_subset_of_everything_is_everything() -> None:
 
 
 def test_a_limit_below_the_number_of_classes_is_refused() -> None:
-    with pytest.raises(DatasetError, match="limit of 3 images leaves some of the 4 classes"):
-        stratified_subset(uneven_labels(), 3, seed=0)
+    with pytest.raises(DatasetError, match="train_limit 3 leaves some of the 4 classes"):
+        stratified_subset(uneven_labels(), 3, seed=0, option="train_limit")
+
+
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    seed=st.integers(0, 9),
+    data=st.data(),
+)
+def test_a_part_has_its_size_and_leaves_every_class(
+    counts: list[int], seed: int, data: st.DataObject
+) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    size = data.draw(st.integers(0, len(labels) - len(counts)))
+
+    chosen = stratified_part(labels, size, seed)
+
+    left = torch.tensor(counts) - labels[chosen].bincount(minlength=len(counts))
+    assert len({*chosen.tolist()}) == size
+    assert left.min() >= 1
+    exact = size * torch.tensor(counts) / len(labels)
+    at_most = torch.tensor(counts) - 1
+    assert (torch.tensor(counts) - left >= exact.floor().minimum(at_most)).all()

@@ -74,5 +74,5 @@ def test_label_channels_of_another_scale_are_refused(
 
 
 def test_a_network_of_another_shape_is_refused(tiny_network: MakeNetwork) -> None:
-    with pytest.raises(ValueError, match=r"of another shape .*choose its features"):
-        start_from(tiny_network(features=8), CLASSES, tiny_network(), CLASSES)
+    with pytest.raises(ValueError, match=r"choose its settings: features 6, not 8$"):
+        start_from(tiny_network(features=8), CLASSES, tiny_network(features=6), CLASSES)

@@ -18,6 +18,6 @@ def test_a_stopped_run_says_so_in_another_process_too(reason: str) -> None:
 
 
 def test_a_diverged_run_says_what_to_try_in_another_process_too() -> None:
-    there = pickle.loads(pickle.dumps(DivergedError(step=7, lr=0.02)))
+    there = pickle.loads(pickle.dumps(DivergedError(7, 0.02, "--gradient-clip 1")))
     assert (there.step, there.lr) == (7, 0.02)
-    assert "a lower --lr (such as 0.005)" in str(there)
+    assert "a lower --lr (such as 0.005) or --gradient-clip 1." in str(there)

@@ -101,7 +101,7 @@ def test_files_that_cannot_be_read_are_all_named_or_left_out_on_request(tiny_mod
     picture("RGB", 8, 8).save(tmp_path / "good.png")
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"no image")
-    with pytest.raises(PixelBayesError, match=r"2 images cannot be read.*a\.png.*b\.png"):
+    with pytest.raises(PixelBayesError, match=r"2 images cannot be used.*a\.png.*b\.png"):
         archive_of(tiny_model, tmp_path)
     assert pictures_in(tiny_model, archive_of(tiny_model, tmp_path, skip_bad=True)).keys() == {
         "good.png"

@@ -133,7 +133,7 @@ def test_unreadable_files_are_listed_before_any_prediction(
     folder = photo_folder(2)
     (folder / "zz.png").write_bytes(b"no image")
     (folder / "zzz.png").touch()
-    with pytest.raises(DatasetError, match=r"2 images cannot be read .*zz\.png.*zzz\.png"):
+    with pytest.raises(DatasetError, match=r"2 images cannot be used .*zz\.png.*zzz\.png"):
         predict(tiny_model, find_inputs([folder]).images)
 
 

@@ -145,10 +145,10 @@ def configured(config: Config, settings: Mapping[str, Any]) -> Config:
     return replace(config, **changes)  # type: ignore[type-var]
 
 
-def image_size(text: str) -> tuple[int, int]:
+def rows_and_columns(text: str) -> tuple[int, int]:
     """Reads rows and columns.
 
-    >>> image_size("32x48"), image_size("32")
+    >>> rows_and_columns("32x48"), rows_and_columns("32")
     ((32, 48), (32, 32))
 
     Raises:
@@ -226,7 +226,7 @@ def _of_field(
         kind = Literal[tuple(choices)]
     read: Callable[[Sequence[Token]], Any] | None = None
     if kind == tuple[int, int]:
-        kind, read = str, lambda tokens: image_size(tokens[0].value)
+        kind, read = str, lambda tokens: rows_and_columns(tokens[0].value)
         text += " ROWSxCOLUMNS, or one number for a square."
     elif kind == int | tuple[int, int, int]:
         kind, read = str, lambda tokens: one_or_three(tokens[0].value)

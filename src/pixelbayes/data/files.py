@@ -172,11 +172,15 @@ def read_images(
 
 
 def bad_files_error(bad: Sequence[BadFile]) -> DatasetError:
-    """Returns one error that tells of all these files."""
+    """Returns one error that tells of all these files, and once what helps many of them."""
     noun = "image" if len(bad) == 1 else "images"
+    told = [(file.path, *file.reason.partition("; ")) for file in bad]
+    advice = "".join(f"; {words}" for words in dict.fromkeys(after for *_, after in told) if words)
     return DatasetError(
-        f"{len(bad)} {noun} cannot be read (mend or remove them; train, predict, score and "
-        "compress go on without them with --skip-bad-files): " + enumerate_offenders(bad)
+        f"{len(bad)} {noun} cannot be used (mend or remove them; train, predict, score and "
+        "compress go on without them with --skip-bad-files): "
+        + enumerate_offenders(f"{path}: {reason}" for path, reason, *_ in told)
+        + advice
     )
 
 

@@ -17,7 +17,13 @@ from torch import Tensor
 from pixelbayes.data.errors import DatasetError, enumerate_offenders
 from pixelbayes.data.naming import whole_number
 
-__all__ = ["DEFAULT_FRACTIONS", "HOLD_OUT_FRACTIONS", "stratified_split", "stratified_subset"]
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "HOLD_OUT_FRACTIONS",
+    "stratified_part",
+    "stratified_split",
+    "stratified_subset",
+]
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.15, "test": 0.15}
 """For data that comes in one piece."""
@@ -88,13 +94,14 @@ def stratified_split(
     return {name: torch.tensor(sorted(part), dtype=torch.int64) for name, part in parts.items()}
 
 
-def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
+def stratified_subset(labels: Tensor, size: int, seed: int, *, option: str = "limit") -> Tensor:
     """Chooses at most `size` images, each class in its proportion and at least once.
 
     Args:
         labels: int64 (N,); -1 counts as a class of its own.
         size: Number of images to keep.
         seed: Another seed gives another choice.
+        option: What asked for so many, for the error message.
 
     Returns:
         Positions of the chosen images, int64, ascending.
@@ -102,16 +109,49 @@ def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
     Raises:
         DatasetError: If `size` is smaller than the number of classes.
     """
-    seed = whole_number(seed, SEED)
     if size >= len(labels):
         return torch.arange(len(labels))
     groups = _positions_by_label(labels)
     if size < len(groups):
         raise DatasetError(
-            f"a limit of {size} images leaves some of the {len(groups)} classes without any; "
-            f"pass a limit of {len(groups)} or more"
+            f"{option} {size} leaves some of the {len(groups)} classes without images; "
+            f"{len(groups)} are the least"
         )
     counts = _apportion(size, [len(group) / len(labels) for group in groups.values()])
+    return _chosen(groups, counts, seed)
+
+
+def stratified_part(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Chooses `size` images to take away, each class in its proportion and never all of it.
+
+    >>> stratified_part(torch.tensor([0, 0, 0, 0, 0, 1]), 4, seed=0)
+    tensor([0, 1, 2, 4])
+
+    Args:
+        labels: int64 (N,).
+        size: Number of images to take.
+        seed: Another seed gives another choice.
+
+    Returns:
+        Positions of the chosen images, int64, ascending.
+
+    Raises:
+        DatasetError: If a class would lose all its images.
+    """
+    groups = _positions_by_label(labels)
+    most = [len(group) - 1 for group in groups.values()]
+    if size > sum(most):
+        raise DatasetError(
+            f"set_aside {size} takes all images of a class, of {len(labels)}; {sum(most)} leave "
+            "one of each"
+        )
+    shares = [len(group) / len(labels) for group in groups.values()]
+    return _chosen(groups, _apportion(size, shares, least=0, most=most), seed)
+
+
+def _chosen(groups: Mapping[int, list[int]], counts: Sequence[int], seed: int) -> Tensor:
+    """So many positions of each group, ascending."""
+    seed = whole_number(seed, SEED)
     chosen = [
         position
         for group, count in zip(groups.values(), counts, strict=True)
@@ -133,14 +173,31 @@ def _shuffled(positions: list[int], seed: int) -> list[int]:
     )
 
 
-def _apportion(total: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers in proportion to `shares` that add up to `total`, none of them 0."""
+def _apportion(
+    total: int, shares: Sequence[float], *, least: int = 1, most: Sequence[int] | None = None
+) -> list[int]:
+    """Whole numbers in proportion to `shares` that add up to `total`, none below `least`.
+
+    Args:
+        total: Their sum, which the bounds allow.
+        shares: Adding up to 1.
+        least: The same for all.
+        most: For each; None: without a bound.
+    """
     exact = [total * share for share in shares]
+    bounds = [total] * len(exact) if most is None else most
     # The tolerance keeps 0.1 * 5000 = 500.00000000000006 and its like from losing a unit.
-    counts = [max(1, math.floor(number + 1e-9)) for number in exact]
+    counts = [
+        min(bound, max(least, math.floor(number + 1e-9)))
+        for number, bound in zip(exact, bounds, strict=True)
+    ]
     while sum(counts) != total:
         step = 1 if sum(counts) < total else -1
-        open_to_change = [i for i in range(len(counts)) if step > 0 or counts[i] > 1]
+        open_to_change = [
+            i
+            for i, (count, bound) in enumerate(zip(counts, bounds, strict=True))
+            if (count < bound if step > 0 else count > least)
+        ]
         furthest = max(open_to_change, key=lambda i: step * (exact[i] - counts[i]))
         counts[furthest] += step
     return counts

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from pixelbayes.data.errors import DatasetError
 from pixelbayes.data.naming import whole_number
 
-__all__ = ["FILTERS", "GEOMETRIES", "Augmentation", "Resize", "Windows"]
+__all__ = ["FILTERS", "GEOMETRIES", "Augmentation", "Resize", "Windows", "with_border"]
 
 # Pillow widens these by the scale factor when it shrinks an image, which is what antialiases.
 FILTERS = {
@@ -101,8 +102,8 @@ class Resize:
         if not self.allow_upscaling and (height < rows or width < columns):
             raise DatasetError(
                 f"{height} x {width} (rows x columns) is smaller than {rows} x {columns}; "
-                "use a larger original, or a model that is trained at a smaller size, with a "
-                "smaller crop margin, or with 'pixelbayes train --allow-upscaling'"
+                "use larger originals, or 'pixelbayes train' with a smaller --image-size or "
+                "--crop-margin, or with --allow-upscaling"
             )
 
     def _cropped(self, image: Image.Image) -> Image.Image:
@@ -114,6 +115,24 @@ class Resize:
             return image
         upper, left = (image.height - height) // 2, (image.width - width) // 2
         return image.crop((left, upper, left + width, upper + height))
+
+
+def with_border(levels: Tensor, margin: int) -> Tensor:
+    """Mirrors the edges outwards, so that a random crop has something to drop.
+
+    >>> with_border(torch.tensor([[[[1, 2, 3]]]]).expand(1, 1, 3, 3), 2)[0, 0, 0]
+    tensor([2, 1, 2, 3, 2])
+
+    Args:
+        levels: (N, C, H, W).
+        margin: Rows and columns to add, half of them, rounded down, above and at the left.
+
+    Returns:
+        (N, C, H + margin, W + margin), whose centre (`Augmentation.centre`) is `levels`.
+    """
+    before = margin // 2
+    sides = (before, margin - before)
+    return torch.from_numpy(np.pad(levels.numpy(), ((0, 0), (0, 0), sides, sides), mode="reflect"))
 
 
 @dataclass(frozen=True, kw_only=True)

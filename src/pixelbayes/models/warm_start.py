@@ -15,6 +15,8 @@ __all__ = ["start_from"]
 
 MAY_BE_NEW = ("fusion.", "attention.", "head.")
 """Parts that a network may have and its source not; they keep their first weights."""
+SHAPING = ("features", "blocks_per_stage", "mixtures", "channels", "fusion", "embedding")
+"""Settings of what every network has; the last two shape the first layer of some fusions only."""
 
 
 @torch.no_grad()
@@ -61,10 +63,15 @@ def start_from(
         else:
             different.append(name)
     if different:
+        theirs, ours = vars(source.config), vars(model.config)
+        choices = [
+            f"{name} {theirs[name]}, not {ours[name]}"
+            for name in SHAPING
+            if theirs[name] != ours[name]
+        ]
         raise PixelBayesError(
-            f"the weights to start from are of a network of another shape ({different[0]} and "
-            f"{len(different) - 1} more differ); choose its features, blocks_per_stage, mixtures, "
-            "channels and, for early and joint fusion, fusion and embedding"
+            "the weights to start from are of a network of another shape; choose its settings: "
+            + ("; ".join(choices) or ", ".join(different))
         )
     table = _embedding(model)
     if table is None:

@@ -118,7 +118,8 @@ class TrainingConfig:
     flip: bool = False
     """Mirrors training images left and right, each with probability 1/2."""
     crop_margin: int = 0
-    """Reads training images this many pixels larger and crops them at random, in pixels."""
+    """Reads training images this many pixels larger and crops them at random, in pixels; images
+    that have the size of the network already get a border of mirrored edges instead."""
     window_step: int | None = None
     """Shows parts of images in half of the steps, with sides and corners at multiples of this, in
     pixels: 8 for photographs that were JPEG files of twice the size.  None: whole images."""

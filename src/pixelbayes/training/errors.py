@@ -8,17 +8,19 @@ __all__ = ["DivergedError", "RunStopped"]
 class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the last good checkpoint is kept."""
 
-    def __init__(self, step: int, lr: float) -> None:
+    def __init__(self, step: int, lr: float, *more: str) -> None:
+        ways = [f"a lower --lr (such as {lr / 4:.2g})", *more]
         super().__init__(
             f"training diverged: the loss is not finite after step {step} (learning rate {lr:g}). "
-            f"Try a lower --lr (such as {lr / 4:.2g}), --gradient-clip 1, a warm-up "
-            "(--warmup-steps 500) or --precision 32. The checkpoints of earlier epochs are kept."
+            f"Try {' or '.join(ways)}. The checkpoints of earlier epochs are kept."
         )
         self.step = step
         self.lr = lr
+        self.more = more
+        """Further options that this training did not have."""
 
-    def __reduce__(self) -> tuple[type[DivergedError], tuple[int, float]]:
-        return type(self), (self.step, self.lr)
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[int | float | str, ...]]:
+        return type(self), (self.step, self.lr, *self.more)
 
 
 class RunStopped(Exception):  # noqa: N818 (not an error: it was asked for)

@@ -131,8 +131,7 @@ class TrainingTask(pl.LightningModule):
                     return model.nats(batch.levels, batch.labels).cpu(), None, None
                 table = model.log_likelihoods(batch.levels)
         except NotFiniteError as error:
-            step = self.trainer.global_step
-            raise DivergedError(step, self.learning_rate(step)) from error
+            raise self._diverged() from error
         log_posterior = table + model.log_prior
         of_truth = table if model.is_density else torch.log_softmax(log_posterior, dim=1)
         nats = -of_truth.gather(1, labels[:, None])[:, 0]
@@ -188,8 +187,19 @@ class TrainingTask(pl.LightningModule):
         """
         finite = bool(torch.isfinite(self._train_sums).all())
         if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
-            step = self.trainer.global_step
-            raise DivergedError(step, self.learning_rate(step))
+            raise self._diverged()
+
+    def _diverged(self) -> DivergedError:
+        """Tells of a loss that is no number, and of what this training has not tried."""
+        step, steps = self.trainer.global_step, self.epochs * self.steps_per_epoch
+        more = []
+        if self.optim.gradient_clip is None:
+            more.append("--gradient-clip 1")
+        if self.optim.warmup_steps == 0:
+            more.append(f"a warm-up (--warmup-steps {min(500, max(1, steps // 10))})")
+        if self.training_config.precision == "bf16-mixed":
+            more.append("--precision 32")
+        return DivergedError(step, self.learning_rate(step), *more)
 
     # Lightning's hooks, in the order of a run.
 

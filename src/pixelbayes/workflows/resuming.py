@@ -57,8 +57,17 @@ def require_resumable(run: Run) -> None:
         )
 
 
-def require_same_settings(run: Run, config: RunConfig) -> None:
+def require_same_settings(
+    run: Run,
+    config: RunConfig,
+    advice: str = "leave them out to continue it, or train a new run",
+) -> None:
     """Refuses to continue a run under settings that would make it another one.
+
+    Args:
+        run: The run.
+        config: The settings asked for.
+        advice: What to do about others, for the error message.
 
     Raises:
         RunError: If any differ, with a list of them.
@@ -71,8 +80,7 @@ def require_same_settings(run: Run, config: RunConfig) -> None:
     ]
     if different:
         raise RunError(
-            f"{run.path} was trained with other settings; leave them out to continue it, or train "
-            f"a new run: {'; '.join(different)}"
+            f"{run.path} was trained with other settings; {advice}: {'; '.join(different)}"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device, resolve
-from pixelbayes.cli.options import UsageError, command, image_size
+from pixelbayes.cli.options import UsageError, command, rows_and_columns
 
 __all__ = ["app", "audit"]
 
@@ -27,7 +27,7 @@ def audit(
     data_dir: Path | None = None,
     folds: int | None = None,
     epochs: int | None = None,
-    size: str | None = None,
+    image_size: str | None = None,
     seed: int | None = None,
     shown: int = 60,
     output: Path = Path("audit"),
@@ -51,8 +51,8 @@ def audit(
         data_dir: Where the files of cpen455 or cifar10 are.
         folds: In how many parts the images are left out in turn (default: 5).
         epochs: Of each training (default: 12).
-        size: Rows and columns at which the small models see images, such as 32x32 (default: the
-            source's own, 32x32 for files).
+        image_size: Rows and columns at which the small models see images, such as 32x32 (default:
+            the source's own, 32x32 for files of several sizes).
         seed: Of the folds and the trainings (default: 0).
         shown: Images on the page.
         output: Folder to write to.
@@ -67,7 +67,7 @@ def audit(
 
     if shown < 1 or (epochs is not None and epochs < 1):
         raise UsageError(f"--shown and --epochs are 1 or more, got {shown} and {epochs}")
-    of_folds = {"--folds": folds, "--epochs": epochs, "--size": size, "--seed": seed}
+    of_folds = {"--folds": folds, "--epochs": epochs, "--image-size": image_size, "--seed": seed}
     given = [name for name, value in of_folds.items() if value is not None]
     if model is not None and given:
         raise UsageError(
@@ -94,7 +94,7 @@ def audit(
             found = audit_by_folds(
                 folder,
                 data_dir=data_dir,
-                image_size=None if size is None else image_size(size),
+                image_size=None if image_size is None else rows_and_columns(image_size),
                 folds=FOLDS if folds is None else folds,
                 config=replace(SMALL, training=training, seed=seed or 0),
                 progress=told,

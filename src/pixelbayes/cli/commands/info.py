@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelbayes.cli import terminal
-from pixelbayes.cli.options import UsageError, command
+from pixelbayes.cli.options import UsageError, command, rows_and_columns
 
 __all__ = ["app", "info"]
 
@@ -28,6 +28,7 @@ def info(
     model: str,
     *,
     data_dir: Path | None = None,
+    image_size: str | None = None,
     diagram: Path | None = None,
     overwrite: bool = False,
     json: bool = False,
@@ -44,6 +45,8 @@ def info(
         model: Run directory, checkpoint folder, name of a shipped model, or data source
             (digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH).
         data_dir: Where the files of cpen455 or cifar10 are; without it they are downloaded.
+        image_size: Rows and columns at which a data set is read, such as 32x32 (default: the
+            source's own, 32x32 for files of several sizes).
         diagram: SVG file to write with the architecture of the model.
         overwrite: Replace an earlier diagram; other files are never replaced.
         json: Print JSON instead of a table or a card.
@@ -56,9 +59,11 @@ def info(
     folder = find_model(model) if is_model(model) or Path(model).is_dir() else None
     if folder is None and diagram is not None:
         raise UsageError(f"--diagram draws a model, and {model} is none")
+    if folder is not None and image_size is not None:
+        raise UsageError(f"--image-size is for data, and {model} is a model; leave it out")
     if diagram is not None:
         require_free(diagram, Kind.DIAGRAM, overwrite=overwrite, option="--diagram")
-    described = _describe(model, data_dir) if folder is None else _model(folder)
+    described = _describe(model, data_dir, image_size) if folder is None else _model(folder)
     card = None if folder is None else model_card(model)
     if json:
         terminal.show_json(described if card is None else {**described, "card": card})
@@ -100,7 +105,7 @@ def _draw(folder: Path, file: Path) -> None:
     write_whole(file, architecture_svg(PixelBayes.load(folder).network))
 
 
-def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
+def _describe(subject: str, data_dir: Path | None, size: str | None) -> dict[str, Any]:
     from pixelbayes.data import DatasetError, describe, load_dataset, open_source
     from pixelbayes.models.hub import shipped
 
@@ -114,7 +119,8 @@ def _describe(subject: str, data_dir: Path | None) -> dict[str, Any]:
             f"{subject} is neither a run directory or checkpoint folder nor a data source: {error}"
             f"{names}"
         ) from error
-    return describe(load_dataset(subject, data_dir=data_dir))
+    chosen = None if size is None else rows_and_columns(size)
+    return describe(load_dataset(subject, data_dir=data_dir, image_size=chosen))
 
 
 def _model(path: Path) -> dict[str, Any]:

@@ -32,10 +32,11 @@ from pixelbayes.data.sources.together import groups_of, kept_together, split_tog
 from pixelbayes.data.splits import (
     DEFAULT_FRACTIONS,
     HOLD_OUT_FRACTIONS,
+    stratified_part,
     stratified_split,
     stratified_subset,
 )
-from pixelbayes.data.transforms import Resize
+from pixelbayes.data.transforms import Resize, with_border
 
 __all__ = ["NEAR_DUPLICATES", "LoadOptions", "Source"]
 
@@ -63,7 +64,8 @@ class LoadOptions:
     allow_upscaling: bool = False
     """As in `Resize`."""
     crop_margin: int = 0
-    """Rows and columns that training images get beyond `image_size`."""
+    """Rows and columns that training images get beyond `image_size`: they are resized to the larger
+    size, or, where all of them have `image_size` itself, get a border of mirrored edges."""
     fractions: Mapping[str, float] | None = None
     """Share of each split; None: 70/15/15 of data in one piece, 90/10 of training images that
     come without validation images."""
@@ -157,7 +159,7 @@ class Source(ABC):
             listing = in_classes(listing, whole)
             return _load(listing, {"test": listing.splits[UNSPLIT]}, options)
         if record is None:
-            divided = _set_aside(listing, _divided(listing, options), options)
+            listing, divided = _set_aside(listing, _divided(listing, options), options)
             return _load(listing, _limited(divided, options), options)
         return _load(*as_recorded(listing, record), options, given=record)
 
@@ -184,13 +186,19 @@ def _load(
     bad: list[BadFile] = []
     for name, entries in divided.items():
         margin = options.crop_margin if name == "train" else 0
-        larger = dataclasses.replace(
-            resize, size=(resize.size[0] + margin, resize.size[1] + margin)
-        )
+        rows, columns = resize.size
+        bordered = margin > 0 and {kind[:2] for kind in entries.kinds()} == {resize.size}
+        larger = dataclasses.replace(resize, size=(rows + margin, columns + margin))
         try:
-            levels, kept, unread = entries.read(channels, larger)
+            levels, kept, unread = entries.read(channels, resize if bordered else larger)
         except DatasetError as error:
             raise DatasetError(f"{listing.source}, {name} images: {error}") from error
+        if bordered:
+            levels = with_border(levels, margin)
+            decided["crop_margin"] = (
+                f"{margin}, a border of mirrored edges, because the training images have the size "
+                f"of the network, {rows} x {columns}"
+            )
         bad += unread
         splits[name] = LabelledImages(
             levels, entries.labels[kept], tuple(entries.names[i] for i in kept)
@@ -260,35 +268,38 @@ def _range_of(sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def _limited(splits: Mapping[str, Entries], options: LoadOptions) -> dict[str, Entries]:
-    limits = dict.fromkeys(splits, options.limit)
-    if options.train_limit is not None:
-        limits["train"] = min(options.train_limit, options.limit or options.train_limit)
-    return {
-        name: entries
-        if (limit := limits[name]) is None
-        else entries.select(stratified_subset(entries.labels, limit, options.seed))
-        for name, entries in splits.items()
-    }
+    limited = {}
+    for name, entries in splits.items():
+        limits = [(options.limit, "limit")]
+        limits += [(options.train_limit, "train_limit")] * (name == "train")
+        given = [(limit, option) for limit, option in limits if limit is not None]
+        if not given:
+            limited[name] = entries
+            continue
+        limit, option = min(given)
+        chosen = stratified_subset(entries.labels, limit, options.seed, option=option)
+        limited[name] = entries.select(chosen)
+    return limited
 
 
 def _set_aside(
     listing: Listing, splits: Mapping[str, Entries], options: LoadOptions
-) -> dict[str, Entries]:
+) -> tuple[Listing, dict[str, Entries]]:
     """The splits with some of the training images in the place of the validation images."""
-    if options.set_aside is None:
-        return dict(splits)
-    train, images = splits["train"], len(splits["train"].labels)
-    if options.set_aside >= images:
-        raise DatasetError(
-            f"set_aside takes {options.set_aside} of {images} training images; leave some"
-        )
-    chosen = stratified_subset(train.labels, options.set_aside, options.seed)
-    kept = torch.ones(images, dtype=torch.bool)
+    wanted = options.set_aside
+    if wanted is None:
+        return listing, dict(splits)
+    train = splits["train"]
+    chosen = stratified_part(train.labels, wanted, options.seed)
+    kept = torch.ones(len(train), dtype=torch.bool)
     kept[chosen] = False
     parts = {"train": kept.nonzero()[:, 0], "validation": chosen}
     if options.near_duplicates == "keep-together":
         parts = kept_together(parts, _groups(listing, train, options))
-    return {**splits, **{name: train.select(indices) for name, indices in parts.items()}}
+    if (taken := len(parts["validation"])) != wanted:
+        words = f"{taken} images, not {wanted}, because near-duplicates are kept together"
+        listing = dataclasses.replace(listing, decided={**listing.decided, "set_aside": words})
+    return listing, {**splits, **{name: train.select(its) for name, its in parts.items()}}
 
 
 def _identical(splits: Mapping[str, LabelledImages]) -> Iterator[tuple[str, int, str, int]]:

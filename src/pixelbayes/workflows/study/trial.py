@@ -43,6 +43,8 @@ __all__ = [
     "trial_of",
 ]
 
+ANEW = "remove it, or give another --output"
+
 
 class MembersMissingError(RunError):
     """Members of an ensemble are not trained yet, or not to their end."""
@@ -191,10 +193,9 @@ class TrainingTrial(Trial):
             raise RunError(f"{error}; remove {self.path} to train {self.name} anew") from error
         if run.kind != self.kind:
             raise RunError(
-                f"{self.path} holds a run of a {run.kind}, a {self.kind} is asked for; remove it, "
-                "or give another --output"
+                f"{self.path} holds a run of a {run.kind}, a {self.kind} is asked for; {ANEW}"
             )
-        require_same_settings(run, self.config)
+        require_same_settings(run, self.config, advice=ANEW)
         curves = run.metrics()
         self._require_same_length(run, len(curves["epoch"]))
         return TrialState(
