@@ -248,8 +248,11 @@ def test_a_class_to_draw_is_the_class_of_its_type(digits: tuple[np.ndarray, np.n
         ("init_from", [""], "an empty path names no model"),
         ("device", [["cpu"], None], "device is auto, cpu, cuda"),
         ("dropout", [None, "0.1"], "dropout is a probability"),
-        ("learning_rate", [None, "0.1"], "--lr is a number"),
-        ("epochs", [None, 1.5], "--epochs is a whole number"),
+        ("learning_rate", [None, "0.1"], "learning_rate is a number"),
+        ("batch_size", [0], "^batch_size is a whole number"),
+        ("n_iter_no_change", [0], "^n_iter_no_change is a whole number"),
+        ("objective", ["x"], "^objective is"),
+        ("epochs", [None, 1.5], "^epochs is a whole number"),
     ],
 )
 def test_a_parameter_that_is_not_accepted_is_a_value_error(

@@ -10,6 +10,7 @@ Units:  nats per image.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,13 @@ LARGEST_SEED = 2**31 - 1
 ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 """What Lightning calls a device."""
 OWN_NETWORK = ("classes", "image_size", "channels")  # of a configuration: what the data decide
+_OWN_NAMES = {
+    "lr": "learning_rate",
+    "patience": "n_iter_no_change",
+    "batch-size": "batch_size",
+    "blocks-per-stage": "blocks_per_stage",
+}
+"""Parameters that `pixelbayes train` calls otherwise."""
 
 
 class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -327,7 +335,18 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.n_iter_ = outcome.epochs
 
     def _config(self, epochs: int, seed: int, source: Model | None) -> RunConfig:
-        """What is trained, as `pixelbayes train` would be told."""
+        """What is trained, as `pixelbayes train` would be told.
+
+        Raises:
+            PixelBayesError: If a value is not accepted, by the name that it has here.
+        """
+        try:
+            return self._as_run(epochs, seed, source)
+        except PixelBayesError as error:
+            said = re.sub(r"--([a-z-]+)", lambda flag: _OWN_NAMES.get(flag[1], flag[1]), str(error))
+            raise PixelBayesError(said) from error
+
+    def _as_run(self, epochs: int, seed: int, source: Model | None) -> RunConfig:
         given = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
         if not isinstance(self.device, str) or self.device not in ACCELERATORS:
             raise PixelBayesError(f"device is {', '.join(ACCELERATORS)}; got {self.device!r}")

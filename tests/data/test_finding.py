@@ -163,3 +163,17 @@ def test_a_data_set_that_cannot_be_read_is_an_error(
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(DatasetError, match="cannot be read: Permission denied"):
         load_dataset(f"folder:{tmp_path}")
+
+
+def test_sheets_of_several_images_that_are_written_beside_them_are_told_and_not_read(
+    tmp_path: Path, save_photo: SavePhoto
+) -> None:
+    for name in ("drawn/cat-0001.png", "drawn/grid.png", "own/grid.png"):
+        save_photo(tmp_path / name)
+    (tmp_path / "drawn/samples.json").write_text("{}")
+    found = find_images(tmp_path)
+    read = [file.relative_to(tmp_path).as_posix() for file in found.images]
+    assert read == ["drawn/cat-0001.png", "own/grid.png"]
+    assert "a sheet of several images, described in samples.json" in [
+        file.reason for file in found.left_out
+    ]

@@ -111,7 +111,7 @@ class TestCpen455:
             assert dataset.split("test").labels.tolist() == [-1, -1]
 
     def test_another_folder_says_what_is_expected(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match=r"no train\.csv, nor data/train\.csv; pass as"):
+        with pytest.raises(DatasetError, match=r"data/train\.csv or cpen455/train\.csv; pass as"):
             load_dataset("cpen455", data_dir=tmp_path)
 
     def test_a_wrong_label_is_named_with_its_line(self, tree: Path) -> None:

@@ -148,3 +148,13 @@ def test_views_are_shown_image_by_image_and_undone_by_themselves():
     assert in_view(seen, views).equal(levels)
     assert seen[1].equal(levels[1])
     assert seen[2].equal(levels[2].flip(-1))
+
+
+def test_pixels_are_summed_in_float64(tiny_network, random_levels):
+    network = tiny_network(image_size=(16, 16)).float()
+    levels, labels = random_levels(3, network.config), torch.tensor([0, 1, 2])
+    with torch.inference_mode():
+        by_pixel = network(levels, labels).log_prob_map(levels)
+        assert by_pixel.dtype == torch.float32
+        expected = by_pixel.double().sum(dim=(1, 2))
+        assert log_prob_over_views(network, levels, labels).equal(expected)

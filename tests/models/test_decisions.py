@@ -153,7 +153,12 @@ def test_a_checkpoint_keeps_them_and_one_without_loads_as_before(tiny_model, tmp
 def test_a_new_temperature_takes_the_sets_from_a_model(tiny_model):
     model = calibrated(tiny_model)
     assert model.with_temperature(model.temperature).decisions == model.decisions
-    assert not model.with_temperature(1.0).decisions.sets
+    other = model.with_temperature(1.0)
+    assert not other.decisions.sets
+    log_proba = torch.full((1, CLASSES), 1 / CLASSES, dtype=torch.float64).log()
+    fitted_at = f"at temperature {model.temperature:.4g}, and at another one"
+    with pytest.raises(PixelBayesError, match=fitted_at):
+        other.decisions.prediction_set(log_proba, 0.9)
 
 
 def test_predictions_have_sets_and_say_what_is_unlike_only_where_calibrated(tiny_model):
@@ -161,7 +166,7 @@ def test_predictions_have_sets_and_say_what_is_unlike_only_where_calibrated(tiny
     table[1] -= 1e6
     levels = torch.zeros(2, tiny_model.channels, *tiny_model.image_size, dtype=torch.uint8)
     plain_ones = predictions(tiny_model, table, levels, ["a", "b"])
-    assert [one.unlike_training for one in plain_ones] == [None, None]
+    assert [one.unlike_training for one in plain_ones] == [None, True], "one is worse than noise"
     answers = predictions(model, table, levels, ["a", "b"], coverage=0.95)
     assert answers[1].unlike_training is True
     assert answers[0].prediction_set[0] == model.classes[0]  # the most probable, by the prior

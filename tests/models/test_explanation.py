@@ -39,6 +39,17 @@ def test_without_names_it_is_the_answer_against_the_mixture_of_the_others(tiny_m
     assert found.found.posterior_log_odds == pytest.approx(float(table[of] - others), rel=1e-9)
 
 
+@pytest.mark.parametrize("against", [None, "koala"])
+def test_log_odds_at_the_temperature_are_those_of_the_probabilities(tiny_model, levels, against):
+    model = tiny_model.with_temperature(30.0)
+    found = model.explain(levels, "pizza", against)
+    log_proba = model.predict_log_proba(levels[None])[0]
+    others = log_proba[[0, 2]].logsumexp(dim=0) if against is None else log_proba[0]
+    expected = float(log_proba[1] - others) - found.found.prior_log_odds
+    assert found.tempered_log_odds == pytest.approx(expected, rel=1e-6)
+    assert found.to_json()["tempered_log_odds"] == found.tempered_log_odds
+
+
 def test_numbers_for_programs_are_those_of_the_map(tiny_model, levels):
     found = tiny_model.explain(levels, "pizza", "koala")
     described = found.to_json()
@@ -48,10 +59,21 @@ def test_numbers_for_programs_are_those_of_the_map(tiny_model, levels):
     assert "before the temperature" in described["reading"]
 
 
+def evidence_of(evidence, classes):
+    return Evidence(
+        evidence=evidence,
+        surprise=torch.ones_like(evidence),
+        classes=tuple(range(classes)),
+        prior_log_odds=0.0,
+        log_likelihoods=torch.zeros(classes),
+        log_weights=torch.zeros(classes - 1),
+    )
+
+
 def test_the_figure_shows_pixels_for_in_blue_and_against_in_orange():
     evidence = torch.zeros(8, 8, dtype=torch.float64)
     evidence[:, 0], evidence[:, 7] = 2.0, -2.0
-    found = Evidence(evidence, torch.ones(8, 8, dtype=torch.float64), (0, 1), 0.0)
+    found = evidence_of(evidence, classes=2)
     levels = torch.zeros(1, 8, 8, dtype=torch.uint8)
     figure = Explanation(levels, found, ("a", "b"), 1.0).figure()
     pixels, zoom = np.asarray(figure), PANEL // 8
@@ -65,7 +87,7 @@ def test_the_figure_shows_pixels_for_in_blue_and_against_in_orange():
 
 def test_a_figure_of_no_evidence_can_be_drawn():
     nothing = torch.zeros(8, 8, dtype=torch.float64)
-    found = Evidence(nothing, nothing, (0, 1, 2), 0.0)
+    found = evidence_of(nothing, classes=3)
     levels = torch.zeros(3, 8, 8, dtype=torch.uint8)
     assert Explanation(levels, found, ("a" * 99, "b", "c"), 1.0).figure().width > 4 * PANEL
 

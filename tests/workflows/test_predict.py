@@ -247,7 +247,13 @@ def prediction(*probabilities: float) -> Prediction:
     log_probabilities = {
         name: math.log(value) for name, value in zip("abc", probabilities, strict=True)
     }
-    return Prediction("x.png", log_probabilities, dict.fromkeys("abc", -1.0), bits_per_dim=9.0)
+    return Prediction(
+        "x.png",
+        log_probabilities,
+        dict.fromkeys("abc", -1.0),
+        bits_per_dim=9.0,
+        unlike_training=True,
+    )
 
 
 def test_a_record_has_the_confidence_and_the_temperature_it_is_at() -> None:

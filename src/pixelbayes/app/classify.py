@@ -149,7 +149,7 @@ def evidence_html(
         rows=len(running),
         line=[(50 + 46 * value / reach, row + 1) for row, value in enumerate(running)],
         reach=reach,
-        tempered=found.log_odds / model.temperature,
+        tempered=found.tempered_log_odds(model.temperature),
     )
 
 

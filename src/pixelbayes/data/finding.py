@@ -62,6 +62,14 @@ SYSTEM_FOLDERS = {
 }
 
 
+SHEETS = {
+    "grid.png": "samples.json",
+    "explanation.png": "explanation.json",
+    "counterfactual.png": "explanation.json",
+}
+"""Pictures of several images that this program writes, and the index that lies beside each."""
+
+
 @dataclass(frozen=True)
 class BadFile:
     """A file that was left out, and why."""
@@ -86,7 +94,8 @@ def find_images(path: str | Path) -> FoundImages:
     """Finds the image files of a folder and of the folders in it.
 
     Left out, and told: hidden files and folders (a name that starts with a dot), folders that
-    systems and photo programs make, and files that are no images by suffix nor by content.
+    systems and photo programs make, files that are no images by suffix nor by content, and
+    `SHEETS`.
 
     Args:
         path: A folder, or a single image file.
@@ -142,6 +151,9 @@ def _why_not(file: Path) -> str | None:
     """Why a file is left out; None where it is an image."""
     if file.name.startswith("."):
         return "hidden"
+    index = SHEETS.get(file.name)
+    if index is not None and file.with_name(index).is_file():
+        return f"a sheet of several images, described in {index}"
     return None if _is_image(file) else "not an image by its suffix or its content"
 
 

@@ -52,9 +52,15 @@ class Estimate:
 
     @property
     def brief(self) -> str:
-        """Value, unit and interval without n, for tables that have a column for n."""
+        """Value, unit and interval without n, for tables that have a column for n.
+
+        >>> print(Estimate(1.84, -math.inf, math.inf, 268, "%").brief)  # nothing is known
+        1.8 %
+        """
         digits = _DECIMALS.get(self.unit, _DEFAULT_DECIMALS)
         unit = f" {self.unit}" if self.unit else ""
+        if (self.low, self.high) == (-math.inf, math.inf):
+            return f"{self.value:.{digits}f}{unit}"
         return f"{self.value:.{digits}f}{unit} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
     def to_json(self) -> dict[str, Any]:

@@ -15,7 +15,8 @@ so that the terms add up to log p(x | y) / p(x | not y) all the same.
 Two things to keep in mind.  A term says how a pixel surprises after everything above and to the
 left of it, so what is typical of a class counts where it is completed: evidence comes late in
 raster order.  And these are the nats of the model itself; the temperature of a `BayesClassifier`,
-which makes its probabilities usable, divides them.
+which makes its probabilities usable, divides the log-likelihood of each class, before classes are
+mixed.
 
 A model that is told several views answers by all of them; the evidence is then of the image as it
 is shown, whose log-odds are not quite those of the answer.
@@ -51,12 +52,26 @@ class Evidence:
             the class.
         classes: The class y, then the one or the several that it is compared with.
         prior_log_odds: log p(y) - log p(y'), what is known without looking.
+        log_likelihoods: log p(x | y) of `classes`, (1 + M,), float64.
+        log_weights: Log-weights of the M others in their mixture, (M,), float64.
     """
 
     evidence: Tensor
     surprise: Tensor
     classes: tuple[int, ...]
     prior_log_odds: float
+    log_likelihoods: Tensor
+    log_weights: Tensor
+
+    def tempered_log_odds(self, temperature: float) -> float:
+        """What the image says where probabilities are made: log-odds of p(x | y)^(1/T).
+
+        Against one class it is `log_odds` / T; against a mixture it is not, since each class is
+        tempered before they are mixed.  With `prior_log_odds` it is logit p(y | x), among these
+        classes, at temperature T.
+        """
+        tempered = self.log_likelihoods / temperature
+        return float(tempered[0] - torch.logsumexp(tempered[1:] + self.log_weights, dim=0))
 
     @property
     def log_odds(self) -> float:
@@ -157,13 +172,21 @@ def evidence_of_maps(
         )
     maps = maps.double()
     height, width = maps.shape[1:]
+    weights = torch.log_softmax(log_prior[others].double(), dim=0)
     if len(others) == 1:
         compared = maps[others[0]]
     else:
         # log p(x_1 .. x_i | not y) from pixel to pixel; its differences are the terms.
-        weights = torch.log_softmax(log_prior[others].double(), dim=0)
         seen = maps[others].flatten(1).cumsum(dim=1) + weights[:, None]
         together = torch.logsumexp(seen, dim=0)
         compared = torch.diff(together, prepend=together.new_zeros(1)).view(height, width)
     prior_log_odds = log_prior[label] - torch.logsumexp(log_prior[others], dim=0)
-    return Evidence(maps[label] - compared, -maps[label], (label, *others), float(prior_log_odds))
+    chosen = (label, *others)
+    return Evidence(
+        evidence=maps[label] - compared,
+        surprise=-maps[label],
+        classes=chosen,
+        prior_log_odds=float(prior_log_odds),
+        log_likelihoods=maps[[*chosen]].sum(dim=(1, 2)),
+        log_weights=weights,
+    )

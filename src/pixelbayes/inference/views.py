@@ -73,7 +73,8 @@ def told_view(model: PixelCNN, view: int) -> int:
 def log_prob_over_views(model: PixelCNN, levels: Tensor, labels: Tensor) -> Tensor:
     """log p(x | y) of each image under its own label, all views as one density, (B,), float64."""
     by_view = [
-        model(seen, labels, told_view(model, view)).log_prob(seen).double()
+        # A float32 sum over thousands of pixels would round by more than a pixel counts.
+        model(seen, labels, told_view(model, view)).log_prob_map(seen).double().sum(dim=(1, 2))
         for view in views_of(model)
         for seen in (in_view(levels, view),)
     ]

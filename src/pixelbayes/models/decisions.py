@@ -181,10 +181,14 @@ class Decisions:
             PixelBayesError: If there are no such sets, or the coverage is higher than they have.
         """
         if method not in self.sets:
-            kept = ", ".join(self.sets) or "none, since the temperature is not that of their fit"
+            if not self.sets:
+                raise PixelBayesError(
+                    f"sets were fitted at temperature {self.temperature:.4g}, and at another one "
+                    "there are none; leave it out, or, where it is the model's own now, "
+                    "'pixelbayes calibrate' fits them"
+                )
             raise PixelBayesError(
-                f"no sets of the method {method!r} are kept (kept: {kept}); 'pixelbayes calibrate' "
-                "fits them"
+                f"no sets of the method {method!r} are kept; kept: {', '.join(self.sets)}"
             )
         score = method.removesuffix(CLASSWISE)
         return self.sets[method].at(coverage, score, log_posterior.shape[1])(log_posterior)

@@ -25,8 +25,8 @@ __all__ = ["READING", "Explanation", "side_by_side"]
 READING = (
     "A pixel counts for how it surprises after everything above and to the left of it, so what is "
     "typical of a class counts where it is completed: evidence comes late, in the lower rows. "
-    "Nats are the model's own, before the temperature, which divides them where they become "
-    "probabilities."
+    "Nats are the model's own, before the temperature, which divides the log-likelihood of each "
+    "class where they become probabilities."
 )
 """How to read the numbers and the picture."""
 
@@ -49,7 +49,7 @@ class Explanation:
         levels: The image as the model sees it, uint8, (C, H, W).
         found: The evidence, with classes by index.
         classes: Name of the class, then that of the one or the several it is compared with.
-        temperature: Of the model; divides log-odds where they become probabilities.
+        temperature: Of the model; divides log-likelihoods where they become probabilities.
     """
 
     levels: Tensor
@@ -73,6 +73,11 @@ class Explanation:
         return self.found.log_odds
 
     @property
+    def tempered_log_odds(self) -> float:
+        """Log-odds at the model's temperature; with those of the prior, logit p(y | x)."""
+        return self.found.tempered_log_odds(self.temperature)
+
+    @property
     def against(self) -> str:
         """The other side in words."""
         return self.classes[1] if len(self.classes) == 2 else "all others"
@@ -89,6 +94,7 @@ class Explanation:
             "class": self.classes[0],
             "against": list(self.classes[1:]),
             "log_odds": self.log_odds,
+            "tempered_log_odds": self.tempered_log_odds,
             "prior_log_odds": self.found.prior_log_odds,
             "temperature": self.temperature,
             "code_length": float(self.surprise.sum()),

@@ -20,6 +20,9 @@ from pixelbayes.models.likelihoods import ClassLikelihoods
 
 __all__ = ["ClassScore", "Prediction", "best_classes", "prediction_sets", "predictions"]
 
+UNIFORM = 8.0
+"""Bits/dim of a model that finds all levels of a channel equally likely."""
+
 
 class ClassScore(TypedDict):
     """A class and its probability, as pipelines of image classification give them."""
@@ -46,7 +49,8 @@ class Prediction:
     """How strange the image is, larger = stranger (-log p(x), nats); None where the model is no
     density."""
     unlike_training: bool | None = None
-    """Whether log p(x) is further from usual than was calibrated; None where nothing was."""
+    """Whether it is unlike what the model was trained on: its code is longer than was calibrated
+    for images of so much detail, or than that of uniform noise.  None where nobody can say."""
     prediction_set: tuple[str, ...] | None = None
     """Classes among which the true one is with the probability that was asked for, most probable
     first; None where none was asked for."""
@@ -118,6 +122,26 @@ def prediction_sets(
     ]
 
 
+def unlike_training(model: ClassLikelihoods, log_prob: Tensor, levels: Tensor) -> list[bool | None]:
+    """Whether each image is unlike what a model was trained on; None where nobody can say.
+
+    A calibrated model has a threshold; no model knows what it finds less likely than noise.
+
+    Args:
+        model: One that is no density says nothing.
+        log_prob: log p(x), nats, (N,).
+        levels: The images, uint8 (N, C, H, W).
+    """
+    dims, decisions = model.dims, model.metadata.decisions
+    if dims is None:
+        return [None] * len(log_prob)
+    noise = bits_per_dim(log_prob, dims) > UNIFORM
+    if decisions is None:
+        return [True if worse else None for worse in noise.tolist()]
+    unlike: list[bool | None] = (noise | decisions.is_unlike(log_prob, levels)).tolist()
+    return unlike
+
+
 def predictions(
     model: ClassLikelihoods,
     log_likelihoods: Tensor,
@@ -140,10 +164,7 @@ def predictions(
     """
     log_proba = class_posterior(log_likelihoods, model.log_prior, model.temperature)
     marginal = torch.logsumexp(log_likelihoods + model.log_prior, dim=1)
-    dims, decisions = model.dims, model.metadata.decisions
-    unlike: list[bool | None] = [None] * len(sources)
-    if dims is not None and decisions is not None:
-        unlike = decisions.is_unlike(marginal, levels).tolist()
+    dims, unlike = model.dims, unlike_training(model, marginal, levels)
     sets: list[tuple[str, ...] | None] = [None] * len(sources)
     if coverage is not None:
         sets = [*prediction_sets(model, log_proba, coverage)]

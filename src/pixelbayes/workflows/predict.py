@@ -22,9 +22,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Model, Prediction
 from pixelbayes.models.prediction import best_classes, prediction_sets, predictions
 
-__all__ = ["UNIFORM", "Questions", "answering", "is_unlike", "record_of"]
-
-UNIFORM = 8.0  # bits/dim of a model that finds all levels of a channel equally likely
+__all__ = ["Questions", "answering", "record_of"]
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,6 @@ def answering(
     return answer
 
 
-def is_unlike(prediction: Prediction) -> bool | None:
-    """Whether an image is unlike what the model was trained on; None where nobody can say.
-
-    A calibrated model has a threshold; no model knows what it finds less likely than noise.
-    """
-    if prediction.bits_per_dim is None:
-        return prediction.unlike_training
-    return prediction.unlike_training is True or prediction.bits_per_dim > UNIFORM
-
-
 def record_of(prediction: Prediction, temperature: float, questions: Questions) -> dict[str, Any]:
     """A prediction as a row of a table: see `pixelbayes.workflows.records`.
 
@@ -112,7 +100,7 @@ def record_of(prediction: Prediction, temperature: float, questions: Questions) 
     }
     if questions.abstain_below is not None:
         record["abstain_below"] = questions.abstain_below
-    record["unlike_training"] = is_unlike(prediction)
+    record["unlike_training"] = prediction.unlike_training
     if questions.coverage is not None:
         record["coverage"] = questions.coverage
         record["prediction_set"] = [*(prediction.prediction_set or ())]

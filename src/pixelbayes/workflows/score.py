@@ -19,7 +19,7 @@ from torch import Tensor
 from pixelbayes.core import bits_per_dim
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Model
-from pixelbayes.workflows.predict import UNIFORM
+from pixelbayes.models.prediction import unlike_training
 
 __all__ = ["EVERY", "Score", "chosen_classes", "record_of", "scoring"]
 
@@ -38,8 +38,8 @@ class Score:
     of_classes: dict[str, tuple[float, float]]
     """log p(x | y) and bits per dimension of the classes that were asked for."""
 
-    unlike_training: bool
-    """Whether the image is unlike what the model was trained on, as `predict.is_unlike`."""
+    unlike_training: bool | None
+    """As of `pixelbayes.Prediction`."""
 
 
 def chosen_classes(model: Model, names: Sequence[str] | None) -> tuple[int, ...]:
@@ -78,9 +78,7 @@ def scoring(
         table = model.log_likelihoods(levels, progress=on_done)
         mixture = torch.logsumexp(table + model.log_prior, dim=1)
         of_mixture, of_classes = bits_per_dim(mixture, dims), bits_per_dim(table, dims)
-        unlike = of_mixture > UNIFORM
-        if model.decisions is not None:
-            unlike |= model.decisions.is_unlike(mixture, levels)
+        unlike = unlike_training(model, mixture, levels)
         return [
             Score(
                 path,
@@ -90,7 +88,7 @@ def scoring(
                     model.classes[index]: (float(table[row, index]), float(of_classes[row, index]))
                     for index in classes
                 },
-                bool(unlike[row]),
+                unlike[row],
             )
             for row, path in enumerate(paths)
         ]

@@ -106,7 +106,7 @@ def _show(explanation: Explanation) -> None:
     terminal.show_table(
         [
             ["log-odds", f"{nats:+.2f} nats"],
-            ["at the temperature", f"{nats / explanation.temperature:+.2f} nats"],
+            ["at the temperature", f"{explanation.tempered_log_odds:+.2f} nats"],
             ["half of the evidence", f"{found.half_share:.0%} of the pixels"],
             ["code length", f"{float(explanation.surprise.sum()):.0f} nats"],
         ],

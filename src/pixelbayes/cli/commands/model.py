@@ -87,12 +87,16 @@ def model_and_image(model: str | None, given: Sequence[str], verb: str) -> tuple
         verb: The command.
 
     Raises:
-        UsageError: As `require_images`, or if there are several images.
+        UsageError: As `require_images`, or if there are several images, or it is standard input.
     """
     named, files = leading_model(model, given)
     require_images(files, named, verb)
     if len(files) > 1:
         raise UsageError(f"{verb} takes one image, got {', '.join(files)}")
+    if files == ["-"]:
+        raise UsageError(
+            f"{verb} takes an image file; standard input is for predict, score and compress"
+        )
     return named, Path(files[0])
 
 

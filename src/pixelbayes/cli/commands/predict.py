@@ -89,8 +89,9 @@ def predict(
         quiet: Show no progress.
         verbose: Say what is used, and where an error came from.
     """
+    from pixelbayes.models.prediction import UNIFORM
     from pixelbayes.workflows.outputs import Kind
-    from pixelbayes.workflows.predict import UNIFORM, Questions, answering, is_unlike, record_of
+    from pixelbayes.workflows.predict import Questions, answering, record_of
     from pixelbayes.workflows.processes import OtherProcessError, joined_processes
     from pixelbayes.workflows.records import Format
 
@@ -112,7 +113,7 @@ def predict(
             doubts = Counter[str]()
 
             def seen(row: Prediction) -> None:
-                doubts["unlike"] += bool(is_unlike(row))
+                doubts["unlike"] += bool(row.unlike_training)
                 doubts["worse than uniform"] += (row.bits_per_dim or 0) > UNIFORM
                 doubts["unsure"] += questions.abstains(row)
 
@@ -145,7 +146,6 @@ def _table(
 ) -> Callable[[Sequence[Prediction]], None]:
     """Shows predictions to people: the likeliest classes in percent, and what is doubtful."""
     from pixelbayes.models.prediction import best_classes
-    from pixelbayes.workflows.predict import is_unlike
 
     shown = min(questions.top_k or SHOWN_CLASSES, len(model.classes))
     width = max(map(len, [*model.classes, NOT_SURE]))
@@ -167,7 +167,7 @@ def _table(
     def remark(prediction: Prediction) -> str:
         held = prediction.prediction_set
         among = "" if held is None or len(held) == 1 else f"one of: {', '.join(held) or 'none'}"
-        return "; ".join(filter(None, [among, UNLIKE if is_unlike(prediction) else ""]))
+        return "; ".join(filter(None, [among, UNLIKE if prediction.unlike_training else ""]))
 
     return lambda predictions: table.show(map(row, predictions), map(remark, predictions))
 

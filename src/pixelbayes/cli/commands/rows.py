@@ -304,7 +304,7 @@ def tell_unlike(model: Model, answered: Answered, unlike: int, worse: int) -> No
         worse: How many of them need more bits than under a model that knows nothing.
     """
     from pixelbayes.models.decisions import UNLIKE_BY
-    from pixelbayes.workflows.predict import UNIFORM
+    from pixelbayes.models.prediction import UNIFORM
 
     if unlike > worse and model.decisions is not None:
         rate = model.decisions.outlier_rule(UNLIKE_BY).false_alarm_rate

@@ -81,8 +81,8 @@ def score(
     import torch
 
     from pixelbayes.evaluation import mean_estimate
+    from pixelbayes.models.prediction import UNIFORM
     from pixelbayes.workflows.outputs import Kind
-    from pixelbayes.workflows.predict import UNIFORM
     from pixelbayes.workflows.processes import OtherProcessError, joined_processes
     from pixelbayes.workflows.score import chosen_classes, record_of, scoring
 
@@ -104,7 +104,7 @@ def score(
             def seen(row: Score) -> None:
                 nonlocal unlike
                 bits.append(row.bits_per_dim)
-                unlike += row.unlike_training
+                unlike += bool(row.unlike_training)
 
             answered = destination.answer(
                 files,

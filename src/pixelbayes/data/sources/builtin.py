@@ -112,12 +112,13 @@ class Cpen455Source(Source):
 
     @staticmethod
     def _find(data_dir: Path) -> Path:
-        for folder in (data_dir, data_dir / "data"):
+        for folder in (data_dir, data_dir / "data", data_dir / "cpen455"):
             if (folder / "train.csv").is_file():
                 return folder
         raise DatasetError(
-            f"{data_dir} has no train.csv, nor data/train.csv; pass as --data-dir the starter "
-            "repository or its folder data/, or leave it out to download the images"
+            f"{data_dir} has no train.csv, nor data/train.csv or cpen455/train.csv; pass as "
+            "--data-dir the starter repository or its folder data/, or leave it out to download "
+            "the images"
         )
 
 
