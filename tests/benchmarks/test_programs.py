@@ -16,6 +16,7 @@ from benchmarks.records import Record
 from benchmarks import (
     anytime,
     classification,
+    costs,
     gpu,
     losses,
     peer,
@@ -30,7 +31,9 @@ from pixelbayes.core import PixelCNNConfig
 from pixelbayes.core.likelihood import log_logistic_bin, to_axis
 from pixelbayes.data import LabelledImages, Resize
 from pixelbayes.data.images import ImageDataset
+from pixelbayes.evaluation import Estimate
 from pixelbayes.inference import BayesClassifier
+from pixelbayes.report import ModelResult, SplitResult
 
 TINY = PixelCNNConfig(
     classes=2, image_size=(8, 8), channels=1, features=4, blocks_per_stage=1, mixtures=1
@@ -297,3 +300,39 @@ def test_a_run_that_is_none_is_one_line_and_exit_code_2(capsys, tmp_path):
 def test_more_classes_take_fewer_images_at_a_time():
     plan = classification.Plan(images=16)
     assert [plan.images_for(classes) for classes in (2, 4, 10, 100)] == [16, 16, 6, 2]
+
+
+def test_costs_set_published_numbers_beside_the_time_of_each_model(tiny_model, random_levels):
+    levels = random_levels(2, tiny_model.network.config)
+    right = Estimate(80.0, 76.0, 84.0, 519, "%")
+    result = ModelResult(
+        name="tiny",
+        kind="pixelcnn",
+        seed=0,
+        fusion="gated",
+        parameters=1,
+        epochs=1,
+        best_epoch=1,
+        reason="epochs",
+        splits={"validation": SplitResult(split="validation", n=519, measures={"accuracy": right})},
+    )
+    record = costs.measure(
+        {"tiny": tiny_model, "twin": tiny_model},
+        levels,
+        {"tiny": result, "twin": result},
+        {"tiny": 1.5, "twin": 2.0},
+        beside="twin",
+        repeats=2,
+    )
+    rows = record.table("Validation").rows
+    assert [row["model"] for row in rows] == ["tiny", "twin"]
+    assert (rows[1]["times"].low, rows[1]["times"].high) == (1.0, 1.0)
+    assert rows[0]["accuracy"] == "80.0 % [76.0, 84.0]"
+    assert "bits_per_dim" not in rows[0]
+    assert [row["hours"] for row in rows] == [1.5, 2.0]
+
+
+def test_every_published_model_whose_cost_is_stated_has_results():
+    for one in costs.PUBLISHED.values():
+        for name in (one.result, *one.begun):
+            assert (costs.RESULTS / f"{name}.json").is_file(), name

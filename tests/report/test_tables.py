@@ -18,11 +18,11 @@ def test_a_number_computed_and_described_is_in_terminal_markdown_page_and_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    column = Column("aurc", "risk-coverage area", "%", "lower", digits=2, about="area")
-    monkeypatch.setitem(COLUMNS, "aurc", column)  # the second place; the first computes:
-    area = Estimate(1.234, 0.987, 1.56, 120, "%")
+    column = Column("regret", "regret", "%", "lower", digits=2, about="loss")
+    monkeypatch.setitem(COLUMNS, "regret", column)  # the second place; the first computes:
+    regret = Estimate(1.234, 0.987, 1.56, 120, "%")
     measured = {
-        name: replace(split, measures={**split.measures, "aurc/raw": area})
+        name: replace(split, measures={**split.measures, "regret/raw": regret})
         for name, split in report.splits.items()
     }
 
@@ -32,9 +32,9 @@ def test_a_number_computed_and_described_is_in_terminal_markdown_page_and_json(
 
     terminal = capsys.readouterr().out
     for text in (terminal, *(path.read_text("utf-8") for path in paths[1:])):
-        assert "risk-coverage area, raw" in text
+        assert "regret, raw" in text
         assert "1.23 % [0.99, 1.56]" in text
-    assert load(tmp_path).headline.measures["aurc/raw"] == area
+    assert load(tmp_path).headline.measures["regret/raw"] == regret
 
 
 def test_a_number_without_a_description_is_shown_by_its_name(report: Report) -> None:

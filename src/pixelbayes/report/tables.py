@@ -141,6 +141,16 @@ COLUMNS: dict[str, Column] = {
             "lower",
             about="squared distance of the probabilities to the truth, from 0 to 2",
         ),
+        Column(
+            "aurc",
+            "AURC",
+            "%",
+            "lower",
+            digits=2,
+            about="share of errors among the surest images, averaged over how many are answered "
+            "(area under risk against coverage)",
+            in_study={"ensembles": "headline"},
+        ),
         Column("fid", "FID", "", "lower", digits=1, about="distance to real images"),
         Column("kid", "KID", "thousandths", "lower", digits=2, about="distance to real images"),
         Column("difference", "minus", "points", "higher", digits=1),

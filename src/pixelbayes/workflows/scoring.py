@@ -18,6 +18,7 @@ from pixelbayes.evaluation import (
     Estimate,
     TemperatureDecision,
     accuracy,
+    aurc,
     brier_score,
     confusion_matrix,
     decide_temperature,
@@ -167,13 +168,16 @@ def measures(
         dims: Dimensions of an image; None: there is no code length.
     """
     *_, answer = posteriors.values()
-    found = {"accuracy": accuracy(int((answer.argmax(dim=1) == labels).sum()), len(labels))}
+    confidence, predicted = answer.max(dim=1)
+    right = predicted == labels
+    found = {"accuracy": accuracy(int(right.sum()), len(labels))}
     if dims is not None:
         found["bits_per_dim"] = mean_estimate(bits_per_dim(of_truth, dims), "bits/dim")
     for key, posterior in posteriors.items():
         found[f"log_loss/{key}"] = log_loss(posterior, labels)
         found[f"brier/{key}"] = brier_score(posterior, labels)
         found[f"ece/{key}"] = share(expected_calibration_error(posterior, labels), len(labels))
+    found["aurc"] = aurc(confidence, right, seed=0)
     return found
 
 
