@@ -184,6 +184,7 @@ TABLES = (
             "accuracy/onepass-hybrid",
             "accuracy/onepass-mirrored",
             "accuracy/hybrid-ensemble",
+            "accuracy/pure-mirrored",
             "accuracy/pure-ensemble",
         ),
         (ACCURACY, LOG_LOSS, BITS),
