@@ -32,7 +32,7 @@ __all__ = ["PUBLISHED", "Published", "main", "measure"]
 
 COMMAND = ["python", "-m", "benchmarks.costs"]
 RESULTS = Path(__file__).parent.parent / "docs/results"
-IMAGES, REPEATS = 64, 5
+IMAGES, REPEATS = 32, 5
 HOUR = 3600.0
 GIVES = {
     "accuracy": "accuracy",
