@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.measuring import interleave, ratio
 from benchmarks.records import Column, Record, Table, origin, write
 from benchmarks.running import options, run
-from pixelbayes.models import Ensemble, Metadata, Model, ResNetClassifier, load_model
+from pixelbayes.models import Ensemble, Model, ResNetClassifier, load_model
 from pixelbayes.models.hub import find_model
 from pixelbayes.models.resnet import ResNet18
 from pixelbayes.report import ModelResult, load_result
@@ -59,9 +59,8 @@ class Published:
 
 def _resnet() -> Model:
     first = load_model(find_model("cpen455-gated"))
-    about = Metadata(first.classes, asdict(first.resize), tuple(first.log_prior.tolist()))
     network = ResNet18(classes=len(first.classes), channels=first.channels)
-    return ResNetClassifier(network.eval(), about)
+    return ResNetClassifier(network.eval(), replace(first.metadata, decisions=None))
 
 
 def _at_length(name: str) -> Model:
