@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -138,3 +139,11 @@ def test_a_table_with_an_unknown_class_is_refused_by_row(tmp_path):
     table.write_text("01.png,koala\n02.png,walrus\n")
     with pytest.raises(PixelBayesError, match=r"labels\.csv, row 2: 'walrus' is no class"):
         given_labels([table], CLASSES, by_name=False)
+
+
+def test_the_page_says_of_no_image_that_it_is_familiar_where_nobody_knows(tiny_model, files):
+    rows = rows_of(tiny_model, files)
+    known = [True, None, False]
+    shown = [replace(row, unlike=unlike) for row, unlike in zip(rows[:3], known, strict=True)]
+    html = folder_html(shown)
+    assert re.findall(r"<td data-sort=\"[01]\">(yes|no|)</td>", html) == ["yes", "", "no"]
