@@ -78,6 +78,7 @@ PUBLISHED = {
         ONEPASS, lambda: load_model(find_model("cpen455-onepass")), BEFORE_ONEPASS
     ),
     "gated": Published(GATED, lambda: _at_length("gated")),
+    "gated-300": Published("cpen455-75/gated-300", lambda: _at_length("gated-300")),
     "early": Published("cpen455-75/early", lambda: _at_length("early")),
     "joint": Published("cpen455-75/joint", lambda: _at_length("joint")),
     "late": Published("cpen455-75/late", lambda: _at_length("late")),

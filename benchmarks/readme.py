@@ -122,7 +122,7 @@ FIDS = (
     (GENERATED, "fid/matched-2048", "FID matched-2048"),
     (GENERATED, "fid_floor/matched-2048", "of real images"),
 )
-AT_LENGTH = ("gated", "late", "early", "joint", "resnet18")
+AT_LENGTH = ("gated", "gated-300", "late", "early", "joint", "resnet18")
 """Models of the study at its published length that have been trained."""
 TABLES = (
     ResultsTable(
@@ -146,6 +146,7 @@ TABLES = (
             "cpen455-small/gated",
             "cpen455-small/gated-long",
             "cpen455-75/gated",
+            "cpen455-75/gated-300",
             "cpen455-small/late",
             "cpen455-75/late",
             "cpen455-small/early",
@@ -171,6 +172,7 @@ TABLES = (
             ("cpen455-75/late", "gated"),
             ("cpen455-75/early", "gated"),
             ("cpen455-75/joint", "gated"),
+            ("cpen455-75/gated-300", "gated"),
         ),
     ),
     ResultsTable(
@@ -195,6 +197,7 @@ TABLES = (
         (
             "accuracy/onepass-hybrid",
             "cpen455-75/gated",
+            "cpen455-75/gated-300",
             "cpen455-75/early",
             "cpen455-75/joint",
             "cpen455-75/late",
