@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelbayes.report import ModelResult, load_result
+from pixelbayes.report.figures import points
 from pixelbayes.report.model_table import p_text
 from pixelbayes.report.results import GENERATED
 from pixelbayes.report.tables import column_of
 
-__all__ = ["TABLES", "PairsTable", "ResultsTable", "main"]
+__all__ = ["TABLES", "EpochsTable", "PairsTable", "ResultsTable", "main"]
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
@@ -108,6 +109,28 @@ class PairsTable(_Block):
         return [[*header, "only it is right", "only the other", "McNemar"], *rows]
 
 
+@dataclass(frozen=True)
+class EpochsTable(_Block):
+    """Accuracy on validation images on the way, in percent; empty where none was measured.
+
+    Attributes:
+        models: Folder and name of the JSON of each row.
+        epochs: Of each column.
+    """
+
+    models: tuple[str, ...]
+    epochs: tuple[int, ...]
+
+    def lines(self) -> list[list[str]]:
+        """See `_Block.lines`."""
+        header = ["validation accuracy, %, after epoch", *map(str, self.epochs)]
+        return [header, *(self._row(_result(name)) for name in self.models)]
+
+    def _row(self, result: ModelResult) -> list[str]:
+        found = dict(points(result.curves, "val/accuracy", 100))
+        return [result.name, *(f"{found[k]:.1f}" if k in found else "" for k in self.epochs)]
+
+
 def _result(name: str) -> ModelResult:
     return load_result(RESULTS / f"{name}.json")
 
@@ -163,6 +186,12 @@ TABLES = (
         "length-more",
         tuple(f"cpen455-75/{name}" for name in AT_LENGTH),
         (ON_TRAIN, *FIDS),
+    ),
+    EpochsTable(
+        STUDY,
+        "length-epochs",
+        tuple(f"cpen455-75/{name}" for name in AT_LENGTH if name != "resnet18"),
+        (5, 10, 25, 45, 65, 75, 85, 100, 125, 150),
     ),
     PairsTable(
         STUDY,
