@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import itertools
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -34,6 +36,20 @@ DOCUMENTS = sorted(
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)|<(?:img|a)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"")
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
+INTERVAL = re.compile(
+    rf"(?:({NUMBER})(?: (?:%|points|nats|bits/dim))?\s+)?\[({NUMBER}), ({NUMBER})\]"
+)
+"""A number, which may stand elsewhere, and the ends of its interval."""
+Interval = tuple[str, str, str]
+NO_LONGER_KEPT = {
+    ("2.1", "-0.8", "5.0"),
+    ("1.2", "-1.7", "3.9"),
+    ("-7.5", "-11.4", "-4.2"),
+    ("8.5", "5.2", "11.8"),
+}
+"""Differences of two models on the same images of which docs/study.md says so."""
+RESULTS = ROOT / "docs/results"
 NAME = re.compile(r"`(pixelbayes(?:\.\w+)+)`")
 
 
@@ -214,6 +230,46 @@ def test_a_table_of_results_in_a_document_is_made_of_the_studies_json(table) -> 
     text = table.document.read_text(encoding="utf-8")
     assert f"<!-- {table.mark} -->\n| {table.lines()[0][0]} | " in text
     assert table.filled(text) == text, "python -m benchmarks.readme"
+
+
+def measured(content: Any) -> Iterator[Interval]:
+    """Every number with an interval in the JSON of a result, as it may be written."""
+    if isinstance(content, str):
+        yield from INTERVAL.findall(content)
+    elif isinstance(content, list):
+        for item in content:
+            yield from measured(item)
+    elif isinstance(content, dict):
+        for value in content.values():
+            yield from measured(value)
+        numbers = [content.get("value", content.get("median")), content.get("low")]
+        numbers.append(content.get("high"))
+        if all(isinstance(number, (int, float)) for number in numbers):
+            for scale, digits in itertools.product((1, 100), range(4)):
+                value, low, high = (f"{scale * number:,.{digits}f}" for number in numbers)
+                yield value, low, high
+
+
+@pytest.fixture(scope="module")
+def published() -> set[Interval]:
+    """Numbers with intervals in all results."""
+    files = [path for ending in ("json", "md") for path in RESULTS.rglob(f"*.{ending}")]
+    texts = ((path.suffix, path.read_text(encoding="utf-8")) for path in files)
+    contents = (json.loads(text) if suffix == ".json" else text for suffix, text in texts)
+    return {found for content in contents for found in measured(content)}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/study.md", "docs/weights.md"])
+def test_every_number_with_an_interval_in_a_document_is_one_that_was_measured(
+    name: str, published: set[Interval]
+) -> None:
+    ends = {(low, high) for _, low, high in published}
+    stated = INTERVAL.findall((ROOT / name).read_text(encoding="utf-8"))
+    assert len(stated) > 10
+    unknown = [
+        found for found in stated if (found not in published if found[0] else found[1:] not in ends)
+    ]
+    assert {*unknown} <= NO_LONGER_KEPT
 
 
 def test_the_readme_has_under_900_words() -> None:
