@@ -221,6 +221,25 @@ TABLES = (
         (ACCURACY, LOG_LOSS, BITS),
     ),
     ResultsTable(
+        STUDY,
+        "strength",
+        tuple(
+            f"cpen455-hybrid-ablation/{name}"
+            for name in ("likelihood", "mild", "medium", "attention")
+        ),
+        (("validation", "accuracy", "accuracy, set aside (n = {n})"), LOG_LOSS, BITS),
+    ),
+    PairsTable(
+        STUDY,
+        "strength-pairs",
+        (
+            ("cpen455-hybrid-ablation/mild", "likelihood"),
+            ("cpen455-hybrid-ablation/medium", "likelihood"),
+            ("cpen455-hybrid-ablation/medium", "mild"),
+            ("cpen455-hybrid-ablation/attention", "medium"),
+        ),
+    ),
+    ResultsTable(
         WEIGHTS,
         "weights",
         (
