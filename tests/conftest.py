@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -53,6 +54,12 @@ def option(request: pytest.FixtureRequest) -> dict[str, object]:
     """One of the options."""
     settings: dict[str, object] = request.param
     return settings
+
+
+def pytest_collection_finish() -> None:
+    """What is collected stays: looking through it for garbage costs seconds again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

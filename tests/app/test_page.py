@@ -53,20 +53,42 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Page:
+    """The page in a process of its own."""
+
+    def __init__(self, model: Path, files: Path) -> None:
+        command = ["-m", "pixelbayes", "app", str(model), "--port", str(free_port())]
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=model.parent,
+            env={**os.environ, "TMPDIR": str(files)},
+        )
+        self.files = files
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+
+    def end(self) -> None:
+        """Interrupts it, if it still runs, and sees that it ends in good order."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            _, errors = self.process.communicate(timeout=PATIENCE)
+            assert self.process.returncode == 130, errors
+
+
 @pytest.fixture(scope="module")
-def address(model: Path) -> Iterator[str]:
-    """Of a page that runs, and has ended in good order when it is interrupted."""
-    command = [sys.executable, "-m", "pixelbayes", "app", str(model), "--port", str(free_port())]
-    page = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=model.parent
-    )
-    assert page.stdout is not None
-    try:
-        yield page.stdout.readline().strip()
-    finally:
-        page.send_signal(signal.SIGINT)
-        _, errors = page.communicate(timeout=PATIENCE)
-        assert page.returncode == 130, errors
+def page(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    running = Page(model, tmp_path_factory.mktemp("files"))
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="module")
+def address(page: Page) -> str:
+    """Of the page."""
+    return page.address
 
 
 def opened(address: str) -> tuple[dict[str, str], str]:
@@ -151,25 +173,6 @@ def test_an_unknown_model_is_told_before_anything_is_served(
 
 
 @without_gradio
-def test_uploads_go_with_the_page(model: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "pixelbayes", "app", str(model), "--port", str(free_port())]
-    page = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-    assert page.stdout is not None
-    address = page.stdout.readline().strip()
-    try:
-        assert opened(address)[1]
-        (uploads,) = tmp_path.glob("pixelbayes-app-*")
-        (uploads / "photo.png").write_bytes(b"uploaded")
-    finally:
-        page.send_signal(signal.SIGINT)
-        page.communicate(timeout=PATIENCE)
-    assert not uploads.exists()
-
-
-@without_gradio
 def test_two_computations_run_at_a_time_whatever_they_are(model: Path) -> None:
     program = (
         "import sys\n"
@@ -186,3 +189,12 @@ def test_two_computations_run_at_a_time_whatever_they_are(model: Path) -> None:
     limits = json.loads(done.stdout.splitlines()[-1])
     assert len(limits) >= 4  # every tab computes
     assert {*limits} == {2}
+
+
+@without_gradio
+def test_uploads_go_with_the_page(page: Page) -> None:
+    """The last one here: it ends the page."""
+    (uploads,) = page.files.glob("pixelbayes-app-*")
+    (uploads / "photo.png").write_bytes(b"uploaded")
+    page.end()
+    assert not uploads.exists()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from torch import Tensor
 
 from pixelbayes.evaluation.label_quality import label_quality, precision_at, recovered_flips
 
-pytest.importorskip("cleanlab")
+pytestmark = pytest.mark.skipif(
+    find_spec("cleanlab") is None, reason="the extra decisions brings it"
+)
 
 
 def flipped(n: int, wrong: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

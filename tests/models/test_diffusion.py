@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from math import log
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from pixelbayes.models.settings import DiffusionSettings
 from pixelbayes.workflows.compress import require_coder
 from pixelbayes.workflows.study.cache import weights_digest
 
-pytest.importorskip("diffusers", reason="the extra diffusion is not installed")
+pytestmark = pytest.mark.skipif(
+    find_spec("diffusers") is None, reason="the extra diffusion is not installed"
+)
 
 CLASSES = ("koala", "pizza", "sea lion")
 SETTINGS = DiffusionSettings(features=(4, 8, 8), blocks_per_stage=1, evaluations=4, steps=6)

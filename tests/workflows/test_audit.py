@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from importlib.util import find_spec
 from math import log
 
 import pytest
@@ -22,7 +23,9 @@ QUICK = replace(
     training=TrainingConfig(epochs=1, patience=None, accuracy_images=0, batch_size=8),
 )
 
-pytest.importorskip("cleanlab", reason="the extra decisions brings it")
+pytestmark = pytest.mark.skipif(
+    find_spec("cleanlab") is None, reason="the extra decisions brings it"
+)
 
 
 def images_of(labels: list[int]) -> LabelledImages:

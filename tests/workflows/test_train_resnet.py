@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from pixelbayes.workflows.loading import load_data
 from pixelbayes.workflows.shipped import find_shipped
 from pixelbayes.workflows.train import build_network, train
 
-pytest.importorskip("monai", reason="the extra baselines is not installed")
+pytestmark = pytest.mark.skipif(
+    find_spec("monai") is None, reason="the extra baselines is not installed"
+)
 
 TUNED = RunConfig.read(find_shipped("train", "resnet18"))
 STEPS = 3  # of an epoch: 40 images in batches of 16, the last one with 8
