@@ -22,6 +22,7 @@ RESULTS = ROOT / "docs/results"
 STUDIES = {
     "accuracy": "cpen455-accuracy",
     "cpen455-75": "cpen455-75",
+    "cpen455-efficiency": "cpen455-efficiency",
     "cpen455-hybrid-ablation": "cpen455-hybrid-ablation",
     "cpen455-small": "cpen455-small",
     "cpen455-small-ablation": "cpen455-small-ablation",

@@ -240,6 +240,23 @@ TABLES = (
         ),
     ),
     ResultsTable(
+        STUDY,
+        "efficiency",
+        tuple(
+            f"cpen455-efficiency/{name}"
+            for name in ("hybrid-10", "resnet18-10", "hybrid-50", "resnet18-50")
+        ),
+        (ACCURACY, LOG_LOSS, BITS),
+    ),
+    PairsTable(
+        STUDY,
+        "efficiency-pairs",
+        (
+            ("cpen455-efficiency/hybrid-10", "resnet18-10"),
+            ("cpen455-efficiency/hybrid-50", "resnet18-50"),
+        ),
+    ),
+    ResultsTable(
         WEIGHTS,
         "weights",
         (
