@@ -51,12 +51,7 @@ LARGEST_SEED = 2**31 - 1
 ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}
 """What Lightning calls a device."""
 OWN_NETWORK = ("classes", "image_size", "channels")  # of a configuration: what the data decide
-_OWN_NAMES = {
-    "lr": "learning_rate",
-    "patience": "n_iter_no_change",
-    "batch-size": "batch_size",
-    "blocks-per-stage": "blocks_per_stage",
-}
+_OWN_NAMES = {"lr": "learning_rate", "patience": "n_iter_no_change"}
 """Parameters that `pixelbayes train` calls otherwise."""
 
 
@@ -343,7 +338,11 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         try:
             return self._as_run(epochs, seed, source)
         except PixelBayesError as error:
-            said = re.sub(r"--([a-z-]+)", lambda flag: _OWN_NAMES.get(flag[1], flag[1]), str(error))
+            said = re.sub(
+                r"--([a-z-]+)",
+                lambda flag: _OWN_NAMES.get(flag[1], flag[1].replace("-", "_")),
+                str(error),
+            )
             raise PixelBayesError(said) from error
 
     def _as_run(self, epochs: int, seed: int, source: Model | None) -> RunConfig:

@@ -194,6 +194,7 @@ def test_two_computations_run_at_a_time_whatever_they_are(model: Path) -> None:
 @without_gradio
 def test_uploads_go_with_the_page(page: Page) -> None:
     """The last one here: it ends the page."""
+    assert opened(page.address)[1]
     (uploads,) = page.files.glob("pixelbayes-app-*")
     (uploads / "photo.png").write_bytes(b"uploaded")
     page.end()

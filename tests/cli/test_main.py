@@ -157,7 +157,7 @@ def test_foreseen_errors_are_one_line(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
-@pytest.mark.parametrize("command", [["info", "digits"], ["--help"]])
+@pytest.mark.parametrize("command", [["info", "digits"], ["info", "digits", "--json"], ["--help"]])
 def test_a_full_disk_behind_standard_output_is_named(command: list[str]) -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run(

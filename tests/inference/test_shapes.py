@@ -74,7 +74,7 @@ QUICK = settings(deadline=None, derandomize=True)
 
 
 @given(case=cases())
-@settings(QUICK, max_examples=12)
+@settings(QUICK, max_examples=25)
 def test_a_description_has_a_number_for_each_image_component_channel_and_pixel(case: Case) -> None:
     config, B = case.network.config, len(case.levels)
     M, C, (H, W) = config.mixtures, config.channels, config.image_size
@@ -94,7 +94,7 @@ def test_a_description_has_a_number_for_each_image_component_channel_and_pixel(c
 
 
 @given(case=cases())
-@settings(QUICK, max_examples=8)
+@settings(QUICK, max_examples=15)
 def test_classes_of_images_are_a_table_in_float64(case: Case) -> None:
     config, B = case.network.config, len(case.levels)
     K, (H, W) = config.classes, config.image_size

@@ -93,7 +93,7 @@ def test_images_that_fill_up_a_share_do_not_count() -> None:
 def test_what_is_measured_is_what_the_checkpoint_gives(tmp_path: Path) -> None:
     optim = OptimConfig(optimizer="sgd", lr=0.02, schedule="cosine", ema_decay=0.5)
 
-    rows = run(tmp_path, optim, label_smoothing=0.1, epochs=3, precision="64")
+    rows = run(tmp_path, optim, label_smoothing=0.1, epochs=4, precision="64")
 
     classifier = ResNetClassifier.load(tmp_path / "last")
     log_proba = classifier.predict_log_proba(VALIDATION.levels)
