@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 import torch
 
+from pixelbayes.evaluation import estimate
 from pixelbayes.evaluation.estimate import Estimate, bootstrap, mean_estimate
 
 
@@ -95,7 +96,7 @@ def test_the_bootstrap_of_a_mean_agrees_with_the_normal_interval() -> None:
     x = torch.randn(400, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     normal = mean_estimate(x, "nats")
-    boot = bootstrap(lambda chosen: float(x[chosen].mean()), 400, seed=2, unit="nats")
+    boot = bootstrap(lambda drawn: x[drawn].mean(dim=1), 400, seed=2, unit="nats")
 
     assert boot.value == pytest.approx(normal.value)
     assert boot.low == pytest.approx(normal.low, abs=0.02)
@@ -106,9 +107,7 @@ def test_the_same_seed_gives_the_same_bootstrap_and_another_seed_another() -> No
     x = torch.arange(30.0)
 
     def run(seed: int) -> Estimate:
-        return bootstrap(
-            lambda chosen: float(x[chosen].mean()), 30, resamples=50, seed=seed, unit=""
-        )
+        return bootstrap(lambda drawn: x[drawn].mean(dim=1), 30, resamples=50, seed=seed, unit="")
 
     assert run(3) == run(3)
     assert run(3) != run(4)
@@ -118,11 +117,31 @@ def test_the_bootstrap_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
 
-    bootstrap(lambda _: 0.0, 10, resamples=3, seed=0, unit="")
+    bootstrap(lambda drawn: drawn.sum(dim=1), 10, resamples=3, seed=0, unit="")
 
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_bootstrap_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="got n = 0, resamples = 1000"):
-        bootstrap(lambda _: 0.0, 0, seed=0, unit="")
+        bootstrap(lambda drawn: drawn.sum(dim=1), 0, seed=0, unit="")
+
+
+def test_a_statistic_that_is_not_one_number_a_row_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"of indices \(9, 4\) is one number a row, \(9,\), got"):
+        bootstrap(lambda drawn: drawn.sum(), 4, resamples=9, seed=0, unit="")
+
+
+def test_resamples_are_the_same_however_many_are_drawn_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = torch.cat(list(estimate.with_replacement(7, 50, seed=3)))
+    monkeypatch.setattr(estimate, "DRAWN_TOGETHER", 20)
+    generator = torch.Generator().manual_seed(3)
+
+    blocks = list(estimate.with_replacement(7, 50, seed=3))
+
+    assert [len(block) for block in blocks] == [2] * 25
+    assert torch.equal(torch.cat(blocks), together)
+    one_by_one = [torch.randint(7, (7,), generator=generator) for _ in range(50)]
+    assert torch.equal(torch.stack(one_by_one), together)

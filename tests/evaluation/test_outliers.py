@@ -172,6 +172,13 @@ def test_average_precision_of_a_ranking_is_that_of_its_two_sides() -> None:
     assert average_precision(scores, positive).value == pytest.approx(100 * (1 + 2 / 3) / 2)
 
 
+def test_equal_scores_are_one_step_where_they_are_infinite_too() -> None:
+    positive = torch.tensor([True, False, True, False])
+    endless = torch.full((4,), torch.inf)
+    assert average_precision(endless, positive).value == pytest.approx(50)
+    assert average_precision(-endless, positive).value == pytest.approx(50)
+
+
 def test_positives_alone_have_no_average_precision() -> None:
     with pytest.raises(ValueError, match="positives and negatives, got 3 positives of 3"):
         average_precision(torch.ones(3), torch.ones(3, dtype=torch.bool))

@@ -24,7 +24,13 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.estimate import Z_95, Estimate, bootstrap, wilson_interval
+from pixelbayes.evaluation.estimate import (
+    Z_95,
+    Estimate,
+    bootstrap,
+    sums_by_group,
+    wilson_interval,
+)
 
 __all__ = [
     "McNemar",
@@ -181,9 +187,7 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor, *, seed: int) -> Est
     """
     _check_paired(correct_a, correct_b)
     gain = 100.0 * (correct_a.double() - correct_b.double())
-    found = bootstrap(
-        lambda chosen: float(gain[chosen].mean()), len(gain), seed=seed, unit="points"
-    )
+    found = bootstrap(lambda drawn: gain[drawn].mean(dim=1), len(gain), seed=seed, unit="points")
     if found.low < found.high:
         return found
     # All images say the same, and so do all resamples: method 10 of [5].
@@ -228,7 +232,8 @@ def risk_coverage(confidence: Tensor, correct: Tensor) -> RiskCoverage:
         TypeError: If `correct` is not bool.
     """
     confidence, correct = _checked_confidence(confidence, correct)
-    risk = _risks(confidence, correct)
+    level = confidence.unique(return_inverse=True)[1]
+    risk = _risks(level[None], correct[None])[0]
     n = len(risk)
     return RiskCoverage([(i + 1) / n for i in range(n)], risk.tolist())
 
@@ -250,8 +255,9 @@ def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
         ValueError, TypeError: As `risk_coverage`.
     """
     confidence, correct = _checked_confidence(confidence, correct)
+    level = confidence.unique(return_inverse=True)[1]
     found = bootstrap(
-        lambda chosen: 100 * float(_risks(confidence[chosen], correct[chosen]).mean()),
+        lambda drawn: 100 * _risks(level[drawn], correct[drawn]).mean(dim=1),
         len(confidence),
         seed=seed,
         unit="%",
@@ -292,13 +298,18 @@ def selective_accuracy(
     return accuracy(number, len(confidence)), right
 
 
-def _risks(confidence: Tensor, correct: Tensor) -> Tensor:
-    """Risk of the i surest images for i = 1..N, float64."""
-    values, group, count = confidence.unique(return_inverse=True, return_counts=True)
-    wrong = torch.bincount(group, (~correct).double(), minlength=len(values)) / count
-    surest_first: Tensor = wrong.repeat_interleave(count).flip(0)
-    number = torch.arange(1, len(correct) + 1, dtype=torch.float64)
-    return surest_first.cumsum(dim=0) / number
+def _risks(level: Tensor, correct: Tensor) -> Tensor:
+    """Risk of the i surest images of each row for i = 1..N, (draws, N), float64.
+
+    Args:
+        level: int64 from 0 on, (draws, N): which confidence it is, from the lowest on.
+        correct: bool, (draws, N).
+    """
+    number = int(level.max()) + 1
+    images = sums_by_group(level, torch.ones_like(level), number)
+    wrong = sums_by_group(level, ~correct, number) / images  # NaN where nobody looks
+    surest_first = level.sort(dim=1, descending=True).values
+    return wrong.gather(1, surest_first).cumsum(dim=1) / torch.arange(1, level.shape[1] + 1)
 
 
 def _checked_confidence(confidence: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:

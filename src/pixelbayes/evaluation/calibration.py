@@ -22,7 +22,15 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError, naming_extras
-from pixelbayes.evaluation.estimate import LOWER, UPPER, Estimate, mean_estimate
+from pixelbayes.evaluation.estimate import (
+    DRAWN_TOGETHER,
+    LOWER,
+    UPPER,
+    Estimate,
+    mean_estimate,
+    sums_by_group,
+    with_replacement,
+)
 
 __all__ = [
     "ReliabilityCurve",
@@ -211,13 +219,15 @@ def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> Re
 
 def _calibrated_errors(confidence: Tensor, index: Tensor, seed: int) -> Tensor:
     """Summed gaps, in percent, of labels drawn from the predictions, (RESAMPLES,)."""
+    n, bins = len(index), int(index.max()) + 1
     generator = torch.Generator().manual_seed(seed)
-    errors = torch.empty(RESAMPLES, dtype=torch.float64)
-    for draw in range(RESAMPLES):
-        right = torch.rand(len(confidence), generator=generator, dtype=torch.float64) < confidence
-        gaps = torch.bincount(index, right.double() - confidence)
-        errors[draw] = 100 * gaps.abs().sum() / len(confidence)
-    return errors
+    errors = []
+    for block in torch.arange(RESAMPLES).split(max(DRAWN_TOGETHER // n, 1)):
+        drawn = torch.rand((len(block), n), generator=generator, dtype=torch.float64)
+        right = (drawn < confidence).double()
+        gaps = sums_by_group(index.expand(len(block), n), right - confidence, bins)
+        errors.append(100 * gaps.abs().sum(dim=1) / n)
+    return torch.cat(errors)
 
 
 def _gap_estimate(confidence: Tensor, correct: Tensor, index: Tensor, seed: int) -> Estimate:
@@ -225,12 +235,13 @@ def _gap_estimate(confidence: Tensor, correct: Tensor, index: Tensor, seed: int)
     n, bins = len(index), int(index.max()) + 1
     gap = 100 * (correct.double() - confidence) / n
     found = torch.bincount(index, gap, minlength=bins)
-    generator = torch.Generator().manual_seed(seed)
-    errors, distances = torch.empty(2, RESAMPLES, dtype=torch.float64)
-    for draw in range(RESAMPLES):
-        drawn = torch.randint(n, (n,), generator=generator)
-        gaps = torch.bincount(index[drawn], gap[drawn], minlength=bins)
-        errors[draw], distances[draw] = gaps.abs().sum(), (gaps - found).abs().sum()
+    gaps = torch.cat(
+        [
+            sums_by_group(index[drawn], gap[drawn], bins)
+            for drawn in with_replacement(n, RESAMPLES, seed)
+        ]
+    )
+    errors, distances = gaps.abs().sum(dim=1), (gaps - found).abs().sum(dim=1)
     value = float(found.abs().sum())
     low = max(0.0, value - float(torch.quantile(distances, UPPER - LOWER)))
     if value <= float(torch.quantile(_calibrated_errors(confidence, index, seed), UPPER)):

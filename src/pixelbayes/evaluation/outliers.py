@@ -38,7 +38,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pixelbayes.errors import PixelBayesError, naming_extras
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import check_log_proba
 from pixelbayes.evaluation.conformal import conformal_rank, rank_coverage
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Z_95, Estimate, wilson_interval
@@ -246,7 +246,6 @@ class Detection:
     """Familiar images called strange where 95 % of the strangers are; 95 is chance."""
 
 
-@naming_extras()
 def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
     """Measures a score on familiar and on strange images.
 
@@ -270,7 +269,7 @@ def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
             raise PixelBayesError(
                 f"scores are (N,) with N >= 1 and no NaN, got shape {tuple(scores.shape)}"
             )
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata  # type: ignore[import-untyped, unused-ignore]
 
     inside, outside = (x.detach().cpu().double().numpy() for x in (familiar, strange))
     n, m = len(inside), len(outside)
@@ -282,7 +281,9 @@ def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
     drawn = np.array(
         [measured(draw.choice(inside, n), draw.choice(outside, m)) for _ in range(RESAMPLES)]
     )
-    auroc = float(roc_auc_score(np.repeat([0, 1], [n, m]), np.concatenate([inside, outside])))
+    # The area is the Mann-Whitney statistic; scikit-learn's refuses infinite scores.
+    ranks = rankdata(np.concatenate([inside, outside]))
+    auroc = (float(ranks[n:].sum()) - m * (m + 1) / 2) / (n * m)
     low, high = _newcombe_interval(auroc, n, m)
     return Detection(
         Estimate(100 * auroc, 100 * low, 100 * high, n + m, "%"),
@@ -326,9 +327,9 @@ def _average_precision(inside: Numbers, outside: Numbers) -> float:
     # scikit-learn's average_precision_score, whose checks cost a bootstrap twenty times as much.
     scores = np.concatenate([outside, inside])
     order = np.argsort(-scores, kind="stable")
-    found = (order < len(outside)).cumsum()
-    # Equal scores are one step of the curve.
-    steps = np.append(np.diff(scores[order]) != 0, True)
+    found, ranked = (order < len(outside)).cumsum(), scores[order]
+    # Equal scores, infinite ones too, are one step of the curve.
+    steps = np.append(ranked[1:] != ranked[:-1], True)
     precision = (found / np.arange(1, len(found) + 1))[steps]
     return float(np.diff(found[steps], prepend=0) @ precision / len(outside))
 

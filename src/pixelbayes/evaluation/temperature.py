@@ -17,7 +17,14 @@ from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.calibration import RESAMPLES, check_shapes
-from pixelbayes.evaluation.estimate import LOWER, UPPER, Estimate, mean_estimate
+from pixelbayes.evaluation.estimate import (
+    LOWER,
+    UPPER,
+    Estimate,
+    mean_estimate,
+    sums_by_group,
+    with_replacement,
+)
 
 __all__ = [
     "TemperatureDecision",
@@ -148,17 +155,19 @@ def temperature_estimate(
             for x in grid.tolist()
         ]
     )
-    n, generator = len(labels), torch.Generator().manual_seed(seed)
-    fitted = torch.empty(RESAMPLES, dtype=torch.float64)
-    for draw in range(RESAMPLES):
-        drawn = torch.randint(n, (n,), generator=generator)
-        curve = losses @ torch.bincount(drawn, minlength=n).double()
-        at = int(curve.argmin())
-        fitted[draw] = grid[at]
-        if 0 < at < steps:
-            left, middle, right = curve[at - 1 : at + 2].tolist()
-            if bend := left - 2 * middle + right:
-                fitted[draw] += LOG_TEMPERATURE_STEP * (left - right) / (2 * bend)
+    n = len(labels)
+    curves = torch.cat(
+        [
+            sums_by_group(drawn, torch.ones_like(drawn), n) @ losses.T
+            for drawn in with_replacement(n, RESAMPLES, seed)
+        ]
+    )
+    at = curves.argmin(dim=1)
+    around = at.clamp(1, steps - 1)[:, None] + torch.tensor([-1, 0, 1])
+    left, middle, right = curves.gather(1, around).unbind(dim=1)
+    shift = LOG_TEMPERATURE_STEP * (left - right) / (2 * (left - 2 * middle + right))
+    inside = (at > 0) & (at < steps) & shift.isfinite()  # not where the curve is straight
+    fitted = grid[at] + torch.where(inside, shift, 0.0)
     ends = torch.quantile(fitted, torch.tensor([LOWER, UPPER], dtype=torch.float64)).exp()
     return Estimate(value, float(ends[0]), float(ends[1]), n, "")
 
