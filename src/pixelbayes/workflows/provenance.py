@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,15 @@ def commit(package: Path | None = None) -> str | None:
     Returns:
         None where the package does not run from a checkout of its own repository.
     """
-    package = package or Path(pixelbayes.__file__).resolve().parent
+    return _own_commit() if package is None else _commit(package)
+
+
+@cache  # what runs is what was there when it was imported
+def _own_commit() -> str | None:
+    return _commit(Path(pixelbayes.__file__).resolve().parent)
+
+
+def _commit(package: Path) -> str | None:
     root = package.parents[1]
     if package != root / "src" / package.name or not (root / ".git").exists():
         return None
