@@ -107,10 +107,20 @@ def test_a_table_tells_labels_with_or_without_a_header(tmp_path):
         assert labels == {"01.png": "koala", "02.png": "sea lion"}
 
 
+def test_a_table_may_be_as_spreadsheets_write_it(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_bytes("\ufeff\r\nfile;class\r\n01.png;koala\r\n\r\n02.png;sea lion\r\n".encode())
+    labels = given_labels([tmp_path / "01.png", table], CLASSES, by_name=False)
+    assert labels == {"01.png": "koala", "02.png": "sea lion"}
+    table.write_bytes(b"\xff\xfe0")
+    with pytest.raises(PixelBayesError, match=r"^labels\.csv is not a CSV file in UTF-8: "):
+        given_labels([table], CLASSES, by_name=False)
+
+
 def test_a_label_that_may_belong_to_another_file_is_refused(tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("a/x.png,koala\nb/x.png,pizza\n")
-    with pytest.raises(PixelBayesError, match=r"row 2: x\.png is pizza here and koala in an"):
+    with pytest.raises(PixelBayesError, match=r"line 2: x\.png is pizza here and koala in an"):
         given_labels([table], CLASSES, by_name=False)
     table.write_text("x.png,koala\n")
     files = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
@@ -130,14 +140,14 @@ def test_a_table_that_names_no_file_here_is_refused(tmp_path, name):
 def test_a_class_that_is_misspelt_in_the_first_row_is_no_header(tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("some/01.png,kola\n02.png,pizza\n")
-    with pytest.raises(PixelBayesError, match=r"labels\.csv, row 1: 'kola' is no class"):
+    with pytest.raises(PixelBayesError, match=r"labels\.csv, line 1: 'kola' is no class"):
         given_labels([tmp_path / "01.png", table], CLASSES, by_name=False)
 
 
 def test_a_table_with_an_unknown_class_is_refused_by_row(tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text("01.png,koala\n02.png,walrus\n")
-    with pytest.raises(PixelBayesError, match=r"labels\.csv, row 2: 'walrus' is no class"):
+    with pytest.raises(PixelBayesError, match=r"labels\.csv, line 2: 'walrus' is no class"):
         given_labels([table], CLASSES, by_name=False)
 
 

@@ -161,6 +161,7 @@ class TestTables:
             ("id,path,label", "x{n},photos/{n}.png,{c}"),
             (None, "{n},photos/{n}.png,{c}"),
             ("path;label", "photos/{n}.png;{c}"),
+            ("\npath;label", "photos/{n}.png;{c}"),
             ("path\tlabel", "photos/{n}.png\t{c}"),
             ("path,label", "photos\\{n}.png,{c}"),
             ("path,label", "./photos//{n}.png,{c}"),

@@ -22,6 +22,8 @@ from torch import Tensor
 
 from pixelbayes.app.limits import Limits, Photo, read_photo
 from pixelbayes.app.markup import render
+from pixelbayes.data import DatasetError
+from pixelbayes.data.sources.tables import read_cells
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Model
 from pixelbayes.models.prediction import predictions
@@ -239,23 +241,22 @@ def _words(text: str) -> str:
 
 def _listed(table: Path, classes: Sequence[str], files: Mapping[str, int]) -> dict[str, str]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(map(str.strip, row))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise PixelBayesError(f"{table.name} is not a CSV file in UTF-8: {error}") from error
+        rows = read_cells(table)
+    except DatasetError as error:
+        raise PixelBayesError(str(error).replace(str(table), table.name)) from error
     labels: dict[str, str] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in rows:
         name, label = (row[0].strip(), row[1].strip()) if len(row) > 1 else (row[0], "")
         name = re.split(r"[\\/]", name)[-1]
         if label in classes:
             if labels.setdefault(name, label) != label:
                 raise PixelBayesError(
-                    f"{table.name}, row {number}: {name} is {label} here and {labels[name]} in an "
-                    "earlier row; give each file a name and a label of its own"
+                    f"{table.name}, line {number}: {name} is {label} here and {labels[name]} in an "
+                    "earlier line; give each file a name and a label of its own"
                 )
-        elif number > 1 or name in files:  # the first row may be a header
+        elif number > rows[0][0] or name in files:  # the first may be a header
             raise PixelBayesError(
-                f"{table.name}, row {number}: {label!r} is no class of this model; a row is a "
+                f"{table.name}, line {number}: {label!r} is no class of this model; a line is a "
                 f"file's name and one of: {', '.join(classes)}"
             )
     return labels

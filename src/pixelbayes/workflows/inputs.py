@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from PIL import Image
 from pixelbayes.data import DatasetError, find_images
 from pixelbayes.data.finding import IMAGE_SUFFIXES
 from pixelbayes.data.pixels import FORMATS
-from pixelbayes.data.sources.tables import PATH_NAMES, located
+from pixelbayes.data.sources.tables import PATH_NAMES, located, read_cells
 from pixelbayes.io import SURROGATE
 
 __all__ = ["STDIN", "Inputs", "find_inputs"]
@@ -122,18 +121,8 @@ def _listed(table: Path) -> list[Path]:
 
 def _read_table(table: Path) -> tuple[list[str], list[list[str]]]:
     """The header, empty where there is none, and the other rows that are not empty."""
-    try:
-        # -sig: spreadsheets add a mark; surrogateescape: as predictions are written
-        with table.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-            reader = csv.reader(file, strict=True, delimiter=delimiter)
-            rows = [row for row in reader if any(map(str.strip, row))]
-    except OSError as error:
-        raise DatasetError(f"{table} cannot be opened: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table} is not a CSV file in UTF-8: {error}") from error
+    # surrogateescape: as predictions are written
+    rows = [cells for _, cells in read_cells(table, errors="surrogateescape")]
     if rows and any(cell.strip().lower() in PATH_NAMES for cell in rows[0]):
         return rows[0], rows[1:]
     return [], rows

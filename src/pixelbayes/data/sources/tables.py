@@ -23,7 +23,16 @@ from pixelbayes.data.sources.entries import (
 )
 from pixelbayes.data.sources.folders import SPLIT_NAMES
 
-__all__ = ["PATH_NAMES", "CsvSource", "Row", "entries_of", "located", "read_rows", "read_table"]
+__all__ = [
+    "PATH_NAMES",
+    "CsvSource",
+    "Row",
+    "entries_of",
+    "located",
+    "read_cells",
+    "read_rows",
+    "read_table",
+]
 
 # What a header may call each column, in lower case; the first of each is the usual one.
 PATH_NAMES = (
@@ -125,7 +134,7 @@ def read_table(path: Path) -> Table:
         DatasetError: If the file is missing, is not text, has no rows, or a line does not have
             the columns path, label and, if the first line has it, split.
     """
-    lines = _read_lines(path)
+    lines = [(number, [cell.strip() for cell in cells]) for number, cells in read_cells(path)]
     columns = _columns_of_header(path, lines[0][1]) if lines else None
     decided: dict[str, str] = {}
     width = 2
@@ -176,23 +185,29 @@ def entries_of(rows: Sequence[Row], folder: Path, labels: Sequence[int]) -> File
     )
 
 
-def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Number and cells of each line that is not empty."""
+def read_cells(path: Path, *, errors: str = "strict") -> list[tuple[int, list[str]]]:
+    """Number and cells of each line that is not empty, between commas, semicolons or tabs.
+
+    Args:
+        path: A text file in UTF-8, with or without the mark that spreadsheets add.
+        errors: What is made of other bytes, as for `open`.
+
+    Raises:
+        DatasetError: If it is no such file.
+    """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # -sig: spreadsheets add a mark
-            first = file.readline()
+        with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
+            first = next((line for line in file if line.strip()), "")
             file.seek(0)
             delimiter = next((mark for mark in ",;\t" if mark in first), ",")
             reader = csv.reader(file, strict=True, delimiter=delimiter)
             return [
-                (reader.line_num, [cell.strip() for cell in cells])
-                for cells in reader
-                if any(cell.strip() for cell in cells)
+                (reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)
             ]
     except OSError as error:
         raise DatasetError(
-            f"{path} cannot be opened: {error.strerror}; pass a CSV file with the columns "
-            "path,label[,split]"
+            f"{path} cannot be opened: {error.strerror}; pass a CSV file, for a data set with the "
+            "columns path,label[,split]"
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} is not a CSV file in UTF-8: {error}") from error
