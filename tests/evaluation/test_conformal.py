@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixelbayes.evaluation.conformal import (
     SCORES,
+    ConformalSets,
     conformal_rank,
     empirical_coverage,
     fit_classwise_sets,
@@ -100,7 +101,7 @@ def mapie_sets(
         _Given(), coverage, score, prefit=True, random_state=_NoRandomShare()
     )
     model.conformalize(fitted_on[0].exp().numpy(), fitted_on[1].numpy())
-    parameters = {"include_last_label": False} if score == "aps" else None
+    parameters = {"include_last_label": True} if score == "aps" else None
     return torch.from_numpy(model.predict_set(new.exp().numpy(), parameters)[1][:, :, 0])
 
 
@@ -112,16 +113,34 @@ def test_lac_sets_are_those_of_mapie(coverage: float, n: int) -> None:
     assert torch.equal(fit_sets(*drawn, coverage=coverage, score="lac")(new), expected)
 
 
+def test_the_aps_score_is_the_probability_of_the_more_probable_classes() -> None:
+    log_proba = torch.tensor([[0.1, 0.6, 0.0, 0.3], [0.25, 0.25, 0.25, 0.25]]).double().log()
+    expected = torch.tensor([[0.9, 0.0, 1.0, 0.6], [0.0, 0.25, 0.5, 0.75]]).double()
+    torch.testing.assert_close(SCORES["aps"](log_proba), expected)
+
+
 @pytest.mark.parametrize("coverage", [0.7, 0.9, 0.99])
-def test_aps_sets_are_those_of_mapie_which_leaves_none_empty(coverage: float) -> None:
-    drawn, (new, _) = predictions(200, seed=2), predictions(300, seed=3)
-    expected = mapie_sets("aps", coverage, drawn, new)
+def test_aps_sets_at_the_threshold_of_mapie_are_those_of_mapie(coverage: float) -> None:
+    """Its score has the share of y as well; its sets end with the class that passes it."""
+    (log_proba, labels), (new, _) = predictions(200, seed=2), predictions(300, seed=3)
+    probability = log_proba.exp()
+    of_true = probability.gather(1, labels[:, None])[:, 0]
+    with_true = SCORES["aps"](log_proba).gather(1, labels[:, None])[:, 0] + of_true
+    threshold = float(with_true.sort().values[conformal_rank(200, coverage) - 1])
 
-    found = fit_sets(*drawn, coverage=coverage, score="aps")(new)
+    found = ConformalSets("aps", coverage, (threshold,) * 4, (200,) * 4)(new)
 
-    top = torch.nn.functional.one_hot(new.argmax(dim=1), 4).bool()
-    filled = torch.where(found.any(dim=1, keepdim=True), found, top)
-    assert torch.equal(filled, expected)
+    assert torch.equal(found, mapie_sets("aps", coverage, (log_proba, labels), new))
+
+
+@pytest.mark.parametrize("coverage", [0.3, 0.7, 0.9])
+def test_an_aps_set_holds_the_most_probable_class_and_sets_grow_with_doubt(coverage: float) -> None:
+    drawn, (new, _) = predictions(400, seed=2), predictions(1000, seed=3)
+    sets = fit_sets(*drawn, coverage=coverage, score="aps")(new)
+    confidence, top = new.exp().max(dim=1)
+    assert sets.gather(1, top[:, None]).all()
+    sure, size = confidence > confidence.median(), sets.sum(dim=1).double()
+    assert size[sure].mean() <= size[~sure].mean()
 
 
 def test_the_threshold_is_the_score_of_the_conformal_rank() -> None:

@@ -7,13 +7,15 @@ from where those N came from, the set holds the true class with probability at l
 whatever the model [1].  The scores:
 
 * `lac`: -log p(y | x); the smallest sets on average [2];
-* `aps`: the probability of all classes at least as probable as y; sets that grow where the
-  model is unsure [3], here without the random share of the last class, so that an image always
-  gets the same set.
+* `aps`: the probability of all classes more probable than y; sets that grow where the model is
+  unsure [3] and always hold the most probable class.  Of the random share of y itself, by which
+  the score of [3] is larger, nothing is taken: an image always gets the same set.  Taking all of
+  it would leave the surest images without a class, and need far larger sets for the others.
 
-A set may be empty: the image is unlike those of the threshold.  The tests check the sets against
-those of MAPIE's `SplitConformalClassifier`, which keeps a fitted object and draws random numbers
-for `aps`; here a handful of numbers is stored with a model and an image has one answer.
+A set of `lac` may be empty: no class is as probable as true classes were.  The tests check the
+sets against those of MAPIE's `SplitConformalClassifier`, which keeps a fitted object and draws
+random numbers for `aps`; here a handful of numbers is stored with a model and an image has one
+answer.
 
 Shapes: N images, K classes.  log p(y | x) in nats, (N, K).
 
@@ -58,11 +60,11 @@ def lac_scores(log_proba: Tensor) -> Tensor:
 
 
 def aps_scores(log_proba: Tensor) -> Tensor:
-    """Probability of all classes at least as probable as each class, float64 (N, K)."""
+    """Probability of all classes more probable than each class, float64 (N, K)."""
     probability, order = log_proba.exp().sort(dim=1, descending=True, stable=True)
-    cumulated = probability.cumsum(dim=1).clamp(max=1.0)
-    cumulated[:, -1] = 1.0  # whatever rounding says: a threshold of 1 lets every class in
-    return torch.empty_like(log_proba).scatter_(1, order, cumulated)
+    of_others = probability.cumsum(dim=1).roll(1, dims=1)
+    of_others[:, 0] = 0.0
+    return torch.empty_like(log_proba).scatter_(1, order, of_others)
 
 
 SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {"lac": lac_scores, "aps": aps_scores}
