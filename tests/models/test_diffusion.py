@@ -15,9 +15,9 @@ from pixelbayes.data import Resize
 from pixelbayes.errors import MissingPackageError, PixelBayesError
 from pixelbayes.models import CheckpointError, DiffusionModel, Metadata, load_model
 from pixelbayes.models import diffusion as module
+from pixelbayes.models.base import answers_digest
 from pixelbayes.models.settings import DiffusionSettings
 from pixelbayes.workflows.compress import require_coder
-from pixelbayes.workflows.study.cache import weights_digest
 
 pytestmark = pytest.mark.skipif(
     find_spec("diffusers") is None, reason="the extra diffusion is not installed"
@@ -131,7 +131,7 @@ def test_a_study_measures_again_what_is_estimated_otherwise(
     often = replace(stored, config={**stored.config, "evaluations": 8})
     DiffusionModel.from_stored(often).save(tmp_path / "8")
 
-    digests = {weights_digest(tmp_path / name) for name in ("4", "8")}
+    digests = {answers_digest(tmp_path / name) for name in ("4", "8")}
 
     assert len(digests) == 2
 

@@ -11,8 +11,10 @@ Units:  nats per image.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -31,14 +33,24 @@ from pixelbayes.models.storage import (
     Metadata,
     Stored,
     checkpoint_folder,
+    kind_of,
     named_folder,
     read,
-    weights_sha256,
+    read_description,
     write,
 )
 from pixelbayes.switches import undisturbed
 
-__all__ = ["MODELS", "Metadata", "Model", "TrainedNetwork", "amend", "load_model", "register"]
+__all__ = [
+    "MODELS",
+    "Metadata",
+    "Model",
+    "TrainedNetwork",
+    "amend",
+    "answers_digest",
+    "load_model",
+    "register",
+]
 
 Self = TypeVar("Self", bound="Model")
 Network = TypeVar("Network", bound=nn.Module)
@@ -71,21 +83,38 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     return MODELS[stored.kind].from_stored(stored).to(device)
 
 
-def amend(folder: Path, weights: str, change: Callable[[Model], Model]) -> bool:
+def answers_digest(folder: Path) -> str:
+    """SHA-256 of what decides a checkpoint's log p(x | y): of its weights, as it states it.
+
+    Where the configuration says how often or which images the weights are asked about, as of
+    an ensemble and of an estimate, it is of that, too.
+
+    Raises:
+        CheckpointError: If there is no such checkpoint.
+    """
+    description = read_description(folder)
+    weights, kind = str(description["weights_sha256"]), MODELS.get(kind_of(description))
+    if kind is None or kind.weights_decide:
+        return weights
+    deciding = {"weights": weights, "config": kind.deciding(description["config"])}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def amend(folder: Path, found_for: str, change: Callable[[Model], Model]) -> bool:
     """Changes what a checkpoint keeps beside its weights, as that is on disk by now.
 
     Args:
         folder: The checkpoint.
-        weights: Digest of those for which the change was found (`storage.weights_sha256`).
+        found_for: `answers_digest` of the model for which the change was found.
         change: Of the model's metadata.
 
     Returns:
-        Whether it was changed: not if other weights have taken their place, as a training does.
+        Whether it was changed: not if another model has taken its place, as in a training.
 
     Raises:
         CheckpointError: If there is no usable checkpoint any more.
     """
-    if weights_sha256(folder) != weights:
+    if answers_digest(folder) != found_for:
         return False
     change(load_model(folder)).save(folder)
     return True
@@ -97,8 +126,17 @@ class Model(DecisionVerbs):
     Attributes:
         kind: Its name in `pixelbayes.models.MODELS`, in run.json and in model.json.
         noun: What it is called in messages.
+        weights_decide: Whether its weights alone decide its log p(x | y); else its configuration
+            says how they are asked.
         metadata: Class names, resizing, prior, temperature, provenance.
     """
+
+    weights_decide: ClassVar[bool] = True
+
+    @classmethod
+    def deciding(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of a stored configuration decides log p(x | y)."""
+        return config
 
     @abstractmethod
     def to(self: Self, device: str | torch.device) -> Self:

@@ -176,6 +176,7 @@ class DiffusionModel(TrainedNetwork[NoiseNetwork]):
     is_density = True
     can_sample = True
     is_exact = False
+    weights_decide = False
 
     @classmethod
     def build(

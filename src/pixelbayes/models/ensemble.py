@@ -9,7 +9,7 @@ Shapes: N images, K classes, M members.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,7 @@ class Ensemble(Model):
 
     kind = "ensemble"
     noun = "ensemble"
+    weights_decide = False
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class Ensemble(Model):
                     f"members of an ensemble have the same prior, got {ours} and {theirs}"
                 )
         self.members, self.mirrored = tuple(members), mirrored
+        self.is_exact = all(member.is_exact for member in members)
         self.metadata = metadata or replace(
             first.metadata,
             temperature=1.0,
@@ -177,6 +179,12 @@ class Ensemble(Model):
     def with_metadata(self, metadata: Metadata) -> Ensemble:
         """The same members with other metadata of the whole."""
         return Ensemble(self.members, metadata, mirrored=self.mirrored)
+
+    @classmethod
+    def deciding(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All but where the members come from; see `Model.deciding`."""
+        members = [{**member, "provenance": None} for member in config["members"]]
+        return {**config, "members": members}
 
     def to_stored(self) -> Stored:
         """One file of weights, in which a member's number stands before each name."""

@@ -44,7 +44,7 @@ class ClassLikelihoods(ABC):
     kind: ClassVar[str]
     noun: ClassVar[str]
     can_sample: ClassVar[bool] = False
-    is_exact: ClassVar[bool] = True
+    is_exact: bool = True
 
     metadata: Metadata
 

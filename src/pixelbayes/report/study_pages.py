@@ -164,15 +164,21 @@ def _alike(results: Sequence[ModelResult], *names: str) -> bool:
 
 
 def _shared_notes(results: Sequence[ModelResult]) -> list[str]:
-    """The notes of all results, each once, with its models where it is not about all of them."""
-    models: dict[str, list[str]] = {}
+    """The notes of all results, each once, with what it is about where that is not all of them."""
+    about: dict[str, list[ModelResult]] = {}
     for result in results:
         for note in result.notes:
-            models.setdefault(note, []).append(result.name)
-    everyone = {result.name for result in results}
+            about.setdefault(note, []).append(result)
+
+    def named(some: Sequence[ModelResult]) -> Iterable[str]:
+        for name, group in grouped(some).items():
+            seeds = [str(one.seed) for one in group]
+            every = len(group) == len(grouped(results)[name])
+            yield name if every else f"{name}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+
     return [
-        note if set(names) == everyone else f"{', '.join(dict.fromkeys(names))}: {note}"
-        for note, names in models.items()
+        note if len(some) == len(results) else f"{'; '.join(named(some))}: {note}"
+        for note, some in about.items()
     ]
 
 

@@ -18,9 +18,9 @@ from pixelbayes.data import DatasetWarning, ImageDataset
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.inference import class_posterior
 from pixelbayes.models import Model, load_model
-from pixelbayes.models.base import amend
+from pixelbayes.models.base import amend, answers_digest
 from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
-from pixelbayes.models.storage import checkpoint_folder, weights_sha256
+from pixelbayes.models.storage import checkpoint_folder
 from pixelbayes.switches import undisturbed
 from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data, without_trained
 from pixelbayes.workflows.scoring import Progress, score_split
@@ -118,7 +118,7 @@ def calibrate_model(
         DatasetWarning: If images were left out, or it is not known which ones were trained on.
     """
     folder = Path(model)
-    weights = weights_sha256(checkpoint_folder(folder))
+    found_for = answers_digest(checkpoint_folder(folder))
     loaded = load_model(folder, device)
     dataset, own, record = training_data(folder, loaded, data, data_dir)
     if own and split == "train":
@@ -143,7 +143,7 @@ def calibrate_model(
     def calibrated(stored: Model) -> Model:
         return stored.with_decisions(decisions.at_temperature(stored.temperature))
 
-    if not amend(written, weights, calibrated):
+    if not amend(written, found_for, calibrated):
         raise CalibrationError(
             f"the training has written a better checkpoint to {written} since this one was read, "
             "and the thresholds are those of the earlier one; calibrate again when it is over"

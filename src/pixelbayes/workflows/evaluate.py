@@ -24,7 +24,7 @@ from pixelbayes.data.naming import whole_number
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import plain
 from pixelbayes.models import Model, load_model
-from pixelbayes.models.base import amend
+from pixelbayes.models.base import amend, answers_digest
 from pixelbayes.models.storage import weights_sha256
 from pixelbayes.report import Report, save
 from pixelbayes.switches import undisturbed
@@ -219,7 +219,7 @@ def evaluate_saved(
             f"{run.info.get('status', 'unknown')}); 'pixelbayes train --resume {folder}' goes on"
         )
     checkpoint = folder if run is None else run.best
-    weights = weights_sha256(checkpoint)
+    weights, evaluated = weights_sha256(checkpoint), answers_digest(checkpoint)
     model = load_model(checkpoint, device)
     trained_on, record = data_trained_on(folder, run, model, data)
     own = data is None or same_source(data, trained_on.data)
@@ -248,7 +248,7 @@ def evaluate_saved(
     report.data["new_to_model"] = not seen and not {NOT_AT_HAND, MADE_ANEW} & {*remarks}
     if run is not None and at_home and report.temperature is not None:
         found = report.temperature
-        kept = amend(run.best, weights, lambda stored: stored.with_temperature(found))
+        kept = amend(run.best, evaluated, lambda stored: stored.with_temperature(found))
         report.notes.extend([] if kept else [OVERTAKEN])
     if written is not None:
         save(report, Path(written))

@@ -15,6 +15,7 @@ import hashlib
 from torch import Tensor
 
 from pixelbayes.data import ImageDataset
+from pixelbayes.models.base import answers_digest
 from pixelbayes.models.hub import find_model, load
 from pixelbayes.models.storage import checkpoint_folder, read_description
 from pixelbayes.workflows.config import RunConfig, RunError
@@ -29,8 +30,8 @@ def teacher_digest(name: str) -> str:
     Raises:
         CheckpointError: If there is no such teacher.
     """
-    described = read_description(checkpoint_folder(find_model(name)))
-    deciding = f"{described.get('weights_sha256')} {described.get('temperature')}"
+    folder = checkpoint_folder(find_model(name))
+    deciding = f"{answers_digest(folder)} {read_description(folder).get('temperature')}"
     return hashlib.sha256(deciding.encode()).hexdigest()
 
 

@@ -410,3 +410,20 @@ fid: null
     assert second is not None
     assert first.splits == second.splits
     assert {result.splits["test"].n for result in outcome.results} == {len(first.splits["test"])}
+
+
+def test_tables_and_figures_of_models_that_left_the_study_go(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    study(config, folder, network=None, show_training=False)
+    own = folder / "figures" / "mine.svg"
+    own.write_text("not of the study")
+    before = {path.name for path in folder.glob("[ft]*/*")}
+    alone = replace(config, models={"gated": config.models["gated"]})
+    report_study(alone, folder)
+    after = {path.name for path in folder.glob("[ft]*/*")}
+    assert {"comparisons.tex", "reliability-late.svg"} <= before
+    assert not [name for name in after if "late" in name or "comparisons" in name]
+    assert own.read_text() == "not of the study"
+    assert (folder / "late" / "seed-0" / "result.json").is_file()

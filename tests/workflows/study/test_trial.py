@@ -154,7 +154,7 @@ def test_an_ensemble_comes_after_its_members_and_without_one_the_others_go_on(
     assert {result.name for result in outcome.results} == {"good", "later", "fine"}
     assert outcome.failed
     assert [line.partition(":")[0] for line in outcome.missing] == ["bad, seed 0", "mix, seed 0"]
-    assert "members are not trained to their end" in outcome.missing[1]
+    assert "members are not trained and measured to their end" in outcome.missing[1]
 
 
 def test_an_untrained_model_is_made_and_measured_again_where_its_settings_or_images_change(
@@ -227,3 +227,50 @@ def test_what_names_no_checkpoint_is_refused(wrong: str) -> None:
     text = TRAINED.replace("gated: {network: {fusion: gated}}", f"taken: {wrong}")
     with pytest.raises(RunError, match=r"checkpoint names a trained model|y"):
         StudyConfig.from_yaml(text)
+
+
+TOGETHER = (
+    TRAINED.partition("samples_per_class")[0]
+    + """  late: {network: {fusion: late}}
+  both: {ensemble: [gated, late]}
+samples_per_class: 2
+"""
+)
+MIRRORED = TOGETHER.replace("late]}", "late], mirrored: true}")
+
+
+def test_an_ensemble_that_is_asked_otherwise_is_measured_again(run_study, tmp_path: Path) -> None:
+    plain_one = run_study(StudyConfig.from_yaml(TOGETHER)).results[-1]
+    mirrored = run_study(StudyConfig.from_yaml(MIRRORED)).results[-1]
+    shutil.rmtree(tmp_path / "study" / "both")
+    fresh = run_study(StudyConfig.from_yaml(MIRRORED)).results[-1]
+    assert fresh.splits != plain_one.splits
+    assert mirrored.splits == fresh.splits
+    assert (mirrored.temperature, fresh.temperature) == (fresh.temperature,) * 2
+
+
+def test_an_ensemble_waits_for_the_temperatures_of_its_members(run_study, tmp_path: Path) -> None:
+    config = StudyConfig.from_yaml(TOGETHER)
+    run_study(config, only=["gated", "late"])
+    late = tmp_path / "study" / "late" / "seed-0"
+    (late / "result.json").unlink()  # as where it was killed before it was measured
+    outcome = run_study(config, only=["both"])
+    expected = "both, seed 0: members are not trained and measured to their end: late"
+    assert outcome.missing == [expected]
+    assert not (tmp_path / "study" / "both").exists()
+    run_study(config)
+    load_model(late / "best").with_temperature(7.0).save(late / "best")
+    assert run_study(config, only=["both"]).missing == []
+    both = load_model(tmp_path / "study" / "both" / "seed-0" / "best")
+    assert both.members[1].temperature == 7.0
+
+
+def test_a_result_that_is_not_what_the_study_asks_for_now_says_so(run_study) -> None:
+    run_study(StudyConfig.from_yaml(TOGETHER))
+    longer = StudyConfig.from_yaml(MIRRORED.replace("epochs: 1", "epochs: 2"))
+    results = {one.name: one for one in run_study(longer, only=["gated"]).results}
+    ending = {name: one.notes[-1] for name, one in results.items() if one.notes}
+    assert ending["late"] == "Not as the study asks for now: 1 of 2 epochs are done."
+    changed = "Not as the study asks for now: what it is made of has changed since."
+    assert ending["both"] == changed
+    assert "Not as the study" not in ending.get("gated", "")

@@ -20,17 +20,14 @@ import torch
 from torch import Tensor
 
 from pixelbayes.io import write_whole
-from pixelbayes.models import MODELS
 from pixelbayes.models.storage import (
     CheckpointError,
     bytes_of,
-    kind_of,
-    read_description,
     tensors_of,
 )
 from pixelbayes.workflows.scoring import Progress
 
-__all__ = ["Cache", "Deadline", "TimeIsUp", "digest", "levels_digest", "weights_digest"]
+__all__ = ["Cache", "Deadline", "TimeIsUp", "digest", "levels_digest"]
 
 DIGITS = 16  # of a digest in a file name
 SHA256 = "sha256"  # names the digest of a piece in its file
@@ -162,18 +159,3 @@ def levels_digest(*tensors: Tensor) -> str:
         found.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
         found.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
     return found.hexdigest()
-
-
-def weights_digest(checkpoint: Path) -> str:
-    """SHA-256 of what decides a checkpoint's answers: its weights, as the checkpoint states it.
-
-    Where answers are estimates it is of the configuration, too, which says how they are made.
-
-    Raises:
-        CheckpointError: If there is no such checkpoint.
-    """
-    description = read_description(checkpoint)
-    weights, kind = str(description["weights_sha256"]), MODELS.get(kind_of(description))
-    if kind is None or kind.is_exact:
-        return weights
-    return digest({"weights": weights, "config": description["config"]})

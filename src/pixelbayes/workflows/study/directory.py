@@ -19,6 +19,7 @@ from pixelbayes.workflows.study.config import STUDY_YAML, StudyConfig
 __all__ = ["StudyDirectory", "output_folder"]
 
 STATE, MEASURED = "study.json", "measured"
+FILES = "files"  # entry of study.json
 
 
 def output_folder(config: Path) -> Path:
@@ -106,6 +107,21 @@ class StudyDirectory:
             }
         state = {"title": config.title, "config": STUDY_YAML, "models": models}
         self._write_state({**self._state(), **state, "missing": list(missing)})
+
+    def replace_files(self, files: Sequence[Path]) -> None:
+        """Removes pages, tables and figures of an earlier call that this one has not written.
+
+        Args:
+            files: All that it has written.
+        """
+        state = self._state()
+        noted = state.get(FILES)
+        earlier = {self.path / str(name) for name in noted} if isinstance(noted, list) else set()
+        for path in earlier - {*files}:
+            if path.parent in (self.path / "figures", self.path / "tables"):
+                path.unlink(missing_ok=True)
+        names = sorted(path.relative_to(self.path).as_posix() for path in files)
+        self._write_state({**state, FILES: names})
 
     def _state(self) -> dict[str, Any]:
         try:

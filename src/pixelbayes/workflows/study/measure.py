@@ -23,6 +23,7 @@ from pixelbayes.data import SPLITS, ImageDataset, LabelledImages, grid
 from pixelbayes.inference import class_posterior
 from pixelbayes.io import replacing
 from pixelbayes.models import Model, load_model
+from pixelbayes.models.base import answers_digest
 from pixelbayes.report import EpochScore, png_base64
 from pixelbayes.training.seeds import derived_seed
 from pixelbayes.workflows.generate import generate
@@ -34,7 +35,7 @@ from pixelbayes.workflows.scoring import (
     split_numbers,
     tempering_of,
 )
-from pixelbayes.workflows.study.cache import Cache, levels_digest, weights_digest
+from pixelbayes.workflows.study.cache import Cache, levels_digest
 from pixelbayes.workflows.study.scores import Scorer
 from pixelbayes.workflows.study.trial import Trial
 
@@ -68,7 +69,7 @@ class Measurement:
 
     def __post_init__(self) -> None:
         self.best = self.trial.path / "best"
-        self.weights = weights_digest(self.best)
+        self.weights = answers_digest(self.best)
         self.model = load_model(self.best, self.device)
 
     def run(self, kept: Mapping[int, Path]) -> dict[str, Any]:
@@ -178,7 +179,7 @@ class Measurement:
             if self.scorer is None and epoch not in shown:
                 continue
             self._tell("scoring epochs", number, len(kept))
-            weights = weights_digest(folder)
+            weights = answers_digest(folder)
             model = load_model(folder, self.device)
             if self.scorer is not None:
                 drawn = partial(self._first, model, weights)

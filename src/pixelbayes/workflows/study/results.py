@@ -9,11 +9,12 @@ from typing import Any
 
 from pixelbayes.evaluation.fid import Features
 from pixelbayes.models import load_model
+from pixelbayes.models.base import answers_digest
 from pixelbayes.report import ModelResult, Reason, ReportError, load_result
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.workflows.config import RunError
 from pixelbayes.workflows.provenance import commit, now
-from pixelbayes.workflows.study.cache import digest, weights_digest
+from pixelbayes.workflows.study.cache import digest
 from pixelbayes.workflows.study.comparisons import ANSWERS_KEY, label
 from pixelbayes.workflows.study.config import StudyConfig
 from pixelbayes.workflows.study.directory import StudyDirectory
@@ -44,13 +45,13 @@ class Wanted:
     ) -> Wanted:
         """What the result of a run must be made of; `data` is the digest of its images."""
         settings = {
-            "kept": {str(epoch): weights_digest(path) for epoch, path in state.kept.items()},
+            "kept": {str(epoch): answers_digest(path) for epoch, path in state.kept.items()},
             "data": data,
             "samples_per_class": config.samples_per_class,
             "fid": None if config.fid is None else asdict(config.fid),
         }
         network = None if features is None else features.network.digest
-        return cls(weights_digest(state.best), digest(settings), network)
+        return cls(answers_digest(state.best), digest(settings), network)
 
 
 def is_up_to_date(run: Path, wanted: Wanted) -> bool:
@@ -155,7 +156,10 @@ def _found(one: Trial) -> tuple[ModelResult, bool] | None:
     if (one.path / RESULT).is_file():
         result = load_result(one.path / RESULT)
         if result.epochs == state.epochs:  # else the training has gone on since
-            return result, True
+            if state.lacks is None:
+                return result, True
+            remark = f"Not as the study asks for now: {state.lacks}."
+            return replace(result, notes=[*result.notes, remark]), False
     result = _unmeasured(one, state)
     stands = "is not measured yet" if result.finished else "is unfinished"
     remark = f"The model {stands}: {state.epochs} epochs are done."

@@ -126,6 +126,8 @@ class _Invocation:
             raise _ElsewhereError(
                 "another program is training it, it is left alone; call again later"
             )
+        if isinstance(one, EnsembleTrial):
+            self._require_members(one)
         self._begin(f"{one}: training")
         try:
             one.make(
@@ -137,6 +139,15 @@ class _Invocation:
             if stopped.reason == "max_time":
                 raise TimeIsUp from stopped
             raise
+
+    def _require_members(self, one: EnsembleTrial) -> None:
+        """Refuses members without their temperature, which measuring fits."""
+        path = self.directory.path
+        members = [trial_of(self.config, path, name, one.seed) for name in one.names]
+        if missing := [member.name for member in members if not self._is_done(member)]:
+            raise MembersMissingError(
+                f"members are not trained and measured to their end: {', '.join(missing)}"
+            )
 
     def _measure(self, one: Trial) -> None:
         """Writes the result of a finished run, unless it is there and what it should be."""
@@ -375,6 +386,7 @@ def _written(
             published=config.published,
             provenance=directory.provenance or provenance(),
         )
+        directory.replace_files(files)
     return StudyOutcome(results, files, missing, failed)
 
 

@@ -13,8 +13,9 @@ from pixelbayes.data import SplitRecord, same_source
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.io import plain
 from pixelbayes.models import Ensemble, Model, load_model
+from pixelbayes.models.base import answers_digest
 from pixelbayes.models.hub import find_model, load
-from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder
+from pixelbayes.models.storage import BEST, DESCRIPTION, checkpoint_folder, read_description
 from pixelbayes.training.metrics import Criterion, columns, criterion_of
 from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.provenance import now, provenance
@@ -24,7 +25,7 @@ from pixelbayes.workflows.resuming import (
     require_unfinished,
 )
 from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_locked, is_new
-from pixelbayes.workflows.study.cache import weights_digest
+from pixelbayes.workflows.study.cache import digest
 from pixelbayes.workflows.study.config import (
     CheckpointConfig,
     EnsembleConfig,
@@ -60,7 +61,7 @@ class TrialState:
         info: How it was made, as run.json says.
         curves: Columns of metrics.csv; none where nothing is trained.
         criterion: What decided which epoch is best.
-        finished: Whether nothing is left to do.
+        lacks: What it lacks of what the study asks for; None where nothing is left to do.
     """
 
     best: Path
@@ -68,12 +69,17 @@ class TrialState:
     info: Mapping[str, Any]
     curves: Mapping[str, list[float | None]]
     criterion: Criterion
-    finished: bool
+    lacks: str | None
 
     @property
     def epochs(self) -> int:
         """Epochs done."""
         return len(self.curves["epoch"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.lacks is None
 
     @property
     def has_model(self) -> bool:
@@ -204,7 +210,7 @@ class TrainingTrial(Trial):
             info=run.info,
             curves=curves,
             criterion=run.criterion,
-            finished=self._is_finished(run),
+            lacks=self._lacks(run, len(curves["epoch"])),
         )
 
     def is_elsewhere(self) -> bool:
@@ -233,12 +239,12 @@ class TrainingTrial(Trial):
     def _found_config(self) -> RunConfig | None:
         return Run.open(self.path).config if self._has_begun() else None
 
-    def _is_finished(self, run: Run) -> bool:
+    def _lacks(self, run: Run, done: int) -> str | None:
         try:
             require_unfinished(run, self.config.training)
         except RunError:
-            return True
-        return False
+            return None
+        return f"{done} of {self.config.training.epochs} epochs are done"
 
     def _require_same_length(self, run: Run, done: int) -> None:
         wanted = self.config.training.epochs
@@ -256,7 +262,7 @@ class _UntrainedTrial(Trial):
 
     @abstractmethod
     def _weights(self) -> list[str | None]:
-        """Digests of the weights that it is made of; None for what is not there yet."""
+        """Digests of the models that it is made of; None for what is not there yet."""
 
     @abstractmethod
     def _model(self) -> Model:
@@ -281,9 +287,13 @@ class _UntrainedTrial(Trial):
             info=made_of,
             curves={name: [] for name in columns(criterion)},
             criterion=criterion,
-            finished=made_of.get("weights") == self._weights()
-            and made_of.get("settings", self.settings()) == self.settings(),  # older: not noted
+            lacks=None if self._is_made_of(made_of) else "what it is made of has changed since",
         )
+
+    def _is_made_of(self, noted: Mapping[str, Any]) -> bool:
+        settings = self.settings()
+        same = noted.get("settings", settings) == settings  # older: not noted
+        return same and noted.get("weights") == self._weights()
 
     def make(
         self, *, seconds: float | None, progress: bool, record: SplitRecord | None = None
@@ -326,7 +336,13 @@ class EnsembleTrial(_UntrainedTrial):
 
     def _weights(self) -> list[str | None]:
         folders = [path / BEST for path in self.members]
-        return [weights_digest(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+        return [_calibrated(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+
+
+def _calibrated(checkpoint: Path) -> str:
+    """SHA-256 of what decides a checkpoint's log p(x | y), and its temperature."""
+    temperature = read_description(checkpoint).get("temperature")
+    return digest({"answers": answers_digest(checkpoint), "temperature": temperature})
 
 
 def _is_there(member: Path) -> bool:
@@ -370,7 +386,7 @@ class CheckpointTrial(_UntrainedTrial):
         return load(self.config.checkpoint)
 
     def _weights(self) -> list[str | None]:
-        return [weights_digest(checkpoint_folder(find_model(self.config.checkpoint)))]
+        return [_calibrated(checkpoint_folder(find_model(self.config.checkpoint)))]
 
 
 def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
