@@ -37,7 +37,7 @@ from pixelbayes.evaluation.temperature import MIN_IMAGES, decide_temperature
 from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.models import Metadata, Model, PixelBayes, load_model
 from pixelbayes.models.hub import load
-from pixelbayes.switches import undisturbed
+from pixelbayes.switches import training_alone, undisturbed
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.workflows import NetworkConfig, RunConfig
 from pixelbayes.workflows.train import first_network
@@ -85,7 +85,8 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             settings of the network replace those above, its classes may be others.
         warm_start: `fit` goes on from the weights of the last one.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        random_state: Seed of first weights, order of images and dropout.
+        random_state: Seed of first weights, order of images and dropout; fits in several threads
+            wait for each other, so that each is what it is alone.
         verbose: Shows progress on stderr.
 
     Attributes:
@@ -202,21 +203,22 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         Raises:
             ValueError: If the first call does not name the classes, or y has others.
         """
-        first = not hasattr(self, "model_")
-        if first and classes is None:
-            raise PixelBayesError("the first call of partial_fit names all classes=")
-        levels, y = self._images(X, y, reset=first)
-        if first:
-            self.classes_ = np.unique(classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise PixelBayesError(f"classes are {self.classes_}, got {np.unique(classes)}")
-        labels = _indices(y, self.classes_)
-        if labels.min() < 0:
-            unknown = np.unique(y[labels < 0])
-            raise PixelBayesError(f"y has {unknown}, which are none of {self.classes_}")
-        images = _labelled(levels, labels)
-        source = self._source(self.classes_) if first else self.model_
-        self._train(images, images, seed=self._seed(), source=source, epochs=1)
+        with self._kept_if_it_fails():
+            first = not hasattr(self, "model_")
+            if first and classes is None:
+                raise PixelBayesError("the first call of partial_fit names all classes=")
+            levels, y = self._images(X, y, reset=first)
+            if first:
+                self.classes_ = np.unique(classes)
+            elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise PixelBayesError(f"classes are {self.classes_}, got {np.unique(classes)}")
+            labels = _indices(y, self.classes_)
+            if labels.min() < 0:
+                unknown = np.unique(y[labels < 0])
+                raise PixelBayesError(f"y has {unknown}, which are none of {self.classes_}")
+            images = _labelled(levels, labels)
+            source = self._source(self.classes_) if first else self.model_
+            self._train(images, images, seed=self._seed(), source=source, epochs=1)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -302,22 +304,29 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     ) -> None:
         """Trains the network, from a source's weights where there is one, and keeps the best."""
         from pixelbayes.training.engine import fit
+        from pixelbayes.training.errors import RunStopped
         from pixelbayes.training.task import TrainingTask
 
         names = tuple(str(name) for name in self.classes_)
         height, width, _ = self.form_.shape
         resize = Resize((height, width))
         config = self._config(epochs, seed, source)
-        network = first_network(config, train, len(names), resize.size)
-        prior = tuple(uniform_log_prior(len(names)).tolist())
-        about = Metadata(classes=names, resize=asdict(resize), log_prior=prior)
-        if source is not None:
-            PixelBayes.take_over(network, names, source)  # type: ignore[arg-type]
-        start = PixelBayes(network, about)  # type: ignore[arg-type]
-        task = TrainingTask(start, config.optim, config.training, images=len(train), seed=seed)
-        with tempfile.TemporaryDirectory() as folder:
-            outcome = fit(task, train, validation, folder=Path(folder), progress=bool(self.verbose))
-            model = load_model(folder)
+        with training_alone():
+            network = first_network(config, train, len(names), resize.size)
+            prior = tuple(uniform_log_prior(len(names)).tolist())
+            about = Metadata(classes=names, resize=asdict(resize), log_prior=prior)
+            if source is not None:
+                PixelBayes.take_over(network, names, source)  # type: ignore[arg-type]
+            start = PixelBayes(network, about)  # type: ignore[arg-type]
+            task = TrainingTask(start, config.optim, config.training, images=len(train), seed=seed)
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    outcome = fit(
+                        task, train, validation, folder=Path(folder), progress=bool(self.verbose)
+                    )
+                except RunStopped:  # by a signal, which a search must not take for a failed fit
+                    raise KeyboardInterrupt from None
+                model = load_model(folder)
         assert isinstance(model, PixelBayes)
         if source is not None and source.classes == names:
             model = model.with_temperature(source.temperature)

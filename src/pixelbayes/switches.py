@@ -24,6 +24,7 @@ __all__ = [
     "shared_state",
     "thread_alone",
     "threads_settled",
+    "training_alone",
     "undisturbed",
     "warnings_held_back",
 ]
@@ -33,6 +34,7 @@ Undo = Callable[[], None]
 AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 _lock = threading.Lock()
+_training = threading.RLock()
 _held: dict[Hashable, tuple[int, Undo]] = {}
 
 
@@ -51,6 +53,17 @@ def shared_state(key: Hashable, change: Callable[[], Undo]) -> Iterator[None]:
                 _held[key] = (holders - 1, undo)
             else:
                 undo()
+
+
+@contextmanager
+def training_alone() -> Iterator[None]:
+    """One thread trains at a time, another waits.
+
+    First weights and dropout are drawn from PyTorch's one generator, between whose numbers a
+    second training would draw.
+    """
+    with _training:
+        yield
 
 
 @contextmanager

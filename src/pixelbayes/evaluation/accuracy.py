@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.arrays import arrays_too
 from pixelbayes.evaluation.estimate import (
     Z_95,
     Estimate,
@@ -68,6 +69,7 @@ def accuracy(correct: int, total: int, z: float = Z_95) -> Estimate:
     return Estimate(100 * (correct / total), 100 * low, 100 * high, total, "%")
 
 
+@arrays_too
 def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Counts how often each true class (row) was predicted as each class (column).
 
@@ -138,6 +140,7 @@ class McNemar:
     """Two-sided probability of a split at least this uneven if both were equally good."""
 
 
+@arrays_too
 def mcnemar(correct_a: Tensor, correct_b: Tensor) -> McNemar:
     """Tests whether two classifiers differ, from the images on which they disagree.
 
@@ -165,6 +168,7 @@ def mcnemar(correct_a: Tensor, correct_b: Tensor) -> McNemar:
     return McNemar(b, c, p_value)
 
 
+@arrays_too
 def paired_difference(correct_a: Tensor, correct_b: Tensor, *, seed: int) -> Estimate:
     """Accuracy of the first classifier minus that of the second, in percentage points.
 
@@ -214,6 +218,7 @@ class RiskCoverage:
     """Share of wrong answers among the i images of the highest confidence, in [0, 1]."""
 
 
+@arrays_too
 def risk_coverage(confidence: Tensor, correct: Tensor) -> RiskCoverage:
     """Errors that are left where only the surest images are answered.
 
@@ -238,6 +243,7 @@ def risk_coverage(confidence: Tensor, correct: Tensor) -> RiskCoverage:
     return RiskCoverage([(i + 1) / n for i in range(n)], risk.tolist())
 
 
+@arrays_too
 def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
     """Area under the risk-coverage curve, the mean of its risks in percent ([4]).
 
@@ -268,6 +274,7 @@ def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
     return replace(found, low=100 * low, high=100 * high)
 
 
+@arrays_too
 def selective_accuracy(
     confidence: Tensor, correct: Tensor, threshold: float
 ) -> tuple[Estimate, Estimate]:

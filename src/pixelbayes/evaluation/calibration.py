@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError, naming_extras
+from pixelbayes.evaluation.arrays import arrays_too
 from pixelbayes.evaluation.estimate import (
     DRAWN_TOGETHER,
     LOWER,
@@ -63,6 +64,7 @@ class ReliabilityCurve:
     """Images in each bin, at least 1."""
 
 
+@arrays_too
 def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
     """Mean of -log p(true class), in nats, with Student's interval, cut off at 0.
 
@@ -84,6 +86,7 @@ def log_loss(log_proba: Tensor, labels: Tensor) -> Estimate:
     return replace(mean, low=max(0.0, mean.low))
 
 
+@arrays_too
 def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
     """Mean squared distance of probabilities to the one-hot truth, in 0..2 [2]; low >= 0.
 
@@ -103,6 +106,7 @@ def brier_score(log_proba: Tensor, labels: Tensor) -> Estimate:
     return replace(mean, low=max(0.0, mean.low))
 
 
+@arrays_too
 @naming_extras()
 def expected_calibration_error(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> float:
     """Mean gap between confidence and accuracy over equally wide bins ([1], equation 3).
@@ -129,6 +133,7 @@ def expected_calibration_error(log_proba: Tensor, labels: Tensor, bins: int = BI
     return float(binary_calibration_error(confidence, correct.long(), n_bins=bins, norm="l1"))
 
 
+@arrays_too
 def calibration_error_estimate(
     log_proba: Tensor, labels: Tensor, bins: int = BINS, *, seed: int = 0
 ) -> Estimate:
@@ -155,6 +160,7 @@ def calibration_error_estimate(
     return _gap_estimate(confidence, correct, _bin_index(confidence, bins), seed)
 
 
+@arrays_too
 def adaptive_calibration_error(
     log_proba: Tensor, labels: Tensor, bins: int = BINS, *, seed: int = 0
 ) -> Estimate:
@@ -172,6 +178,7 @@ def adaptive_calibration_error(
     return _gap_estimate(confidence, correct, index, seed)
 
 
+@arrays_too
 def calibrated_band(log_proba: Tensor, bins: int = BINS, *, seed: int = 0) -> Estimate:
     """The ECE, in percent, that these predictions would have if they were calibrated ([3]).
 
@@ -193,6 +200,7 @@ def calibrated_band(log_proba: Tensor, bins: int = BINS, *, seed: int = 0) -> Es
     return Estimate(float(errors.mean()), low, high, len(confidence), "%")
 
 
+@arrays_too
 def reliability_curve(log_proba: Tensor, labels: Tensor, bins: int = BINS) -> ReliabilityCurve:
     """Mean confidence and accuracy in equally wide bins of confidence.
 
@@ -306,6 +314,8 @@ def check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:
             f"{name} must have shape (N, classes) and labels (N,) with N >= 1, got "
             f"{tuple(scores.shape)} and {tuple(labels.shape)}"
         )
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(f"labels are indices of classes, integers, got {labels.dtype}")
     outside = labels[(labels < 0) | (labels >= scores.shape[1])]
     if len(outside):
         raise PixelBayesError(

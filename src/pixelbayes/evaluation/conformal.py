@@ -39,7 +39,8 @@ from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation.accuracy import accuracy
-from pixelbayes.evaluation.calibration import check_log_proba
+from pixelbayes.evaluation.arrays import arrays_too
+from pixelbayes.evaluation.calibration import check_log_proba, check_shapes
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Estimate, mean_estimate
 
 __all__ = [
@@ -103,6 +104,7 @@ class ConformalSets:
         if any(math.isnan(threshold) for threshold in self.thresholds):
             raise PixelBayesError(f"a threshold is a number, got {self.thresholds}")
 
+    @arrays_too
     def __call__(self, log_proba: Tensor) -> Tensor:
         """Returns which classes are in the set of each image, bool (N, K).
 
@@ -122,6 +124,7 @@ class ConformalSets:
         return SCORES[self.score](log_proba) <= thresholds
 
 
+@arrays_too
 def fit_sets(
     log_proba: Tensor, labels: Tensor, *, coverage: float = 0.9, score: str = "lac"
 ) -> ConformalSets:
@@ -149,6 +152,7 @@ def fit_sets(
     return ConformalSets(score, coverage, (threshold,) * classes, (len(scores),) * classes)
 
 
+@arrays_too
 def fit_classwise_sets(
     log_proba: Tensor, labels: Tensor, *, coverage: float = 0.9, score: str = "lac"
 ) -> ConformalSets:
@@ -198,6 +202,7 @@ def rank_coverage(n: int, rank: int) -> Estimate:
     return Estimate(100 * rank / (n + 1), low, high, n, "%")
 
 
+@arrays_too
 def empirical_coverage(sets: Tensor, labels: Tensor) -> Estimate:
     """Share of images whose set holds the true class, with its Wilson interval.
 
@@ -213,10 +218,12 @@ def empirical_coverage(sets: Tensor, labels: Tensor) -> Estimate:
             "sets are bool (N, K) and labels (N,), got "
             f"{sets.dtype} {tuple(sets.shape)} and {tuple(labels.shape)}"
         )
+    check_shapes("sets", sets, labels)
     covered = sets.gather(1, labels[:, None].to(sets.device))
     return accuracy(int(covered.sum()), len(labels))
 
 
+@arrays_too
 def set_size(sets: Tensor) -> Estimate:
     """Mean number of classes in a set, with Student's interval, unit "classes".
 

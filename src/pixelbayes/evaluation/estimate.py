@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.arrays import arrays_too
 
 __all__ = ["Z_95", "Estimate", "bootstrap", "mean_estimate", "wilson_interval"]
 
@@ -102,6 +103,7 @@ class Estimate:
             ) from error
 
 
+@arrays_too
 def mean_estimate(values: Tensor, unit: str) -> Estimate:
     """Mean with Student's 95 % interval from its standard error [2].
 
@@ -187,7 +189,7 @@ def bootstrap(
         )
 
     def of_rows(rows: Tensor) -> Tensor:
-        found = statistic(rows)
+        found = torch.as_tensor(statistic(rows))
         if found.shape != rows.shape[:1]:
             raise PixelBayesError(
                 f"the statistic of indices {tuple(rows.shape)} is one number a row, "

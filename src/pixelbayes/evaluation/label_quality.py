@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError, naming_extras
 from pixelbayes.evaluation.accuracy import accuracy
+from pixelbayes.evaluation.arrays import arrays_too
 from pixelbayes.evaluation.calibration import check_log_proba
 from pixelbayes.evaluation.estimate import Estimate
 from pixelbayes.evaluation.outliers import average_precision
@@ -44,6 +45,7 @@ class LabelQuality:
         return self.score.argsort(stable=True)
 
 
+@arrays_too
 @naming_extras()
 def label_quality(log_proba: Tensor, labels: Tensor) -> LabelQuality:
     """Ranks labels by doubt, and marks those that confident learning takes for wrong [1].
@@ -79,6 +81,7 @@ def label_quality(log_proba: Tensor, labels: Tensor) -> LabelQuality:
     )
 
 
+@arrays_too
 def precision_at(k: int, score: Tensor, wrong: Tensor) -> Estimate:
     """Share of labels that are wrong among the k most doubtful, with its Wilson interval.
 
@@ -103,6 +106,7 @@ def precision_at(k: int, score: Tensor, wrong: Tensor) -> Estimate:
     return accuracy(int(wrong[doubtful].sum()), k)
 
 
+@arrays_too
 def recovered_flips(score: Tensor, wrong: Tensor, *, seed: int = 0) -> Estimate:
     """AUPRC, in percent, of finding wrong labels by low quality; chance is their share.
 

@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.arrays import arrays_too
 from pixelbayes.evaluation.calibration import check_log_proba
 from pixelbayes.evaluation.conformal import conformal_rank, rank_coverage
 from pixelbayes.evaluation.estimate import LOWER, UPPER, Z_95, Estimate, wilson_interval
@@ -67,6 +68,7 @@ TRUE_POSITIVE_RATE = 0.95  # by convention [6]
 NOT_QUITE_ONE = 1 - 1e-12
 
 
+@arrays_too
 def likelihood_ratio(log_prob: Tensor, background: Tensor) -> Tensor:
     """Log-likelihood under the background model minus that under the model [2], nats, (N,).
 
@@ -115,6 +117,7 @@ def png_bits(levels: Tensor) -> Tensor:
     return torch.tensor(lengths, dtype=torch.float64)
 
 
+@arrays_too
 def complexity_corrected(log_prob: Tensor, levels: Tensor) -> Tensor:
     """Code length under the model minus that as a PNG, in bits per image, (N,) ([3]).
 
@@ -135,6 +138,7 @@ def complexity_corrected(log_prob: Tensor, levels: Tensor) -> Tensor:
     return -log_prob.cpu().double() / math.log(2.0) - png_bits(levels)
 
 
+@arrays_too
 def typicality(log_prob: Tensor, mean: float) -> Tensor:
     """|log p(x) - mean|, in nats, (N,) ([4], for one image at a time).
 
@@ -145,6 +149,7 @@ def typicality(log_prob: Tensor, mean: float) -> Tensor:
     return (log_prob.double() - mean).abs()
 
 
+@arrays_too
 def posterior_entropy(log_proba: Tensor) -> Tensor:
     """Entropy of p(y | x) in nats, 0 to log K, (N,).
 
@@ -158,6 +163,7 @@ def posterior_entropy(log_proba: Tensor) -> Tensor:
     return entropy
 
 
+@arrays_too
 def outlier_score(
     name: str, *, log_prob: Tensor, log_proba: Tensor, levels: Tensor, typical: float | None
 ) -> Tensor:
@@ -203,6 +209,7 @@ class OutlierThreshold:
     that the threshold came from, and where it lies in 95 % of them."""
 
 
+@arrays_too
 def fit_threshold(scores: Tensor, false_alarm_rate: float = 0.05) -> OutlierThreshold:
     """Finds the threshold that calls at most a stated share of familiar images strange.
 
@@ -246,6 +253,7 @@ class Detection:
     """Familiar images called strange where 95 % of the strangers are; 95 is chance."""
 
 
+@arrays_too
 def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
     """Measures a score on familiar and on strange images.
 
@@ -296,6 +304,7 @@ def detection(familiar: Tensor, strange: Tensor, *, seed: int = 0) -> Detection:
     )
 
 
+@arrays_too
 def average_precision(scores: Tensor, positive: Tensor, *, seed: int = 0) -> Estimate:
     """Average precision (AUPRC) of a ranking, in percent; chance is the share of positives.
 

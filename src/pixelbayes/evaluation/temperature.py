@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
+from pixelbayes.evaluation.arrays import arrays_too
 from pixelbayes.evaluation.calibration import RESAMPLES, check_shapes
 from pixelbayes.evaluation.estimate import (
     LOWER,
@@ -42,6 +43,7 @@ LOG_TEMPERATURE_STEP = 0.05  # of the grid for intervals; a parabola finds the m
 MIN_IMAGES = 20  # with fewer, one image weighs more than the 5 % that an interval may miss
 
 
+@arrays_too
 def fit_temperature(log_likelihood: Tensor, log_prior: Tensor, labels: Tensor) -> float:
     """Finds the temperature with the smallest log-loss ([1]).
 
@@ -91,6 +93,7 @@ def fit_temperature(log_likelihood: Tensor, log_prior: Tensor, labels: Tensor) -
     return math.exp(found.x) if found.fun < loss(0.0) else 1.0
 
 
+@arrays_too
 def held_out_temperatures(
     log_likelihood: Tensor, log_prior: Tensor, labels: Tensor, *, folds: int = FOLDS, seed: int = 0
 ) -> Tensor:
@@ -114,8 +117,11 @@ def held_out_temperatures(
         ValueError: As for `fit_temperature`, or if N < 2.
     """
     check_shapes("log_likelihood", log_likelihood, labels)
-    if len(labels) < 2:
-        raise PixelBayesError("an image can be left out of two or more, got 1")
+    if len(labels) < 2 or folds < 2:
+        raise PixelBayesError(
+            "images are left out in two folds or more, of two images or more, got "
+            f"{folds} folds of {len(labels)}"
+        )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     temperatures = torch.empty(len(labels), 1, dtype=torch.float64)
     for left_out in order.tensor_split(min(folds, len(labels))):
@@ -125,6 +131,7 @@ def held_out_temperatures(
     return temperatures
 
 
+@arrays_too
 def temperature_estimate(
     log_likelihood: Tensor, log_prior: Tensor, labels: Tensor, *, seed: int = 0
 ) -> Estimate:
@@ -193,6 +200,7 @@ class TemperatureDecision:
         return f"{self.reason[0].upper()}{self.reason[1:]}."
 
 
+@arrays_too
 def decide_temperature(
     log_likelihood: Tensor,
     log_prior: Tensor,

@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -134,6 +135,7 @@ def accumulate(classifier: BayesClassifier | PixelCNN, levels: Tensor) -> Tensor
     """
     if isinstance(classifier, PixelCNN):
         classifier = BayesClassifier(classifier)
+    _require_classifier(classifier)
     ends = torch.tensor(
         [part.stop - 1 for part in slices_of(classifier.model.config.image_size[0])]
     )
@@ -146,6 +148,14 @@ def accumulate(classifier: BayesClassifier | PixelCNN, levels: Tensor) -> Tensor
         cumulative = torch.stack(by_view, dim=-1).cumsum(dim=2)[:, :, ends]
         by_part.append(classifier.over_views(cumulative))
     return torch.cat(by_part)
+
+
+def _require_classifier(classifier: Any) -> None:
+    if not isinstance(classifier, BayesClassifier):
+        raise TypeError(
+            f"expected a BayesClassifier, got {type(classifier).__name__}; of a loaded model "
+            "model.classifier() makes it"
+        )
 
 
 def agreement_limit(disagreeing: int, images: int, confidence: float) -> float:
@@ -310,6 +320,7 @@ class AnytimeClassifier:
     """
 
     def __init__(self, classifier: BayesClassifier, rule: AnytimeRule) -> None:
+        _require_classifier(classifier)
         slices = len(slices_of(classifier.model.config.image_size[0]))
         if len(rule.deviations) != slices - 1:
             raise PixelBayesError(

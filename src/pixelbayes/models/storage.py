@@ -9,6 +9,7 @@ know has its default, and what a later one has added is named in a warning.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+PRIOR_TOLERANCE = 1e-6  # of the sum of probabilities, relative
 PENDING = DESCRIPTION + PARTIAL
 """A description that is written, while the weights it is about are being written."""
 BEST = "best"  # where a run directory keeps the checkpoint of its best epoch
@@ -103,6 +105,12 @@ class Metadata:
         if len(self.classes) != len(self.log_prior):
             raise PixelBayesError(
                 f"got {len(self.classes)} class names but a prior over {len(self.log_prior)}"
+            )
+        total = math.fsum(map(math.exp, self.log_prior))
+        if not math.isclose(total, 1.0, rel_tol=PRIOR_TOLERANCE):
+            raise PixelBayesError(
+                "log_prior is one log-probability per class whose exponentials sum to one, got "
+                f"{self.log_prior} with sum {total:.6g}"
             )
         object.__setattr__(self, "temperature", require_temperature(self.temperature))
 
@@ -197,6 +205,7 @@ def write(folder: Path, stored: Stored) -> None:
         "config": plain(stored.config),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         **plain(stored.metadata),
+        "log_prior": [p if math.isfinite(p) else None for p in stored.metadata.log_prior],
     }
     if stored.metadata.decisions is None:
         del description["decisions"]
@@ -226,6 +235,8 @@ def read(folder: Path) -> Stored:
     version, path = description["version"], folder / DESCRIPTION
     known = {name: description[name] for name in _METADATA if name in description}
     known.setdefault("decisions", None)  # nothing was calibrated
+    if isinstance(prior := known.get("log_prior"), list):  # JSON has no number for log 0
+        known["log_prior"] = [-math.inf if p is None else p for p in prior]
     digest, config = description.get("weights_sha256"), description.get("config")
     if not isinstance(config, dict) or not isinstance(digest, str):
         raise CheckpointError(f"{path} is damaged: config or weights_sha256 is missing")

@@ -26,7 +26,7 @@ from torch import Tensor
 from pixelbayes.data import LabelledImages
 from pixelbayes.inference.memory import freed_memory_kept
 from pixelbayes.io import naming
-from pixelbayes.switches import warnings_held_back
+from pixelbayes.switches import training_alone, warnings_held_back
 from pixelbayes.training.callbacks.display import RunDisplay
 from pixelbayes.training.callbacks.recording import RESUME, RunRecorder, SafeCheckpointIO
 from pixelbayes.training.callbacks.stopping import GracefulStop, signals_restored
@@ -66,6 +66,7 @@ class Outcome:
     reason: str
 
 
+@training_alone()
 @freed_memory_kept()
 def fit(
     task: TrainingTask,

@@ -40,7 +40,7 @@ from pixelbayes.models import Model, load_model
 from pixelbayes.report import png_base64
 from pixelbayes.report.render import Doubtful, audit_html
 from pixelbayes.switches import undisturbed
-from pixelbayes.training import OptimConfig, TrainingConfig
+from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
 from pixelbayes.workflows.config import DataConfig, NetworkConfig, RunConfig
 from pixelbayes.workflows.evaluation_data import names_trained_on, training_record
 from pixelbayes.workflows.loading import load_data_for
@@ -66,7 +66,7 @@ SMALL = RunConfig(
     training=TrainingConfig(epochs=12, patience=None, accuracy_images=0),
 )
 """What is trained on each fold: a network that two slow cores can train."""
-SIDE_OF_FILES = (32, 32)
+LARGEST_OF_FILES = (32, 32)
 """Size of images of a folder or table, which have none of their own."""
 FOLDS = 5
 SMALLEST_CLASS = 2  # images; a class of one would be missing where its image is left out
@@ -219,19 +219,22 @@ def audit_by_folds(
     Args:
         source: As for `labelled_images`.
         data_dir: Folder of the data.
-        image_size: Rows and columns; None: the source's own, or `SIDE_OF_FILES`.
+        image_size: Rows and columns; None: the source's own, where all images share one of at
+            most `LARGEST_OF_FILES`, which files of other sizes get.
         folds: In how many parts the images are left out.
         config: What is trained; its data are not used.
         progress: See `Progress`.
 
     Raises:
         AuditError: If there are too few images of a class, or fewer than two folds.
+        KeyboardInterrupt: If a signal stopped a training.
     """
     spec = _spec(source)
-    if image_size is None and spec.startswith(("folder:", "csv:")):
-        image_size = SIDE_OF_FILES
     dataset = load_dataset(spec, data_dir=data_dir, image_size=image_size, allow_upscaling=True)
-    images = labelled_images(dataset)
+    large = any(own > most for own, most in zip(dataset.image_size, LARGEST_OF_FILES, strict=True))
+    if image_size is None and large and spec.startswith(("folder:", "csv:")):
+        dataset = load_dataset(spec, image_size=LARGEST_OF_FILES, allow_upscaling=True)
+    images, (rows, columns) = labelled_images(dataset), dataset.image_size
     table = out_of_fold(images, dataset.classes, config, folds=folds, progress=progress)
     prior = uniform_log_prior(len(dataset.classes))
     temperatures = held_out_temperatures(table, prior, images.labels, seed=config.seed)
@@ -240,7 +243,7 @@ def audit_by_folds(
         dataset.classes,
         class_posterior(table, prior, temperatures),
         f"{folds} models of the kind {config.model}, each trained for {config.training.epochs} "
-        "epochs on the other images",
+        f"epochs on the other images, at {rows} x {columns} pixels",
     )
 
 
@@ -361,8 +364,13 @@ def _trained(
         arrays[f"y_{name}"] = images.labels[chosen].numpy()
     file = scratch / "images.npz"
     np.savez(file, classes=np.array([str(name) for name in classes]), **arrays)
-    config = replace(config, data=DataConfig(data=f"npz:{file}"))
-    return load_model(train(config, scratch / "run", progress=False).best)
+    # Duplicates are the caller's to tell: here they have neither their names nor their place.
+    data = DataConfig(data=f"npz:{file}", near_duplicates="ignore")
+    try:
+        run = train(replace(config, data=data), scratch / "run", progress=False)
+    except RunStopped:  # by a signal; its state goes with the folder
+        raise KeyboardInterrupt from None
+    return load_model(run.best)
 
 
 def _scores(model: Model, images: LabelledImages, progress: Progress | None, what: str) -> Tensor:

@@ -22,7 +22,12 @@ from pixelbayes.models.base import amend, answers_digest
 from pixelbayes.models.decisions import FALSE_ALARM_RATE, Decisions, fit_decisions
 from pixelbayes.models.storage import checkpoint_folder
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data, without_trained
+from pixelbayes.workflows.evaluation_data import (
+    NOT_AT_HAND,
+    training_data,
+    whole_remarks,
+    without_trained,
+)
 from pixelbayes.workflows.scoring import Progress, score_split
 
 __all__ = ["CalibrationError", "calibrate", "calibrate_model"]
@@ -84,7 +89,7 @@ def calibrate_model(
     *,
     data: str | None = None,
     data_dir: str | Path | None = None,
-    split: str = "validation",
+    split: str | None = None,
     false_alarm_rate: float = FALSE_ALARM_RATE,
     output: Path | None = None,
     device: str | torch.device = "cpu",
@@ -98,7 +103,7 @@ def calibrate_model(
         model: Run directory or checkpoint folder.
         data: Source of the images; None: the one that the model was trained on.
         data_dir: Folder of the data; None: as in training.
-        split: As for `calibrate`.
+        split: As for `calibrate`; None: validation, or all images of other data without splits.
         false_alarm_rate: As for `calibrate`.
         output: Folder that the calibrated model is written to; None: where it was read from.
         device: Where the model runs.
@@ -120,16 +125,19 @@ def calibrate_model(
     folder = Path(model)
     found_for = answers_digest(checkpoint_folder(folder))
     loaded = load_model(folder, device)
-    dataset, own, record = training_data(folder, loaded, data, data_dir)
+    dataset, own, record = training_data(folder, loaded, data, data_dir, whole=split is None)
+    if split is None:
+        split = "test" if [*dataset.splits] == ["test"] else "validation"
     if own and split == "train":
         raise CalibrationError(
             "a model is surer of the images that it was trained on than of any others, so their "
             "thresholds hold for no others; choose another --split"
         )
     if not own:
-        remarks = [NOT_AT_HAND]
+        remarks = [*whole_remarks(dataset), NOT_AT_HAND]
         if record is not None:
-            dataset, remarks = without_trained(dataset, record, [split])
+            dataset, left_out = without_trained(dataset, record, [split])
+            remarks = [*whole_remarks(dataset), *left_out]
         for sentence in remarks:
             warnings.warn(sentence, DatasetWarning, stacklevel=3)
     decisions = calibrate(

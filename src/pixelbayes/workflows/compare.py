@@ -29,7 +29,12 @@ from pixelbayes.models import Model
 from pixelbayes.models.hub import find_model, load
 from pixelbayes.report import Comparison
 from pixelbayes.switches import undisturbed
-from pixelbayes.workflows.evaluation_data import NOT_AT_HAND, training_data, without_trained
+from pixelbayes.workflows.evaluation_data import (
+    NOT_AT_HAND,
+    training_data,
+    whole_remarks,
+    without_trained,
+)
 from pixelbayes.workflows.scoring import SMALLEST_SPLIT, Progress, measures, score_split
 from pixelbayes.workflows.study.comparisons import comparison
 
@@ -144,11 +149,12 @@ def compare(
     for name, path in zip(names, paths, strict=True):
         folder = find_model(path)
         model = load(path, device)
-        dataset, own, record = training_data(folder, model, data, data_dir)
+        dataset, own, record = training_data(folder, model, data, data_dir, whole=split is None)
         loaded.append((name, model, dataset))
         records.append(None if own else record)
         if not own and record is None:
             notes.append(f"{name}: {NOT_AT_HAND}")
+        notes += [note for note in whole_remarks(dataset) if not own and note not in notes]
     _require_alike(loaded)
     chosen = split or _headline([dataset for _, _, dataset in loaded])
     for place, record in enumerate(records):
@@ -283,8 +289,9 @@ def _numbers(one: _Measured, shared: Sequence[str]) -> ModelNumbers:
 def _contrast(first: _Measured, second: _Measured, split: str, shared: Sequence[str]) -> Contrast:
     mine, theirs = first.rows(shared), second.rows(shared)
     code_length = None
-    dims = first.model.dims
-    if dims is not None and first.levels[mine].equal(second.levels[theirs]):
+    dims, other_dims = first.model.dims, second.model.dims
+    same = first.levels[mine].equal(second.levels[theirs])
+    if same and dims is not None and other_dims is not None:
         lengths = [
             bits_per_dim(one.of_truth(rows), dims)
             for one, rows in ((first, mine), (second, theirs))

@@ -104,12 +104,7 @@ def data_for(
     if own:
         anew = record is None and trained_on.data.startswith(FILES_OF_A_USER)
         return dataset, [MADE_ANEW] if anew else []
-    remarks = []
-    if "train" not in dataset.splits:
-        remarks.append(
-            f"{dataset.source} has no splits of its own and is measured whole, as the split test; "
-            "--split cuts it into splits."
-        )
+    remarks = whole_remarks(dataset)
     if record is None:
         remarks.append(NOT_AT_HAND)
     else:
@@ -119,8 +114,23 @@ def data_for(
     return dataset, remarks
 
 
+def whole_remarks(dataset: ImageDataset) -> list[str]:
+    """What is to be said of other data that are taken as one split."""
+    if "train" in dataset.splits:
+        return []
+    return [
+        f"{dataset.source} has no splits of its own and is taken whole, as the split test; "
+        "--split cuts it into splits."
+    ]
+
+
 def training_data(
-    folder: Path, model: Model, data: str | None = None, data_dir: str | Path | None = None
+    folder: Path,
+    model: Model,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    *,
+    whole: bool = False,
 ) -> DataForModel:
     """The data that a model was trained on, in its own splits, or others.
 
@@ -131,6 +141,7 @@ def training_data(
         model: What was loaded from there.
         data: Source of the images; None: the one that the model was trained on.
         data_dir: Folder of the data; None: as in training.
+        whole: Takes other data without splits as one split, "test".
 
     Raises:
         EvaluationError: If the model does not say which data it was trained on, and none is given;
@@ -143,7 +154,7 @@ def training_data(
     """
     run = None if is_checkpoint(folder) else Run.open(folder)
     trained_on, record = data_trained_on(folder, run, model, data)
-    dataset, own = _loaded(model, trained_on, record, data, data_dir)
+    dataset, own = _loaded(model, trained_on, record, data, data_dir, whole=whole)
     if own and record is None and trained_on.data.startswith(FILES_OF_A_USER):
         if run is not None:
             require_unchanged(run, dataset)

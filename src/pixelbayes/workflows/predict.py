@@ -111,4 +111,6 @@ def record_of(prediction: Prediction, temperature: float, questions: Questions) 
         ]
     record["log_posterior"] = prediction.log_probabilities
     record["log_likelihood"] = prediction.log_likelihoods
+    if prediction.bits_per_dim is None:  # the model is no density
+        record["log_likelihood"] = dict.fromkeys(prediction.log_likelihoods)
     return record

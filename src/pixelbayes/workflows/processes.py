@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pixelbayes.errors import PixelBayesError
 __all__ = ["OtherProcessError", "Processes", "joined_processes"]
 
 Result = TypeVar("Result")
+GRACE = 0.1  # seconds
 
 
 class OtherProcessError(PixelBayesError):
@@ -86,4 +88,7 @@ def joined_processes() -> Iterator[Processes]:
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
+        # Its end holds the interpreter while it waits for its threads (PyTorch 2.4), one of which
+        # may want it to let go of the last tensor: they get the time to.
+        time.sleep(GRACE)
         dist.destroy_process_group()  # else its threads may abort a process that ends

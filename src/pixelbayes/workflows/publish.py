@@ -124,6 +124,7 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
     counts = report.data.get("splits", {})
     header, results = results_rows(report)
     rows, columns = model.image_size
+    data = _without_place(run.config.data.data)
     return (
         environment("pixelbayes.models", str)
         .get_template("pretrained.md.jinja")
@@ -135,16 +136,16 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
             columns=columns,
             first_class=shlex.quote(model.classes[0]),
             network=plain(model.describe()),
-            data=run.config.data.data,
+            data=data,
             images=", ".join(f"{split['images']} {label}" for label, split in counts.items()),
             training=_training(run, about),
             command=_portable_command(str(about.get("command", ""))),
-            init_from=run.config.training.init_from,
+            init_from=_without_folder(run.config).training.init_from,
             settings=_without_folder(run.config).to_yaml(),
             header=header,
             results=results,
             temperature=None if report.temperature is None else temperature_sentence(report),
-            notes=report.notes,
+            notes=[note.replace(run.config.data.data, data) for note in report.notes],
             decisions=model.decisions,
             unlike_by=UNLIKE_BY,
         )
@@ -167,8 +168,17 @@ def _training(run: Run, about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_folder(config: RunConfig) -> RunConfig:
-    """The settings without where the data lie on this machine."""
-    return replace(config, data=replace(config.data, data_dir=None))
+    """The settings without where data and models lie on this machine."""
+    training = config.training
+    return replace(
+        config,
+        data=replace(config.data, data=_without_place(config.data.data), data_dir=None),
+        training=replace(
+            training,
+            init_from=training.init_from and _without_place(training.init_from),
+            teacher=training.teacher and _without_place(training.teacher),
+        ),
+    )
 
 
 def _portable(provenance: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
@@ -178,6 +188,8 @@ def _portable(provenance: Mapping[str, Any], config: RunConfig) -> dict[str, Any
         kept["versions"] = {k: v for k, v in kept["versions"].items() if k != "platform"}
     if "command" in provenance:
         kept["command"] = _portable_command(str(provenance["command"]))
+    if "data" in kept:
+        kept["data"] = _without_places(kept["data"])
     return {**kept, "config": plain(_without_folder(config))}
 
 
@@ -188,15 +200,32 @@ def _portable_command(command: str) -> str:
     'pixelbayes train --lr 0.002'
     >>> _portable_command("/opt/bin/pixelbayes train --resume /home/me/runs/a")
     'pixelbayes train --resume a'
+    >>> _portable_command("pixelbayes train --data folder:/home/me/owls --init-from=/home/me/a")
+    'pixelbayes train --data folder:owls --init-from=a'
     """
     words, kept = shlex.split(command)[1:], ["pixelbayes"]
     for flag, word in zip(["", *words], words, strict=False):
-        absolute = PurePath(word).is_absolute()
-        if absolute and flag in FOLDERS:
+        option, _, value = word.partition("=")
+        if flag in FOLDERS and PurePath(word).is_absolute():
             kept.pop()
-        else:
-            kept.append(PurePath(word).name if absolute else word)
+        elif not (option in FOLDERS and PurePath(value).is_absolute()):
+            kept.append(_without_place(word))
     return shlex.join(kept)
+
+
+def _without_place(text: str) -> str:
+    """The last part of an absolute path, also of one behind `folder:` or `--option=`."""
+    start, path = re.fullmatch(r"((?:--?[\w-]+=)?(?:\w+:)?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    return start + PurePath(path).name if PurePath(path).is_absolute() else text
+
+
+def _without_places(content: Any) -> Any:
+    """The same for every text in plain values."""
+    if isinstance(content, Mapping):
+        return {key: _without_places(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_places(value) for value in content]
+    return _without_place(content) if isinstance(content, str) else content
 
 
 def _main() -> None:

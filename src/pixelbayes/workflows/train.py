@@ -26,7 +26,7 @@ from pixelbayes.inference.classification import uniform_log_prior
 from pixelbayes.io import plain
 from pixelbayes.models import Metadata
 from pixelbayes.models.hub import load
-from pixelbayes.switches import undisturbed
+from pixelbayes.switches import training_alone, undisturbed
 from pixelbayes.training import RunStopped, TrainingConfig
 from pixelbayes.training.metrics import best_epoch
 from pixelbayes.training.seeds import derived_seed
@@ -49,6 +49,7 @@ __all__ = ["build_network", "first_network", "train"]
 
 
 @undisturbed()
+@training_alone()
 @naming_extras()
 def train(
     config: RunConfig,

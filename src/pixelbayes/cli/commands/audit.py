@@ -51,8 +51,8 @@ def audit(
         data_dir: Where the files of cpen455 or cifar10 are.
         folds: In how many parts the images are left out in turn (default: 5).
         epochs: Of each training (default: 12).
-        image_size: Rows and columns at which the small models see images, such as 32x32 (default:
-            the source's own, 32x32 for files of several sizes).
+        image_size: Rows and columns at which the small models see images, such as 64x64 (default:
+            the source's own; 32x32 for files of several sizes, or of a larger one).
         seed: Of the folds and the trainings (default: 0).
         shown: Images on the page.
         output: Folder to write to.
@@ -100,6 +100,8 @@ def audit(
                 progress=told,
             )
     write_audit(output, found, shown=shown)
+    if not quiet:
+        terminal.note(f"judged by {found.judged_by}")
     terminal.show_table(
         [
             [one.name, one.given, f"{one.of_given:.2%}", one.suggested, f"{one.of_suggested:.1%}"]

@@ -28,7 +28,7 @@ def calibrate(
     *,
     data: str | None = None,
     data_dir: Path | None = None,
-    split: str = "validation",
+    split: str | None = None,
     false_alarm_rate: float = 0.05,
     output: Path | None = None,
     overwrite: bool = False,
@@ -48,7 +48,7 @@ def calibrate(
         data: Source of the images: digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH
             (default: as in training).
         data_dir: Where the files of cpen455 or cifar10 are (default: as in training).
-        split: Images to fit on.
+        split: Images to fit on (default: validation; of other data without splits all).
         false_alarm_rate: Share of familiar images that may be called unlike the training data.
         output: Folder of the calibrated model (default: the model itself; of a shipped one a
             folder is needed).

@@ -37,7 +37,7 @@ def demo(
         try:
             report = run(output, show_training=not quiet, progress=None if quiet else progress)
         except RunStopped:
-            terminal.note("pixelbayes: stopped; 'pixelbayes demo' starts it again")
+            terminal.note("pixelbayes: stopped; the same command starts it again")
             return 130
     results.show_report(report, output, json=json)
     if not json:

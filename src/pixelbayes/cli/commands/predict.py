@@ -60,7 +60,8 @@ def predict(
     On a terminal it is a table; in a pipe or a file CSV, with the columns path, class, index,
     bits_per_dim (code length under p(x)), confidence, temperature, unlike_training, and for each
     class log_posterior[NAME], log p(class | image), and log_likelihood[NAME], log p(image | class),
-    both in nats per image.  Percentages are probabilities at the temperature.
+    both in nats per image.  A model without likelihood, as a ResNet-18 or an ensemble, leaves
+    bits_per_dim and log_likelihood empty.  Percentages are probabilities at the temperature.
 
     Files are decoded before anything is written: if some cannot be read, they are listed and there
     is no table.  Rows are written while they are computed, to FILE.partial until all are there.

@@ -88,7 +88,7 @@ def train(
             _show(Run.open(run_dir), json=True)
         return 0 if stopped.reason == "max_time" else 130
     except KeyboardInterrupt:
-        terminal.note(f"interrupted; to go on from the last epoch: {_how_to_resume(run_dir)}")
+        terminal.note(f"interrupted; {_what_is_kept(run_dir)}")
         return 130
     from pixelbayes.training.engine import is_first_process
 
@@ -134,6 +134,16 @@ def _show(run: Run, *, json: bool) -> None:
         terminal.show_text(f"note: {sentence}")
     terminal.show_text(f"written: {run.path}")
     terminal.show_text(f"next: pixelbayes evaluate {shlex.quote(str(run.path))}")
+
+
+def _what_is_kept(run_dir: Path) -> str:
+    from pixelbayes.training.callbacks.recording import RESUME
+    from pixelbayes.workflows.runs import INFO
+
+    if not (run_dir / INFO).is_file():
+        return "it had not begun, and nothing is kept"
+    kept = "the last state that was saved" if (run_dir / RESUME).is_file() else "the start"
+    return f"from {kept} on, {_how_to_resume(run_dir)}"
 
 
 def _how_to_resume(run_dir: Path) -> str:
