@@ -257,7 +257,7 @@ def test_held_out_temperatures_of_many_images_are_near_the_common_one() -> None:
 
 
 def test_a_single_image_cannot_be_held_out() -> None:
-    with pytest.raises(ValueError, match="two or more, got 1"):
+    with pytest.raises(ValueError, match="two images or more, got 5 folds of 1"):
         held_out_temperatures(torch.zeros(1, 2), torch.zeros(2), torch.zeros(1).long())
 
 

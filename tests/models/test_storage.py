@@ -210,7 +210,7 @@ def test_a_weight_that_is_no_number_is_named_when_it_is_read(tiny_network, tmp_p
 
 def test_class_names_that_were_shortened_are_noticed(tiny_network, tmp_path):
     PixelBayes(tiny_network(), METADATA).save(tmp_path)
-    edit(tmp_path, classes=["a", "b"], log_prior=[-0.7, -0.7])
+    edit(tmp_path, classes=["a", "b"], log_prior=[log(0.5)] * 2)
     with pytest.raises(CheckpointError, match="the model has 3 classes, the metadata 2: a, b"):
         PixelBayes.load(tmp_path)
 

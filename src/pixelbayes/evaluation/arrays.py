@@ -1,0 +1,39 @@
+"""Arrays of NumPy, such as a scikit-learn estimator returns, where the package works on tensors."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["arrays_too"]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+INTEGERS = (torch.int8, torch.uint8, torch.int16, torch.int32)
+
+
+def arrays_too(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Makes a function of tensors take NumPy's arrays and integers as well.
+
+    One-dimensional integers, which are labels, become int64; images keep their type.
+    """
+
+    @wraps(function)
+    def taking(*args: Any, **kwargs: Any) -> Result:
+        return function(*map(_tensor, args), **{name: _tensor(it) for name, it in kwargs.items()})
+
+    return taking
+
+
+def _tensor(value: Any) -> Any:
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, np.ndarray):
+        value = torch.as_tensor(np.ascontiguousarray(value))
+    if isinstance(value, Tensor) and value.ndim == 1 and value.dtype in INTEGERS:
+        return value.long()
+    return value
