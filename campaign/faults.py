@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -47,6 +48,20 @@ class Killed(BaseException):
     """The process is gone; nothing that cleans up after errors may reach the disk."""
 
 
+@contextmanager
+def _paths_like_os() -> Iterator[None]:
+    """Makes paths call what `os` and `io` have by now: Python 3.10 keeps functions for them."""
+    accessor = getattr(pathlib, "_NormalAccessor", None)
+    kept = {name: vars(accessor)[name] for name in ("open", *CHANGES) if name in dir(accessor)}
+    try:
+        for name in kept:
+            setattr(accessor, name, staticmethod(io.open if name == "open" else getattr(os, name)))
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(accessor, name, function)
+
+
 class Faults:
     """Lets one change of the files under a folder fail.
 
@@ -75,7 +90,8 @@ class Faults:
             builtins.open = io.open = self._opening(opened)  # type: ignore[assignment]
             for name, function in original.items():
                 setattr(os, name, self._changing(name, function))
-            yield self
+            with _paths_like_os():
+                yield self
         finally:
             builtins.open = io.open = opened
             for name, function in original.items():
