@@ -206,11 +206,11 @@ class Progress:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Shows what is being done and how far it is."""
-        if not sys.stderr.isatty():
-            return
         if self._bars is None:
+            if not sys.stderr.isatty():
+                return
             self._bars = _bars()
-            self._bars.start()
+            self._bars.start()  # from now on rich's stand-in for stderr need not be a terminal
         if what != self._what:
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
