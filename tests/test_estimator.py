@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ pytest.importorskip("pytorch_lightning", reason="the extra training is not insta
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -387,3 +389,37 @@ def test_it_starts_from_a_model_with_other_classes(
         theirs = fitted.model_.log_likelihood(images, "2")
         ours = tuned.model_.log_likelihood(images, "2")
         torch.testing.assert_close(ours, theirs)
+
+
+def test_fits_in_threads_are_those_one_after_the_other(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits
+    alone = tiny().fit(X, y).predict_log_proba(X)
+    with ThreadPoolExecutor(2) as threads:
+        several = threads.map(lambda _: tiny().fit(X, y).predict_log_proba(X), range(2))
+        for one in several:
+            np.testing.assert_array_equal(one, alone)
+
+
+def test_an_interruption_ends_a_search_and_is_no_failed_fit(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pixelbayes.training import RunStopped, engine
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise RunStopped("signal", 3)
+
+    monkeypatch.setattr(engine, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(tiny(), *digits, cv=2)
+
+
+def test_a_first_pass_that_fails_leaves_nothing_that_looks_fitted(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    classifier = tiny()
+    with pytest.raises(ValueError, match="none of"):
+        classifier.partial_fit(digits[0], [99] * 60, classes=range(3))
+    with pytest.raises(NotFittedError):
+        classifier.predict(digits[0])

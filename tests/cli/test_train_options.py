@@ -149,12 +149,6 @@ def test_a_stopped_run_says_how_to_resume(
     )
 
 
-def test_an_interruption_says_how_to_resume(trained: dict[str, Any], capsys: Capture) -> None:
-    trained["error"] = KeyboardInterrupt()
-    assert main(["train", "--output", "a"]) == 130
-    assert capsys.readouterr().err.endswith("to resume: pixelbayes train --resume a\n")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -218,3 +212,19 @@ def test_help_names_every_kind_of_model_that_can_be_trained(capsys: Capture) -> 
     help_of_kind = told.partition("--model-kind")[2].partition("--seed")[0]
     assert trainable()
     assert all(name in help_of_kind for name in trainable())
+
+
+def test_an_interrupted_training_says_what_is_kept(
+    trained: dict[str, Any], tmp_path: Path, capsys: Capture
+) -> None:
+    trained["error"] = KeyboardInterrupt()
+    assert main(["train", "--data", "digits", "--name", "a"]) == 130
+    assert capsys.readouterr().err == "interrupted; it had not begun, and nothing is kept\n"
+    run = made(tmp_path / "runs" / "b", RunConfig())
+    assert main(["train", "--resume", str(run.path)]) == 130
+    advice = f"on, to resume: pixelbayes train --resume {run.path}\n"
+    assert capsys.readouterr().err == f"interrupted; from the start {advice}"
+    (run.path / "resume.ckpt").touch()
+    assert main(["train", "--resume", str(run.path)]) == 130
+    said = capsys.readouterr().err
+    assert said == f"interrupted; from the last state that was saved {advice}"

@@ -283,3 +283,12 @@ def test_slices_are_the_rows_of_an_image_from_the_top_down(rows):
     parts = slices_of(rows)
     assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
     assert all(part.start % 4 == 0 for part in parts), "where three resolutions can be cut"
+
+
+def test_a_loaded_model_is_told_where_its_classifier_is(tiny_model, random_levels):
+    levels = random_levels(1, tiny_model.network.config)
+    with pytest.raises(TypeError, match=r"got PixelBayes; of a loaded model model\.classifier\(\)"):
+        accumulate(tiny_model, levels)
+    rule = AnytimeRule(3.0, (1.0,))
+    with pytest.raises(TypeError, match=r"model\.classifier\(\) makes it"):
+        AnytimeClassifier(tiny_model, rule)

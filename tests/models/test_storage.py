@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -235,3 +237,17 @@ def test_no_file_of_a_checkpoint_can_run_code(tiny_network, tmp_path, name):
     with pytest.raises(CheckpointError, match=name):
         PixelBayes.load(tmp_path / "model")
     assert not (tmp_path / "was here").exists()
+
+
+def test_a_class_that_is_impossible_a_priori_is_kept(tiny_network, tmp_path):
+    prior = (log(0.5), -math.inf, log(0.5))
+    model = PixelBayes(tiny_network(), replace(METADATA, log_prior=prior))
+    model.save(tmp_path)
+    assert json.loads((tmp_path / "model.json").read_text())["log_prior"][1] is None
+    assert PixelBayes.load(tmp_path).metadata.log_prior == prior
+
+
+@pytest.mark.parametrize("prior", [(0.0, 0.0, 0.0), (math.nan, 0.0, 0.0), (-1.0, -1.0, -1.0)])
+def test_a_prior_is_of_probabilities_that_sum_to_one(prior):
+    with pytest.raises(ValueError, match="whose exponentials sum to one, got"):
+        replace(METADATA, log_prior=prior)

@@ -14,8 +14,17 @@ from pixelbayes.cli.main import main
 from pixelbayes.data import LabelledImages, Resize, write_png
 from pixelbayes.io import plain
 from pixelbayes.models import Metadata, PixelBayes
-from pixelbayes.training import TrainingConfig
-from pixelbayes.workflows.audit import SMALL, AuditError, _folds, _trained, audit, out_of_fold
+from pixelbayes.training import RunStopped, TrainingConfig
+from pixelbayes.workflows import audit as module
+from pixelbayes.workflows.audit import (
+    SMALL,
+    AuditError,
+    _folds,
+    _trained,
+    audit,
+    audit_by_folds,
+    out_of_fold,
+)
 
 QUICK = replace(
     SMALL,
@@ -129,6 +138,45 @@ def test_small_models_are_trained_where_they_are_asked_to_be(folder, tmp_path, m
     if not torch.cuda.is_available():
         assert main([*command, "--device", "cuda"]) == 2
         assert "PyTorch finds no CUDA GPU" in capsys.readouterr().err
+
+
+def test_a_signal_in_a_training_ends_the_audit_and_writes_nothing(
+    folder, tmp_path, monkeypatch, capsys
+):
+    def stopped(*_, **__):
+        raise RunStopped("signal", 3)
+
+    monkeypatch.setattr(module, "train", stopped)
+    assert main(["audit", str(folder), "--output", str(tmp_path / "doubts"), "--quiet"]) == 130
+    assert "fault of pixelbayes" not in capsys.readouterr().err
+    assert not (tmp_path / "doubts").exists()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "asked", "seen"),
+    [
+        ([(8, 8)], None, (8, 8)),
+        ([(9, 12)], None, (9, 12)),
+        ([(8, 8), (9, 8)], None, (32, 32)),
+        ([(40, 33)], None, (32, 32)),
+        ([(8, 8)], (16, 16), (16, 16)),
+    ],
+)
+def test_files_are_seen_at_their_own_size_where_it_is_one_and_small(
+    tmp_path, monkeypatch, sizes, asked, seen
+):
+    draw = torch.Generator().manual_seed(1)
+    for name in ("a", "b"):
+        for number in range(6):
+            size = sizes[number % len(sizes)]
+            levels = torch.randint(0, 256, (3, *size), generator=draw).to(torch.uint8)
+            write_png(levels, tmp_path / name / f"{number}.png")
+    monkeypatch.setattr(
+        module, "out_of_fold", lambda images, *_, **__: torch.zeros(len(images), 2).double()
+    )
+    found = audit_by_folds(str(tmp_path), image_size=asked)
+    assert tuple(found.images.levels.shape[2:]) == seen
+    assert found.judged_by.endswith(f"at {seen[0]} x {seen[1]} pixels")
 
 
 def test_one_fold_or_a_lonely_image_is_refused():

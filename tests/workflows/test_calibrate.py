@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pixelbayes.cli.main import main
-from pixelbayes.data import Resize
+from pixelbayes.data import DatasetWarning, Resize, write_png
 from pixelbayes.io import plain
 from pixelbayes.models import Metadata, PixelBayes, load_model
 from pixelbayes.models.hub import MODEL_CARD
@@ -49,6 +49,16 @@ def test_thresholds_come_from_the_validation_images_and_stay_with_the_model(chec
     )
     held = model.decisions.prediction_set(model.predict_log_proba(images.levels), 0.9)
     assert int(held.gather(1, images.labels[:, None]).sum()) >= 55  # rank ceil(61 * 0.9) of 60
+
+
+def test_other_images_without_splits_are_all_fitted_on(checkpoint, tmp_path):
+    digits = load_data_for(load_model(checkpoint), "digits", limit=60).split("test")
+    for number, label in enumerate(digits.labels.tolist()):
+        write_png(digits.levels[number], tmp_path / "new" / f"{label}" / f"{number}.png")
+    with pytest.warns(DatasetWarning, match="is taken whole, as the split test"):
+        decisions, _ = calibrate_model(checkpoint, data=f"folder:{tmp_path / 'new'}")
+    assert decisions.n == len(digits)
+    assert decisions.calibrated_on == f"test of folder:{tmp_path / 'new'}"
 
 
 def test_images_of_training_and_other_classes_are_refused(checkpoint, tmp_path):

@@ -11,8 +11,9 @@ import yaml
 
 from pixelbayes.cli.main import main
 from pixelbayes.core import bits_per_dim
+from pixelbayes.data import load_dataset, write_png
 from pixelbayes.evaluation import mcnemar, mean_estimate, paired_difference
-from pixelbayes.models import PixelBayes
+from pixelbayes.models import Ensemble, PixelBayes
 from pixelbayes.workflows.compare import compare
 from pixelbayes.workflows.evaluation_data import training_data
 
@@ -101,3 +102,31 @@ def test_compare_shows_tables_or_json_and_writes_nothing(
     assert [model["name"] for model in found["models"]] == ["run-0.1", "other"]
     assert {"accuracy", "mcnemar_p", "bits_per_dim"} <= found["contrasts"][0].keys()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_code_lengths_are_compared_between_two_densities_only(other: Path, tmp_path: Path) -> None:
+    """An ensemble is none; its data are those that its members share."""
+    Ensemble([PixelBayes.load(RUN), PixelBayes.load(other)]).save(tmp_path / "both")
+    for pair in ([RUN, tmp_path / "both"], [tmp_path / "both", RUN]):
+        (contrast,) = compare(pair).contrasts
+        assert contrast.bits_per_dim is None
+    assert compare([RUN, other]).contrasts[0].bits_per_dim is not None
+
+
+@pytest.fixture
+def new_digits(tmp_path: Path) -> Path:
+    """A folder of thirty digits, without splits."""
+    digits = load_dataset("digits", limit=60).split("test")
+    for label in range(10):
+        for number in (digits.labels == label).nonzero()[:3, 0].tolist():
+            write_png(digits.levels[number], tmp_path / "new" / f"{label}" / f"{number}.png")
+    return tmp_path / "new"
+
+
+def test_other_images_without_splits_are_compared_whole(other: Path, new_digits: Path) -> None:
+    found = compare([RUN, other], data=f"folder:{new_digits}")
+    assert (found.split, found.n) == ("test", 30)
+    assert sum("is taken whole" in note for note in found.notes) == 1
+    part = compare([RUN, other], data=f"folder:{new_digits}", split="train")
+    assert part.n < 30
+    assert not any("whole" in note for note in part.notes)

@@ -18,7 +18,7 @@ from pixelbayes.core import bits_per_dim
 from pixelbayes.data import BadFile, DatasetError, ImageFileError, read_images, write_png
 from pixelbayes.data.inputs import Conversions, ImageBatch, image_levels
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.models import Model, PixelBayes, Prediction
+from pixelbayes.models import Ensemble, Model, PixelBayes, Prediction
 from pixelbayes.workflows.inputs import find_inputs
 from pixelbayes.workflows.predict import Questions, answering, record_of
 from pixelbayes.workflows.records import Format, RecordWriter
@@ -85,6 +85,17 @@ def test_bits_per_dim_are_those_of_the_marginal(
 
     expected = bits_per_dim(tiny_model.score_samples(levels), 192).tolist()
     assert [row.bits_per_dim for row in rows] == pytest.approx(expected)
+
+
+def test_a_model_that_is_no_density_has_no_likelihoods_in_a_table(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    both = Ensemble([tiny_model, tiny_model])
+    (one,) = predict(both, [*photo_folder(1).iterdir()])
+    record = record_of(one, 1.0, Questions())
+    assert record["bits_per_dim"] is None
+    assert record["log_likelihood"] == dict.fromkeys(tiny_model.classes)
+    assert None not in record["log_posterior"].values()
 
 
 def test_a_temperature_changes_the_posterior_and_no_likelihood(

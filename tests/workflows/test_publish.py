@@ -14,6 +14,7 @@ import torch
 from pixelbayes.core import PixelCNN
 from pixelbayes.data import Resize
 from pixelbayes.models import Metadata, PixelBayes, hub
+from pixelbayes.training import TrainingConfig
 from pixelbayes.workflows import publish as module
 from pixelbayes.workflows.evaluate import evaluate_saved
 from pixelbayes.workflows.publish import PublishError, publish
@@ -80,6 +81,27 @@ def test_nothing_of_the_machine_is_shipped(evaluated: Path, tmp_path: Path) -> N
     assert recorded["config"]["data"]["data"] == "digits"
     assert recorded["config"]["data"]["limit"] == 40
     assert "machine" not in recorded
+
+
+def test_no_folder_of_data_or_of_other_models_is_shipped() -> None:
+    config = RunConfig(
+        data=DataConfig(data=f"folder:{HOME}/owls"),
+        training=TrainingConfig(init_from=f"{HOME}/runs/first", teacher="cpen455-onepass"),
+    )
+    command = f"pixelbayes train --data=folder:{HOME}/owls --teacher {HOME}/b --output={HOME}"
+    portable = module._portable(
+        {
+            "command": command,
+            "data": {"source": f"folder:{HOME}/owls", "left_out": [f"{HOME}/owls/x.png"]},
+        },
+        config,
+    )
+    assert "somebody" not in json.dumps(portable)
+    assert portable["command"] == "pixelbayes train --data=folder:owls --teacher b"
+    assert portable["data"] == {"source": "folder:owls", "left_out": ["x.png"]}
+    assert portable["config"]["data"]["data"] == "folder:owls"
+    assert portable["config"]["training"]["init_from"] == "first"
+    assert portable["config"]["training"]["teacher"] == "cpen455-onepass"
 
 
 def test_the_card_states_data_seed_results_and_limits(evaluated: Path, tmp_path: Path) -> None:

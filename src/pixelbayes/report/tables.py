@@ -224,9 +224,13 @@ def settings_rows(content: Mapping[str, Any], prefix: str = "") -> list[tuple[st
 
     >>> settings_rows({"optim": {"lr": 2e-4, "betas": [0.9, 0.95]}, "ema": None})
     [('optim.lr', '0.0002'), ('optim.betas', '0.9, 0.95'), ('ema', '-')]
+    >>> settings_rows({"members": [{"kind": "pixelcnn"}, {"kind": "resnet18"}]})
+    [('members.1.kind', 'pixelcnn'), ('members.2.kind', 'resnet18')]
     """
     rows: list[tuple[str, str]] = []
-    for key, value in content.items():
+    for key, given in content.items():
+        several = isinstance(given, (list, tuple)) and any(isinstance(it, Mapping) for it in given)
+        value: Any = {str(i): it for i, it in enumerate(given, start=1)} if several else given
         if isinstance(value, Mapping) and value:
             rows += settings_rows(value, f"{prefix}{key}.")
         else:

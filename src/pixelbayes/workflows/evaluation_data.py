@@ -179,7 +179,7 @@ def data_trained_on(
     """
     if run is not None:
         return run.config.data, run.split()
-    recorded = model.metadata.provenance.get("config", {}).get("data", {})
+    recorded = _recorded_data(model.metadata.provenance)
     if data is None and "data" not in recorded:
         raise EvaluationError(
             f"{folder} does not say which data it was trained on; name a source with --data"
@@ -194,6 +194,16 @@ def data_trained_on(
     ):
         record = recalled_record(trained_on)
     return trained_on, record
+
+
+def _recorded_data(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Data settings of a training, or, of an ensemble, those that all its members share."""
+    members = provenance.get("members")
+    if "config" in provenance or not isinstance(members, list) or not members:
+        data: Mapping[str, Any] = provenance.get("config", {}).get("data", {})
+        return data
+    first, *others = map(_recorded_data, members)
+    return first if all(other == first for other in others) else {}
 
 
 def other_record(folder: Path, data: DataConfig) -> SplitRecord | None:
@@ -211,7 +221,7 @@ def other_record(folder: Path, data: DataConfig) -> SplitRecord | None:
     if record is not None:
         return record
     provenance = read_description(checkpoint_folder(folder)).get("provenance", {})
-    recorded = provenance.get("config", {}).get("data", {})
+    recorded = _recorded_data(provenance)
     if "data" not in recorded:
         return None
     trained_on = DataConfig.from_plain(recorded, str(folder / DESCRIPTION), Reading.OLDER)

@@ -20,7 +20,10 @@ EXAMPLES = """
 """
 
 
-REPEATED = r"(run|provenance)\.data\.|run\.(versions|command|commit|machine|classes|data_sha256)"
+REPEATED = (
+    r"(run|provenance)\.data\.|run\.(versions|command|commit|machine|classes|data_sha256)"
+    r"|provenance\.members\.\d+\.(config\.(?!data\.data|seed)|data\.|versions|machine)"
+)
 """Lines of a model's description that say again, or at length, what others say."""
 
 
