@@ -145,7 +145,7 @@ def test_a_foreign_folder_is_measured_whole(here: Path) -> None:
     report = evaluate_saved("run", data="folder:other", samples_per_class=0)
     assert {name: split.n for name, split in report.splits.items()} == {"test": 18}
     assert report.temperature in (None, PixelBayes.load("run").temperature)
-    assert any("measured whole" in note for note in report.notes)
+    assert any("is taken whole" in note for note in report.notes)
     alone = evaluate_saved("run/best", data="folder:other", samples_per_class=0)
     assert alone.splits["test"].measures == report.splits["test"].measures
 
@@ -220,7 +220,10 @@ def test_where_the_images_of_the_training_are_gone_nobody_says_that_others_are_n
     assert any(
         NOT_AT_HAND in note for note in compare(["alone", "run"], data="folder:copied").notes
     )
-    with pytest.warns(DatasetWarning, match="not known whether any of them"):
+    with (
+        pytest.warns(DatasetWarning, match="is taken whole"),
+        pytest.warns(DatasetWarning, match="not known whether any of them"),
+    ):
         calibrate_model(
             "alone", data="folder:copied", false_alarm_rate=0.4, output=here / "calibrated"
         )
@@ -331,7 +334,8 @@ def test_a_model_is_not_calibrated_on_images_that_it_was_trained_on(
     new = [place for place, name in enumerate(inside.names) if name not in copied]
     found = model.log_likelihoods(inside.select(new).levels)
 
-    command = ["calibrate", "run", "--data", "folder:other", "--output", "calibrated", "--quiet"]
+    other = ["--data", "folder:other", "--split", "validation"]
+    command = ["calibrate", "run", *other, "--output", "calibrated", "--quiet"]
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert main(command) == 0
@@ -374,7 +378,7 @@ def test_models_are_not_compared_on_images_that_one_was_trained_on(here: Path) -
     inside = load_data_for(PixelBayes.load("run"), "folder:other").split("test")
     seen = {*inside.names} & {*copied}
     assert seen, "else the test says nothing"
-    found = compare(["run", "second"], data="folder:other")
+    found = compare(["run", "second"], data="folder:other", split="test")
     assert found.n == len(inside) - len(seen)
     assert any(f"trained on {len(seen)} of the {len(inside)}" in note for note in found.notes)
 

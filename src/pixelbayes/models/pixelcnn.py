@@ -222,7 +222,7 @@ class PixelBayes(TrainedNetwork[PixelCNN]):
 
         >>> from pixelbayes.models.base import Metadata
         >>> network = PixelBayes.build(NetworkConfig(features=160, blocks_per_stage=5), classes=2)
-        >>> about = Metadata(classes=("a", "b"), resize={}, log_prior=(0.0, 0.0))
+        >>> about = Metadata(classes=("a", "b"), resize={}, log_prior=(-0.6931471805599453,) * 2)
         >>> PixelBayes(network, about).images_at_a_time()
         20
         """

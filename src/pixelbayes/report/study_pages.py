@@ -174,10 +174,10 @@ def _shared_notes(results: Sequence[ModelResult]) -> list[str]:
         for name, group in grouped(some).items():
             seeds = [str(one.seed) for one in group]
             every = len(group) == len(grouped(results)[name])
-            yield name if every else f"{name}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+            yield name if every else f"{name} (seed{'s' * (len(seeds) > 1)} {', '.join(seeds)})"
 
     return [
-        note if len(some) == len(results) else f"{'; '.join(named(some))}: {note}"
+        note if len(some) == len(results) else f"{', '.join(named(some))}: {note}"
         for note, some in about.items()
     ]
 

@@ -48,7 +48,8 @@ def calibrate(
         data: Source of the images: digits, cpen455, cifar10, folder:PATH, csv:PATH or npz:PATH
             (default: as in training).
         data_dir: Where the files of cpen455 or cifar10 are (default: as in training).
-        split: Images to fit on (default: validation; of other data without splits all).
+        split: Images to fit on; of other data without splits all are taken where none is asked for
+            (default: validation).
         false_alarm_rate: Share of familiar images that may be called unlike the training data.
         output: Folder of the calibrated model (default: the model itself; of a shipped one a
             folder is needed).
