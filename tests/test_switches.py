@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pixelbayes import switches
 from pixelbayes.switches import warnings_held_back
 
 
@@ -71,3 +74,27 @@ def test_no_warning_of_another_thread_is_lost_meanwhile() -> None:
             end.set()
         assert all(one.result() is None for one in busy)
     assert list(warnings.filters) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_trains_though_a_thread_of_its_parent_was_at_it() -> None:
+    entered, done = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with switches.training_alone():
+            entered.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    entered.wait(60)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        with switches.training_alone():
+            os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0

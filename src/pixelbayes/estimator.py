@@ -166,7 +166,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 f"fit takes X and y, got {', '.join(unsupported)} as well; images have no weights: "
                 "repeat those that are to count more"
             )
-        with self._kept_if_it_fails():
+        with self._kept_if_it_fails(), training_alone():
             levels, y = self._images(X, y, reset=True)
             classes, labels = np.unique(y, return_inverse=True)
             source = self._source(classes)
@@ -203,7 +203,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         Raises:
             ValueError: If the first call does not name the classes, or y has others.
         """
-        with self._kept_if_it_fails():
+        with self._kept_if_it_fails(), training_alone():
             first = not hasattr(self, "model_")
             if first and classes is None:
                 raise PixelBayesError("the first call of partial_fit names all classes=")
@@ -311,22 +311,21 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         height, width, _ = self.form_.shape
         resize = Resize((height, width))
         config = self._config(epochs, seed, source)
-        with training_alone():
-            network = first_network(config, train, len(names), resize.size)
-            prior = tuple(uniform_log_prior(len(names)).tolist())
-            about = Metadata(classes=names, resize=asdict(resize), log_prior=prior)
-            if source is not None:
-                PixelBayes.take_over(network, names, source)  # type: ignore[arg-type]
-            start = PixelBayes(network, about)  # type: ignore[arg-type]
-            task = TrainingTask(start, config.optim, config.training, images=len(train), seed=seed)
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    outcome = fit(
-                        task, train, validation, folder=Path(folder), progress=bool(self.verbose)
-                    )
-                except RunStopped:  # by a signal, which a search must not take for a failed fit
-                    raise KeyboardInterrupt from None
-                model = load_model(folder)
+        network = first_network(config, train, len(names), resize.size)
+        prior = tuple(uniform_log_prior(len(names)).tolist())
+        about = Metadata(classes=names, resize=asdict(resize), log_prior=prior)
+        if source is not None:
+            PixelBayes.take_over(network, names, source)  # type: ignore[arg-type]
+        start = PixelBayes(network, about)  # type: ignore[arg-type]
+        task = TrainingTask(start, config.optim, config.training, images=len(train), seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                outcome = fit(
+                    task, train, validation, folder=Path(folder), progress=bool(self.verbose)
+                )
+            except RunStopped:  # by a signal, which a search must not take for a failed fit
+                raise KeyboardInterrupt from None
+            model = load_model(folder)
         assert isinstance(model, PixelBayes)
         if source is not None and source.classes == names:
             model = model.with_temperature(source.temperature)

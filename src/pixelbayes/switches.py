@@ -8,6 +8,7 @@ thread has for itself are those of our own code while it is inside (`undisturbed
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
@@ -35,6 +36,13 @@ AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 _lock = threading.Lock()
 _training = threading.RLock()
+if hasattr(os, "register_at_fork"):  # else a child waits for a thread that it does not have
+
+    def _new_locks() -> None:
+        global _lock, _training
+        _lock, _training = threading.Lock(), threading.RLock()
+
+    os.register_at_fork(after_in_child=_new_locks)
 _held: dict[Hashable, tuple[int, Undo]] = {}
 
 

@@ -14,6 +14,7 @@ from pixelbayes.evaluation.accuracy import (
     aurc,
     confusion_matrix,
     mcnemar,
+    per_class_accuracy,
     risk_coverage,
     selective_accuracy,
 )
@@ -28,6 +29,7 @@ SCORES = LOG_PROBA.max(dim=1).values
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "accuracy": (confusion_matrix, (LOG_PROBA.argmax(dim=1), LABELS, K)),
+    "of classes": (per_class_accuracy, (torch.tensor([[3, 1], [0, 2]]),)),
     "mcnemar": (mcnemar, (RIGHT, LABELS == 0)),
     "risk": (risk_coverage, (SCORES, RIGHT)),
     "selective": (selective_accuracy, (SCORES, RIGHT, -0.5)),
@@ -45,7 +47,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("integers", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize("integers", [np.int64, np.int32, np.uint8, np.uint16, np.uint64])
 def test_arrays_say_what_tensors_say(name: str, integers: type) -> None:
     function, given = FUNCTIONS[name]
     arrays = [one.numpy() if isinstance(one, torch.Tensor) else one for one in given]
@@ -57,6 +59,20 @@ def test_arrays_say_what_tensors_say(name: str, integers: type) -> None:
         assert torch.equal(found, expected)
     else:
         assert found == expected
+
+
+def test_arrays_of_other_machines_and_ones_that_nobody_may_write_are_read() -> None:
+    expected = calibration.log_loss(LOG_PROBA, LABELS)
+    swapped = LOG_PROBA.numpy().astype(">f4")
+    kept = LABELS.numpy().copy()
+    kept.flags.writeable = False
+    swapped.flags.writeable = False
+    assert calibration.log_loss(swapped, kept) == expected
+
+
+def test_names_of_classes_are_no_labels() -> None:
+    with pytest.raises(TypeError, match="an array of <U5; of classes pass their indices"):
+        calibration.log_loss(LOG_PROBA, np.array(["koala"] * N))
 
 
 def test_a_seed_may_be_an_integer_of_numpy() -> None:

@@ -14,6 +14,7 @@ import torch
 from pixelbayes.core import FUSIONS
 from pixelbayes.core.fusion import EarlyFusion
 from pixelbayes.models import CheckpointError, Ensemble, Metadata, PixelBayes, load_model, storage
+from pixelbayes.models.base import answers_digest
 
 METADATA = Metadata(
     classes=("a", "b", "c"),
@@ -251,3 +252,30 @@ def test_a_class_that_is_impossible_a_priori_is_kept(tiny_network, tmp_path):
 def test_a_prior_is_of_probabilities_that_sum_to_one(prior):
     with pytest.raises(ValueError, match="whose exponentials sum to one, got"):
         replace(METADATA, log_prior=prior)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"weights_sha256": None}, {"config": []}, {"config": {"members": 3}}]
+)
+def test_a_damaged_description_is_told_before_anything_is_asked_of_it(
+    tiny_network, tmp_path, damage
+):
+    model = PixelBayes(tiny_network(), METADATA)
+    Ensemble([model, model]).save(tmp_path)
+    answers_digest(tmp_path)
+    edit(tmp_path, **damage)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        answers_digest(tmp_path)
+
+
+def test_what_an_ensemble_answers_does_not_depend_on_where_its_members_come_from(
+    tiny_network, tmp_path
+):
+    digests = set()
+    for place, mirrored in ((1, False), (2, False), (3, True)):
+        metadata = replace(METADATA, provenance={"place": place})
+        inner = PixelBayes(tiny_network(), metadata)
+        pair = Ensemble([Ensemble([inner, inner], mirrored=mirrored), inner])
+        pair.save(tmp_path / str(place))
+        digests.add((answers_digest(tmp_path / str(place)), mirrored))
+    assert len(digests) == 2

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -96,6 +98,19 @@ def test_a_model_that_is_no_density_has_no_likelihoods_in_a_table(
     assert record["bits_per_dim"] is None
     assert record["log_likelihood"] == dict.fromkeys(tiny_model.classes)
     assert None not in record["log_posterior"].values()
+
+
+def test_a_class_that_the_prior_rules_out_has_no_number_in_a_table(
+    tiny_model: PixelBayes, photo_folder: MakeFolder
+) -> None:
+    prior = (-math.inf, math.log(0.5), math.log(0.5))
+    model = tiny_model.with_metadata(replace(tiny_model.metadata, log_prior=prior))
+    (one,) = predict(model, [*photo_folder(1).iterdir()])
+    record = record_of(one, 1.0, Questions())
+    assert [value is None for value in record["log_posterior"].values()] == [True, False, False]
+    text = io.StringIO()
+    RecordWriter(text, Format.JSONL).write([record])
+    assert json.loads(text.getvalue())["log_posterior"] == record["log_posterior"]
 
 
 def test_a_temperature_changes_the_posterior_and_no_likelihood(

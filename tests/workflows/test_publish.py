@@ -83,6 +83,25 @@ def test_nothing_of_the_machine_is_shipped(evaluated: Path, tmp_path: Path) -> N
     assert "machine" not in recorded
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("/home/me/owls", "owls"),
+        ("csv:/home/me/a.csv", "csv:a.csv"),
+        ("photos", "photos"),
+        ("folder:./photos", "folder:./photos"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("/", "/"),
+        ("and/or", "and/or"),
+        ("began with /home/me/runs/first, which was", "began with first, which was"),
+        ("/a/b/x.png (train): like /a/c/y.png (test)", "x.png (train): like y.png (test)"),
+        (r"began with C:\Users\me\first.", "began with first."),
+    ],
+)
+def test_of_paths_in_a_text_the_last_part_stays(text: str, kept: str) -> None:
+    assert module._without_places([{"note": text}]) == [{"note": kept}]
+
+
 def test_no_folder_of_data_or_of_other_models_is_shipped() -> None:
     config = RunConfig(
         data=DataConfig(data=f"folder:{HOME}/owls"),

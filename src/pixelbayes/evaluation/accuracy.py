@@ -94,6 +94,8 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
             f"{tuple(predicted.shape)} and {tuple(labels.shape)}"
         )
     for name, indices in (("predicted", predicted), ("labels", labels)):
+        if indices.is_floating_point() or indices.dtype == torch.bool:
+            raise TypeError(f"{name} are indices of classes, integers, got {indices.dtype}")
         outside = indices[(indices < 0) | (indices >= classes)]
         if len(outside):
             raise PixelBayesError(
@@ -104,6 +106,7 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(pairs.cpu(), minlength=classes * classes).view(classes, classes)
 
 
+@arrays_too
 def per_class_accuracy(confusion: Tensor) -> list[Estimate]:
     """Accuracy on the images of each class, from a confusion matrix.
 

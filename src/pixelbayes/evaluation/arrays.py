@@ -33,7 +33,15 @@ def _tensor(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, np.ndarray):
-        value = torch.as_tensor(np.ascontiguousarray(value))
+        if value.dtype.kind not in "biuf":
+            raise TypeError(
+                f"expected numbers, got an array of {value.dtype}; of classes pass their indices, "
+                "such as np.searchsorted(classes, labels)"
+            )
+        if value.ndim == 1 and value.dtype.kind in "iu":
+            value = value.astype(np.int64)
+        # In the order of this machine, and one that may be written to, or PyTorch warns.
+        value = torch.as_tensor(np.require(value, value.dtype.newbyteorder("="), ["C", "W"]))
     if isinstance(value, Tensor) and value.ndim == 1 and value.dtype in INTEGERS:
         return value.long()
     return value

@@ -7,10 +7,11 @@ from where those N came from, the set holds the true class with probability at l
 whatever the model [1].  The scores:
 
 * `lac`: -log p(y | x); the smallest sets on average [2];
-* `aps`: the probability of all classes more probable than y; sets that grow where the model is
-  unsure [3] and always hold the most probable class.  Of the random share of y itself, by which
-  the score of [3] is larger, nothing is taken: an image always gets the same set.  Taking all of
-  it would leave the surest images without a class, and need far larger sets for the others.
+* `aps`: the probability of all classes more probable than y, or as probable and before it; sets
+  that grow where the model is unsure [3] and always hold the most probable class.  Of the random
+  share of y itself, by which the score of [3] is larger, nothing is taken: an image always gets
+  the same set.  Taking all of it would leave the surest images without a class, and need far
+  larger sets for the others.
 
 A set of `lac` may be empty: no class is as probable as true classes were.  The tests check the
 sets against those of MAPIE's `SplitConformalClassifier`, which keeps a fitted object and draws
@@ -55,13 +56,15 @@ __all__ = [
 ]
 
 
+@arrays_too
 def lac_scores(log_proba: Tensor) -> Tensor:
     """-log p(y | x), float64 (N, K)."""
     return -log_proba
 
 
+@arrays_too
 def aps_scores(log_proba: Tensor) -> Tensor:
-    """Probability of all classes more probable than each class, float64 (N, K)."""
+    """Probability of the classes before each one, the most probable first, float64 (N, K)."""
     probability, order = log_proba.exp().sort(dim=1, descending=True, stable=True)
     of_others = probability.cumsum(dim=1).roll(1, dims=1)
     of_others[:, 0] = 0.0

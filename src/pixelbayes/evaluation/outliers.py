@@ -88,6 +88,7 @@ def likelihood_ratio(log_prob: Tensor, background: Tensor) -> Tensor:
     return background.double() - log_prob.double()
 
 
+@arrays_too
 def png_bits(levels: Tensor) -> Tensor:
     """Length of each image as a PNG of the highest compression, in bits, float64 (N,).
 

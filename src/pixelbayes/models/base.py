@@ -29,6 +29,7 @@ from pixelbayes.models.decision_verbs import DecisionVerbs
 from pixelbayes.models.decisions import Decisions
 from pixelbayes.models.sharing import download, is_hub_id, push, save_with_card
 from pixelbayes.models.storage import (
+    DESCRIPTION,
     CheckpointError,
     Metadata,
     Stored,
@@ -96,7 +97,10 @@ def answers_digest(folder: Path) -> str:
     weights, kind = str(description["weights_sha256"]), MODELS.get(kind_of(description))
     if kind is None or kind.weights_decide:
         return weights
-    deciding = {"weights": weights, "config": kind.deciding(description["config"])}
+    try:
+        deciding = {"weights": weights, "config": kind.deciding(description["config"])}
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / DESCRIPTION} is damaged: its config is none") from error
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

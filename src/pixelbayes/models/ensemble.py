@@ -183,7 +183,14 @@ class Ensemble(Model):
     @classmethod
     def deciding(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """All but where the members come from; see `Model.deciding`."""
-        members = [{**member, "provenance": None} for member in config["members"]]
+        members = [
+            {
+                **member,
+                "config": MODELS[member["kind"]].deciding(member["config"]),
+                "provenance": None,
+            }
+            for member in config["members"]
+        ]
         return {**config, "members": members}
 
     def to_stored(self) -> Stored:

@@ -106,7 +106,7 @@ class Metadata:
             raise PixelBayesError(
                 f"got {len(self.classes)} class names but a prior over {len(self.log_prior)}"
             )
-        total = math.fsum(map(math.exp, self.log_prior))
+        total = float(torch.tensor(self.log_prior, dtype=torch.float64).exp().sum())
         if not math.isclose(total, 1.0, rel_tol=PRIOR_TOLERANCE):
             raise PixelBayesError(
                 "log_prior is one log-probability per class whose exponentials sum to one, got "
@@ -237,9 +237,7 @@ def read(folder: Path) -> Stored:
     known.setdefault("decisions", None)  # nothing was calibrated
     if isinstance(prior := known.get("log_prior"), list):  # JSON has no number for log 0
         known["log_prior"] = [-math.inf if p is None else p for p in prior]
-    digest, config = description.get("weights_sha256"), description.get("config")
-    if not isinstance(config, dict) or not isinstance(digest, str):
-        raise CheckpointError(f"{path} is damaged: config or weights_sha256 is missing")
+    digest, config = description["weights_sha256"], description["config"]
     reading = Reading.CURRENT if version == VERSION else Reading.OLDER
     try:
         metadata = structure(Metadata, known, str(path), reading)
@@ -301,6 +299,9 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version}, this pixelbayes reads versions 1 to {VERSION}; "
             "install a newer pixelbayes"
         )
+    digest, config = description.get("weights_sha256"), description.get("config")
+    if not isinstance(config, dict) or not isinstance(digest, str):
+        raise CheckpointError(f"{path} is damaged: config or weights_sha256 is missing")
     return description
 
 

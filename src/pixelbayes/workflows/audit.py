@@ -23,12 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixelbayes.core.config import SMALLEST_SIDE
 from pixelbayes.data import (
     UNLABELLED,
     DatasetWarning,
     ImageDataset,
     LabelledImages,
     load_dataset,
+    open_source,
 )
 from pixelbayes.errors import PixelBayesError
 from pixelbayes.evaluation import held_out_temperatures
@@ -66,7 +68,7 @@ SMALL = RunConfig(
     training=TrainingConfig(epochs=12, patience=None, accuracy_images=0),
 )
 """What is trained on each fold: a network that two slow cores can train."""
-LARGEST_OF_FILES = (32, 32)
+SIZE_OF_FILES = (32, 32)
 """Size of images of a folder or table, which have none of their own."""
 FOLDS = 5
 SMALLEST_CLASS = 2  # images; a class of one would be missing where its image is left out
@@ -219,8 +221,8 @@ def audit_by_folds(
     Args:
         source: As for `labelled_images`.
         data_dir: Folder of the data.
-        image_size: Rows and columns; None: the source's own, where all images share one of at
-            most `LARGEST_OF_FILES`, which files of other sizes get.
+        image_size: Rows and columns; None: the source's own; of files the one that all share, or
+            `SIZE_OF_FILES` where they do not, or it is larger or too small for a network.
         folds: In how many parts the images are left out.
         config: What is trained; its data are not used.
         progress: See `Progress`.
@@ -228,12 +230,12 @@ def audit_by_folds(
     Raises:
         AuditError: If there are too few images of a class, or fewer than two folds.
         KeyboardInterrupt: If a signal stopped a training.
+        RunStopped: If the time limit of `config` did.
     """
     spec = _spec(source)
+    if image_size is None and spec.startswith(("folder:", "csv:")):
+        image_size = _size_of_files(spec)
     dataset = load_dataset(spec, data_dir=data_dir, image_size=image_size, allow_upscaling=True)
-    large = any(own > most for own, most in zip(dataset.image_size, LARGEST_OF_FILES, strict=True))
-    if image_size is None and large and spec.startswith(("folder:", "csv:")):
-        dataset = load_dataset(spec, image_size=LARGEST_OF_FILES, allow_upscaling=True)
     images, (rows, columns) = labelled_images(dataset), dataset.image_size
     table = out_of_fold(images, dataset.classes, config, folds=folds, progress=progress)
     prior = uniform_log_prior(len(dataset.classes))
@@ -329,6 +331,15 @@ def write_audit(folder: Path, found: Audit, *, shown: int) -> None:
         write_whole(staging / "audit.html", page)
 
 
+def _size_of_files(spec: str) -> tuple[int, int]:
+    """At which size small models see files."""
+    splits = open_source(spec).listing().splits.values()
+    sizes = {(rows, columns) for files in splits for rows, columns, _ in files.kinds()}
+    own = sizes.pop() if len(sizes) == 1 else SIZE_OF_FILES
+    fits = all(SMALLEST_SIDE <= side <= most for side, most in zip(own, SIZE_OF_FILES, strict=True))
+    return own if fits else SIZE_OF_FILES
+
+
 def _spec(source: str) -> str:
     """A folder may be given as it is."""
     return f"folder:{source}" if Path(source).is_dir() else source
@@ -368,8 +379,10 @@ def _trained(
     data = DataConfig(data=f"npz:{file}", near_duplicates="ignore")
     try:
         run = train(replace(config, data=data), scratch / "run", progress=False)
-    except RunStopped:  # by a signal; its state goes with the folder
-        raise KeyboardInterrupt from None
+    except RunStopped as stopped:
+        if stopped.reason != "signal":
+            raise
+        raise KeyboardInterrupt from None  # its state goes with the folder
     return load_model(run.best)
 
 

@@ -10,6 +10,7 @@ Units: log-probabilities in nats per image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,11 @@ def record_of(prediction: Prediction, temperature: float, questions: Questions) 
             {"class": best["label"], "confidence": best["score"]}
             for best in best_classes(prediction, questions.top_k)
         ]
-    record["log_posterior"] = prediction.log_probabilities
+    # The prior may rule a class out, and JSON has no number for log 0.
+    record["log_posterior"] = {
+        name: None if value == -math.inf else value
+        for name, value in prediction.log_probabilities.items()
+    }
     record["log_likelihood"] = prediction.log_likelihoods
     if prediction.bits_per_dim is None:  # the model is no density
         record["log_likelihood"] = dict.fromkeys(prediction.log_likelihoods)

@@ -38,6 +38,7 @@ BUDGET = 8_000_000  # bytes of all shipped models: a wheel is downloaded by ever
 NAME = r"[a-z0-9][a-z0-9-]*"
 MACHINE_ONLY = ("machine", "command")  # of the provenance; `platform` is among the versions
 FOLDERS = ("--data-dir", "--output")  # options that say nothing to anyone else
+FOLDERS_OF_A_PATH = re.compile(r"(?<![\w./\\])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\]+[\\/])+")
 ROLES = {
     DEFAULT: "This is the classifier that `pixelbayes.load()`, `pixelbayes predict`, `explain` and "
     f"`app` use where no model is named; to draw, complete, score and compress it is {DENSITY}.",
@@ -145,7 +146,7 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
             header=header,
             results=results,
             temperature=None if report.temperature is None else temperature_sentence(report),
-            notes=[note.replace(run.config.data.data, data) for note in report.notes],
+            notes=_without_places(report.notes),
             decisions=model.decisions,
             unlike_by=UNLIKE_BY,
         )
@@ -215,17 +216,20 @@ def _portable_command(command: str) -> str:
 
 def _without_place(text: str) -> str:
     """The last part of an absolute path, also of one behind `folder:` or `--option=`."""
-    start, path = re.fullmatch(r"((?:--?[\w-]+=)?(?:\w+:)?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    return start + PurePath(path).name if PurePath(path).is_absolute() else text
+    start = re.match(r"(--?[\w-]+=)?((folder|csv|npz):)?", text)
+    path = PurePath(text[start.end() :] if start else text)
+    return f"{start[0] if start else ''}{path.name}" if path.is_absolute() and path.name else text
 
 
 def _without_places(content: Any) -> Any:
-    """The same for every text in plain values."""
+    """Every text in plain values without the folders of absolute paths."""
     if isinstance(content, Mapping):
         return {key: _without_places(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [_without_places(value) for value in content]
-    return _without_place(content) if isinstance(content, str) else content
+    if isinstance(content, str):
+        return FOLDERS_OF_A_PATH.sub("", content)
+    return content
 
 
 def _main() -> None:

@@ -61,7 +61,8 @@ def predict(
     bits_per_dim (code length under p(x)), confidence, temperature, unlike_training, and for each
     class log_posterior[NAME], log p(class | image), and log_likelihood[NAME], log p(image | class),
     both in nats per image.  A model without likelihood, as a ResNet-18 or an ensemble, leaves
-    bits_per_dim and log_likelihood empty.  Percentages are probabilities at the temperature.
+    bits_per_dim and log_likelihood empty, a class that the prior rules out its log_posterior.
+    Percentages are probabilities at the temperature.
 
     Files are decoded before anything is written: if some cannot be read, they are listed and there
     is no table.  Rows are written while they are computed, to FILE.partial until all are there.

@@ -109,7 +109,7 @@ class StudyDirectory:
         self._write_state({**self._state(), **state, "missing": list(missing)})
 
     def replace_files(self, files: Sequence[Path]) -> None:
-        """Removes pages, tables and figures of an earlier call that this one has not written.
+        """Removes tables and figures of an earlier call that this one has not written.
 
         Args:
             files: All that it has written.

@@ -25,7 +25,6 @@ from pixelbayes.workflows.resuming import (
     require_unfinished,
 )
 from pixelbayes.workflows.runs import BEFORE_TRAINING, INFO, Run, is_locked, is_new
-from pixelbayes.workflows.study.cache import digest
 from pixelbayes.workflows.study.config import (
     CheckpointConfig,
     EnsembleConfig,
@@ -265,6 +264,10 @@ class _UntrainedTrial(Trial):
         """Digests of the models that it is made of; None for what is not there yet."""
 
     @abstractmethod
+    def _temperatures(self) -> list[float | None]:
+        """Their temperatures."""
+
+    @abstractmethod
     def _model(self) -> Model:
         """The model.
 
@@ -291,8 +294,8 @@ class _UntrainedTrial(Trial):
         )
 
     def _is_made_of(self, noted: Mapping[str, Any]) -> bool:
-        settings = self.settings()
-        same = noted.get("settings", settings) == settings  # older: not noted
+        now = {"settings": self.settings(), "temperatures": self._temperatures()}
+        same = all(noted.get(name, it) == it for name, it in now.items())  # older: not noted
         return same and noted.get("weights") == self._weights()
 
     def make(
@@ -304,6 +307,7 @@ class _UntrainedTrial(Trial):
             **provenance(),
             **model.metadata.provenance,
             "weights": self._weights(),
+            "temperatures": self._temperatures(),
             "settings": self.settings(),
             "status": "finished",
             "ended": now(),
@@ -336,13 +340,15 @@ class EnsembleTrial(_UntrainedTrial):
 
     def _weights(self) -> list[str | None]:
         folders = [path / BEST for path in self.members]
-        return [_calibrated(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+        return [answers_digest(f) if (f / DESCRIPTION).is_file() else None for f in folders]
+
+    def _temperatures(self) -> list[float | None]:
+        folders = [path / BEST for path in self.members]
+        return [_temperature(f) if (f / DESCRIPTION).is_file() else None for f in folders]
 
 
-def _calibrated(checkpoint: Path) -> str:
-    """SHA-256 of what decides a checkpoint's log p(x | y), and its temperature."""
-    temperature = read_description(checkpoint).get("temperature")
-    return digest({"answers": answers_digest(checkpoint), "temperature": temperature})
+def _temperature(checkpoint: Path) -> float | None:
+    return read_description(checkpoint).get("temperature")
 
 
 def _is_there(member: Path) -> bool:
@@ -386,7 +392,10 @@ class CheckpointTrial(_UntrainedTrial):
         return load(self.config.checkpoint)
 
     def _weights(self) -> list[str | None]:
-        return [_calibrated(checkpoint_folder(find_model(self.config.checkpoint)))]
+        return [answers_digest(checkpoint_folder(find_model(self.config.checkpoint)))]
+
+    def _temperatures(self) -> list[float | None]:
+        return [_temperature(checkpoint_folder(find_model(self.config.checkpoint)))]
 
 
 def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
