@@ -216,7 +216,7 @@ def hybrid_task(epochs: int = 5, accuracy_every: int = 2) -> TrainingTask:
     """So strong that bits/dim rise while the loss falls."""
     return TrainingTask(
         PixelBayes(network(fusion="late", dropout=0.0), METADATA),
-        OptimConfig(lr=0.02),
+        OptimConfig(lr=0.003),
         TrainingConfig(
             batch_size=16,
             epochs=epochs,
