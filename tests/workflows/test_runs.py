@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from pixelbayes.errors import PixelBayesError
 from pixelbayes.training import OptimConfig, TrainingConfig
 from pixelbayes.training.metrics import write_metrics
 from pixelbayes.workflows import DataConfig, NetworkConfig, Run, RunConfig, RunError
+from pixelbayes.workflows.runs import locked
 from pixelbayes.workflows.train import train
 
 UNUSUAL = RunConfig(
@@ -151,3 +153,18 @@ def test_half_a_file_of_a_run_is_damage_and_not_other_settings(
     cut_in_half(run.path / name)
     with pytest.raises(PixelBayesError, match=message):
         Run.open(run.path)
+
+
+@pytest.mark.parametrize("change", ["mkdir", "open"])
+def test_a_directory_that_cannot_be_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    pytest.importorskip("fcntl", reason="locks of POSIX systems")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, change, full)
+    with pytest.raises(OSError, match="free some space") as raised, locked(tmp_path / "run"):
+        pass
+    assert raised.value.filename == str(tmp_path / "run")

@@ -24,7 +24,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelbayes.io import PARTIAL, FormatError, Reading, read_json, write_json, write_whole
+from pixelbayes.io import (
+    PARTIAL,
+    FormatError,
+    Reading,
+    naming,
+    read_json,
+    write_json,
+    write_whole,
+)
 from pixelbayes.training.metrics import Criterion, columns, criterion_of, read_metrics
 from pixelbayes.workflows.config import (
     DataConfig,
@@ -266,14 +274,17 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         RunError: If another call is at work there.
+        OSError: If there can be no such directory; it names the directory.
     """
     try:
         import fcntl
     except ImportError:  # not a POSIX system
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
+    with naming(folder, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
