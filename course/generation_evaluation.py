@@ -48,12 +48,12 @@ def evaluate(argv: Sequence[str] | None) -> None:
         channels=model.channels,
         resize=Resize(size=PROTOCOL.reference_size),
     )
+    real = None if tables is None else floor_images(model, tables, options.seed)
     samples = generate(
         model, count=PROTOCOL.per_class, seed=options.seed, batch_size=options.batch_size
     )
     write_images(samples, model, options.output)
     print(f"written: {len(samples.levels)} images in {options.output}")
-    real = None if tables is None else floor_images(model, tables, options.seed)
     features = Features(FIDInception.load(options.fid_weights))
     for result in score(
         PROTOCOL, features, generated=samples.levels, reference=reference, real=real

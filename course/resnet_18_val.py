@@ -11,6 +11,7 @@ its predictions.  A ResNet-18 is too large to ship, so it has to be trained firs
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ from course_data import (
 from pixelbayes.data import UNLABELLED
 from pixelbayes.evaluation import accuracy
 from pixelbayes.models import ResNetClassifier
-from pixelbayes.workflows.config import DataConfig, RunConfig
+from pixelbayes.workflows.config import DataConfig, RunConfig, RunError
 from pixelbayes.workflows.loading import load_data_for
 from pixelbayes.workflows.shipped import find_shipped
 from pixelbayes.workflows.train import train
@@ -54,9 +55,11 @@ def evaluate(argv: Sequence[str] | None) -> None:
     if options.mode == "train":
         train_resnet(options, folder)
     elif not options.model.exists():
+        default = parser().get_default("model")
+        place = "" if options.model == default else f" --model {shlex.quote(str(options.model))}"
         raise FileNotFoundError(
-            f"no ResNet-18 in {options.model}; train it with: {sys.argv[0]} -i {options.data_dir} "
-            "-m train"
+            f"no ResNet-18 in {options.model}; train it with: python {sys.argv[0]} "
+            f"-i {shlex.quote(str(options.data_dir))} -m train{place}"
         )
     classifier = ResNetClassifier.load(options.model)
     for split in ("train", "validation") if options.mode == "train" else (options.mode,):
@@ -102,7 +105,12 @@ def train_resnet(options: argparse.Namespace, folder: Path) -> None:
         data=DataConfig(data="cpen455", data_dir=str(folder)),
         training=replace(setting.training, **changes),
     )
-    train(config, options.model, resume=options.resume)
+    try:
+        train(config, options.model, resume=options.resume)
+    except RunError as error:  # it speaks of the options of `pixelbayes train`
+        reason = str(error).partition(";")[0]
+        way = "" if options.resume else "continue it with --resume, or "
+        raise RunError(f"{reason}; {way}choose another --model") from error
 
 
 def report(

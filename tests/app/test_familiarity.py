@@ -50,6 +50,26 @@ def test_an_image_far_outside_is_unlike_and_at_the_end_of_the_picture(calibrated
     assert place(model, 0.0, levels[0]).at == 0.0
 
 
+def test_at_the_ends_nothing_is_claimed_that_was_not_kept(calibrated):
+    """Of the scores every fortieth is kept: below the second nobody knows how many there are."""
+    model, log_prob, levels = calibrated
+    ordered = log_prob.sort(descending=True).values
+    said = [place(model, float(log_prob), levels[0]).share_of_shorter for log_prob in ordered]
+    inside = [text for text in said if text[0].isdigit()]
+    assert said[1] == "less than 2.5%"
+    assert said[-2] == "more than 97.5%"
+    assert len(inside) >= 0.9 * IMAGES
+    assert place(model, 0.0, levels[0]).share_of_shorter == "none"
+    assert place(model, 100 * float(log_prob.min()), levels[0]).share_of_shorter == "all"
+    found = place(model, float(ordered[IMAGES // 2]), levels[0])
+    quantiles = model.decisions.outliers["likelihood"].quantiles
+    ends = [bits_per_dim(-torch.tensor(quantiles[i]).double(), model.dims) for i in (1, -2)]
+    for left, width, height in found.bars:
+        right = found.low + (left + width) * (found.high - found.low)
+        if right <= ends[0] or found.low + left * (found.high - found.low) >= ends[1]:
+            assert height == pytest.approx(0.0, abs=1e-12)
+
+
 def test_the_bars_fill_the_picture_and_the_highest_is_one(calibrated):
     model, log_prob, levels = calibrated
     bars = place(model, float(log_prob[0]), levels[0]).bars

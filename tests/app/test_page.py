@@ -22,9 +22,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixelbayes.app.server import _launched
+from pixelbayes.cli.commands.app import _ended_by_signals
 from pixelbayes.cli.main import main
 from pixelbayes.core import PixelCNN, PixelCNNConfig
 from pixelbayes.data import Resize
+from pixelbayes.errors import PixelBayesError
 from pixelbayes.models import Metadata, PixelBayes
 
 without_gradio = pytest.mark.skipif(
@@ -138,6 +141,29 @@ def test_a_number_that_is_no_port_gets_a_sentence(
 ) -> None:
     assert main(["app", str(model), "--port", port]) == 2
     assert f"--port is a number from 1 to 65535, got {port}" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_while_the_model_loads_gets_the_same_sentence() -> None:
+    class Taken:
+        def launch(self, **_: object) -> None:
+            raise OSError("Cannot find empty port in range: 7860-7860.")
+
+    with pytest.raises(
+        PixelBayesError, match=r"127\.0\.0\.1:7860 cannot .* another port with --port"
+    ):
+        _launched(Taken(), "127.0.0.1", 7860, share=False)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_what_ends_the_page_from_outside_lets_it_clean_up(name: str) -> None:
+    if not hasattr(signal, name):
+        pytest.skip("this system has no such signal")
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as raised, _ended_by_signals():
+        signal.raise_signal(number)
+    assert raised.value.code == 128 + number
+    assert signal.getsignal(number) is before
 
 
 def test_another_address_comes_with_a_word(

@@ -41,8 +41,8 @@ def test_the_model_may_stand_before_the_one_image(model, image, capsys):
 
 def test_a_folder_gets_numbers_and_pictures(model, image, tmp_path, capsys):
     why = tmp_path / "why"
-    arguments = ["explain", image, "--model", model, "--output", str(why), "--draws", "1"]
-    assert main([*arguments, "--counterfactual", "--json"]) == 0
+    arguments = ["explain", image, "--model", model, "--output", str(why), "--counterfactual"]
+    assert main([*arguments, "--draws", "1", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert json.loads((why / "explanation.json").read_text("utf-8")) == shown
     names = {file.name for file in why.iterdir()}
@@ -50,10 +50,23 @@ def test_a_folder_gets_numbers_and_pictures(model, image, tmp_path, capsys):
     assert names == {"explanation.json", "explanation.png"} | drawn
     assert main(arguments) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert main([*arguments, "--overwrite"]) == 0
+    assert main([*arguments[:-1], "--overwrite"]) == 0
     assert {file.name for file in why.iterdir()} == {"explanation.json", "explanation.png"}
 
 
 def test_an_unknown_class_is_told_with_those_there_are(model, image, capsys):
     assert main(["explain", image, "--model", model, "--class", "dog"]) == 2
     assert "koala, pizza, sea lion" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--draws", "--seed"])
+def test_what_no_counterfactual_needs_is_refused(model, image, capsys, option):
+    assert main(["explain", str(image), "--model", str(model), option, "3"]) == 2
+    assert f"{option} say how the image is drawn anew" in capsys.readouterr().err
+
+
+def test_the_answer_is_not_compared_with_itself(model, image, capsys):
+    assert main(["explain", str(image), "--model", str(model), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["class"]
+    assert main(["explain", str(image), "--model", str(model), "--against", answer]) == 2
+    assert "it is the model's answer: name both, or another one" in capsys.readouterr().err

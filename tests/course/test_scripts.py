@@ -236,6 +236,21 @@ def test_the_resnet_asks_to_be_trained_first(script: Script, capsys: Capture) ->
 
 
 @pytest.mark.usefixtures("shelf", "course_data")
+def test_the_resnet_speaks_of_its_own_options(
+    script: Script, capsys: Capture, tmp_path: Path
+) -> None:
+    run = script("resnet_18_val").main
+    assert run(["--model", "runs/other one"]) == 2
+    assert "python " in (said := capsys.readouterr().err)
+    assert said.endswith("-m train --model 'runs/other one'\n")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text("{}")
+    assert run(["-m", "train", "--model", str(tmp_path / "taken")]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("; continue it with --resume, or choose another --model\n")
+
+
+@pytest.mark.usefixtures("shelf", "course_data")
 def test_the_resnet_trains_and_then_predicts_the_test_images(
     script: Script, capsys: Capture
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_class_of_probability_zero_is_not_among_the_others(tiny_network, rando
 @pytest.mark.parametrize(
     ("label", "against", "error", "message"),
     [
-        (0, 0, ValueError, "got class 0 and the same"),
+        (0, 0, ValueError, "got class 0 on both sides"),
         (3, None, ValueError, "no class 3"),
         (0, 3, ValueError, "no class 3"),
         (1.7, None, TypeError, r"got 1\.7"),

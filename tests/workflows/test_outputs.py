@@ -298,3 +298,14 @@ def test_a_read_only_folder_is_named_by_the_path_that_was_asked_for(
     table = closed / "t.csv"
     assert main(["predict", model_dir, str(folder), "--output", str(table)]) == 2
     assert f"pixelbayes: error: {table}: Permission denied\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mark", ["run.json", "model.json"])
+@pytest.mark.parametrize("kind", [Kind.SAMPLES, Kind.EXPLANATION])
+def test_nothing_is_written_inside_a_run(tmp_path: Path, kind: Kind, mark: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / mark).touch()
+    for place in ("new", "deep/er/new"):
+        with pytest.raises(OutputExistsError, match=r"is inside .*run, a run or a model"):
+            require_free(tmp_path / "run" / place, kind, overwrite=True)
+    require_free(tmp_path / "beside", kind, overwrite=False)

@@ -32,6 +32,8 @@ class Place:
     """Whether it is called unlike the training data."""
     longer_than: float
     """Share of familiar images whose code is shorter."""
+    finest: float
+    """The smallest share that is known, and the largest is 1 less it."""
     n: int
     """How many familiar images there were."""
     alarms: float
@@ -41,6 +43,17 @@ class Place:
     """Ends of the picture, bits/dim."""
     bars: tuple[tuple[float, float, float], ...]
     """Left edge, width and height of each bar, as shares of the picture."""
+
+    @property
+    def share_of_shorter(self) -> str:
+        """Share of familiar images whose code is shorter, in words: the ends are not known."""
+        if self.longer_than in (0.0, 1.0):
+            return "all" if self.longer_than else "none"
+        if self.longer_than < self.finest:
+            return f"less than {self.finest:.1%}"
+        if self.longer_than > 1 - self.finest:
+            return f"more than {1 - self.finest:.1%}"
+        return f"{self.longer_than:.0%}"
 
     @property
     def at(self) -> float:
@@ -70,12 +83,15 @@ def place(model: Model, log_prob: float, levels: Tensor) -> Place | None:
     low = max(min(bits, quantiles[0]), quantiles[0] - BEYOND * span)
     high = min(max(bits, quantiles[-1]), quantiles[-1] + BEYOND * span)
     edges = np.linspace(low, high, BINS + 1)
-    counts = np.diff(np.interp(edges, quantiles, shares, left=0.0, right=1.0))
+    # How images lie before the second quantile and after the last but one, nobody has kept.
+    known = np.interp(edges, quantiles[1:-1], shares[1:-1])
+    counts = np.diff(known)
     heights = counts / counts.max()
     return Place(
         bits=bits,
         unlike=bool(decisions.is_unlike(-scores[:1], levels[None])[0]),
         longer_than=float(np.interp(bits, quantiles, shares, left=0.0, right=1.0)),
+        finest=float(shares[1]),
         n=rule.n,
         alarms=decisions.outlier_rule(UNLIKE_BY).false_alarm_rate,
         low=low,

@@ -89,9 +89,10 @@ def serving(
 
         page = build(shelf, limits)
         page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once)
-        _, url, _ = page.launch(
-            server_name=host,
-            server_port=port,
+        url = _launched(
+            page,
+            host,
+            port,
             share=False,
             quiet=True,
             inbrowser=open_browser,
@@ -144,6 +145,21 @@ def _reached_directly(host: str) -> None:
         os.environ[name] = ",".join([*known, "localhost", LOCALHOST, host])
 
 
+def _launched(page: Any, host: str, port: int, **options: Any) -> str:
+    try:
+        _, url, _ = page.launch(server_name=host, server_port=port, **options)
+    except OSError as error:  # taken since it was looked at
+        raise _taken(host, port, "it is taken") from error
+    return str(url)
+
+
+def _taken(host: str, port: int, reason: object) -> PixelBayesError:
+    return PixelBayesError(
+        f"{host}:{port} cannot be listened at ({reason}); choose another port with --port, or "
+        "another --host"
+    )
+
+
 def _require_free(host: str, port: int) -> None:
     if not 1 <= port <= LAST_PORT:
         raise PixelBayesError(f"--port is a number from 1 to {LAST_PORT}, got {port}")
@@ -153,7 +169,4 @@ def _require_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise PixelBayesError(
-            f"{host}:{port} cannot be listened at ({error.strerror}); choose another port with "
-            "--port, or another --host"
-        ) from error
+        raise _taken(host, port, error.strerror) from error

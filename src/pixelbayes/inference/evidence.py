@@ -167,8 +167,13 @@ def evidence_of_maps(
         others = [int(label_indices([against], classes))]
     if not others or others == [label]:
         raise PixelBayesError(
-            f"evidence is for one class and against another, got class {label} and "
-            f"{'no other that is possible' if not others else 'the same; name both, or only one'}"
+            "evidence is for one class and against another, got "
+            + (
+                f"class {label} on both sides; where the first is not named it is the model's "
+                "answer: name both, or another one"
+                if others
+                else f"class {label} and no other that is possible"
+            )
         )
     maps = maps.double()
     height, width = maps.shape[1:]

@@ -48,6 +48,8 @@ FIRST_RECORD = r'\[?\s*\{"path": "(?:[^"\\]|\\.)*", '
 """How a table in JSON or JSON Lines begins."""
 DIAGRAM = '<title id="title">Architecture of a class-conditional PixelCNN++</title>'
 LOOKED_AT = 4096  # characters of a file that are looked at
+MARKS = ("run.json", "model.json")
+"""Files by which a folder is known as a run or a model."""
 OF_A_RUN = ("run.json", "config.yaml", "model.json")
 
 
@@ -101,6 +103,13 @@ def require_free(
         OSError: If nothing can be written there: told before hours of work, not after.
     """
     require_writable(path)
+    if kind in (Kind.SAMPLES, Kind.EXPLANATION):
+        for place in path.absolute().parents:
+            if any((place / name).is_file() for name in MARKS):
+                raise OutputExistsError(
+                    f"{path} is inside {place}, a run or a model, which keeps what belongs to it; "
+                    f"choose another {option}"
+                )
     is_folder = kind in (Kind.SAMPLES, Kind.COURSE_SAMPLES, Kind.DECOMPRESSED, *FILES_OF)
     if not path.exists() or (is_folder and path.is_dir() and not any(path.iterdir())):
         return

@@ -55,6 +55,8 @@ def chosen_classes(model: Model, names: Sequence[str] | None) -> tuple[int, ...]
         )
     if names is None:
         return ()
+    if not names:
+        raise PixelBayesError(f"no class is named; there are: {', '.join(model.classes)}")
     if [*names] == [EVERY] and EVERY not in model.classes:
         return tuple(range(len(model.classes)))
     return tuple(dict.fromkeys(map(model.class_index, names)))

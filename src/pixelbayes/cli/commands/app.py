@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from pixelbayes.cli import terminal
@@ -60,13 +64,33 @@ def serve(
         )
     if not quiet:
         terminal.note("pixelbayes: loading; the first images are being drawn")
-    with serving(names, host=host, port=port, device=running_on, open_browser=open_) as url:
+    with (
+        _ended_by_signals(),
+        serving(names, host=host, port=port, device=running_on, open_browser=open_) as url,
+    ):
         terminal.show_text(url)
         sys.stdout.flush()  # a program that started the page waits for it
         if not quiet:
             terminal.note("pixelbayes: open this address in a browser; Ctrl-C ends it")
         while True:
             time.sleep(3600)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Ends as Ctrl-C does where the system or a closed terminal asks for it: uploads go then."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    alone = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, end) for number in numbers if alone}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 app = partial(command, serve, name="app", usage="[OPTIONS] [MODEL]", examples=EXAMPLES)

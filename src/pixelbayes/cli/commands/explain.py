@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pixelbayes.cli import terminal
 from pixelbayes.cli.commands.device import Device
 from pixelbayes.cli.commands.model import load_model, model_and_image
-from pixelbayes.cli.options import command
+from pixelbayes.cli.options import UsageError, command
 
 if TYPE_CHECKING:
     from pixelbayes.inference.counterfactual import Counterfactual
@@ -25,6 +25,8 @@ EXAMPLES = """
   pixelbayes explain photo.jpg --counterfactual --output why
 """
 
+DRAWS = 4  # of each part; each takes as long as drawing it
+
 
 def explain(
     *image: str,
@@ -32,8 +34,8 @@ def explain(
     class_: str | None = None,
     against: str | None = None,
     counterfactual: bool = False,
-    draws: int = 4,
-    seed: int = 0,
+    draws: int | None = None,
+    seed: int | None = None,
     output: Path | None = None,
     overwrite: bool = False,
     device: Device = "auto",
@@ -59,8 +61,8 @@ def explain(
         against: Class that it is compared with (default: the mixture of all others).
         counterfactual: Look for the smallest part of the image that, drawn anew under --against
             or the second most probable class, changes the answer; takes minutes.
-        draws: Of each part that is tried.
-        seed: Of the draws.
+        draws: Of each part that is tried, with --counterfactual (default: 4).
+        seed: Of the draws, with --counterfactual (default: 0).
         output: Folder for the picture and the numbers.
         overwrite: Replace an earlier explanation in that folder; other files are never replaced.
         device: Where the model runs; auto takes a GPU if there is one.
@@ -71,6 +73,12 @@ def explain(
     from pixelbayes.workflows.explain import described, write_explanation
     from pixelbayes.workflows.outputs import Kind, require_free
 
+    unread = [name for name, it in (("--draws", draws), ("--seed", seed)) if it is not None]
+    if unread and not counterfactual:
+        raise UsageError(
+            f"{' and '.join(unread)} say how the image is drawn anew, which --counterfactual does; "
+            "add it, or leave them out"
+        )
     named, source = model_and_image(model, image, "explain")
     if output is not None:
         require_free(output, Kind.EXPLANATION, overwrite=overwrite)
@@ -82,8 +90,8 @@ def explain(
             changed = loaded.counterfactual(
                 source,
                 against,
-                generator=seed,
-                draws=draws,
+                generator=0 if seed is None else seed,
+                draws=DRAWS if draws is None else draws,
                 progress=None if quiet else lambda tried: progress("parts tried", tried, tried),
             )
     if output is not None:

@@ -175,7 +175,7 @@ def _table(
 
 
 def _tell_what_percents_are(model: Model, coverage: float | None) -> None:
-    fitted = ", which was not fitted: see 'pixelbayes evaluate'"
+    fitted = ": none was fitted by 'pixelbayes evaluate', or none was better"
     terminal.note(
         f"percent: p(class | image) at temperature {model.temperature:.4g}"
         + (fitted if model.temperature == 1 else "")
