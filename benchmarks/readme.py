@@ -244,7 +244,8 @@ TABLES = (
         "efficiency",
         tuple(
             f"cpen455-efficiency/{name}"
-            for name in ("hybrid-10", "resnet18-10", "hybrid-50", "resnet18-50")
+            for images in ("10", "50", "250", "all")
+            for name in (f"hybrid-{images}", f"resnet18-{images}")
         ),
         (ACCURACY, LOG_LOSS, BITS),
     ),
@@ -254,6 +255,8 @@ TABLES = (
         (
             ("cpen455-efficiency/hybrid-10", "resnet18-10"),
             ("cpen455-efficiency/hybrid-50", "resnet18-50"),
+            ("cpen455-efficiency/hybrid-250", "resnet18-250"),
+            ("cpen455-efficiency/hybrid-all", "resnet18-all"),
         ),
     ),
     ResultsTable(
