@@ -48,7 +48,7 @@ FIRST_RECORD = r'\[?\s*\{"path": "(?:[^"\\]|\\.)*", '
 """How a table in JSON or JSON Lines begins."""
 DIAGRAM = '<title id="title">Architecture of a class-conditional PixelCNN++</title>'
 LOOKED_AT = 4096  # characters of a file that are looked at
-MARKS = ("run.json", "model.json")
+RUN_OR_MODEL = ("run.json", "model.json")
 """Files by which a folder is known as a run or a model."""
 OF_A_RUN = ("run.json", "config.yaml", "model.json")
 
@@ -105,7 +105,7 @@ def require_free(
     require_writable(path)
     if kind in (Kind.SAMPLES, Kind.EXPLANATION):
         for place in path.absolute().parents:
-            if any((place / name).is_file() for name in MARKS):
+            if any((place / name).is_file() for name in RUN_OR_MODEL):
                 raise OutputExistsError(
                     f"{path} is inside {place}, a run or a model, which keeps what belongs to it; "
                     f"choose another {option}"
