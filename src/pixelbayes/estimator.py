@@ -304,7 +304,7 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     ) -> None:
         """Trains the network, from a source's weights where there is one, and keeps the best."""
         from pixelbayes.training.engine import fit
-        from pixelbayes.training.errors import RunStopped
+        from pixelbayes.training.errors import interrupted_by_signals
         from pixelbayes.training.task import TrainingTask
 
         names = tuple(str(name) for name in self.classes_)
@@ -319,12 +319,10 @@ class PixelBayesClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         start = PixelBayes(network, about)  # type: ignore[arg-type]
         task = TrainingTask(start, config.optim, config.training, images=len(train), seed=seed)
         with tempfile.TemporaryDirectory() as folder:
-            try:
+            with interrupted_by_signals():  # which a search must not take for a failed fit
                 outcome = fit(
                     task, train, validation, folder=Path(folder), progress=bool(self.verbose)
                 )
-            except RunStopped:  # by a signal, which a search must not take for a failed fit
-                raise KeyboardInterrupt from None
             model = load_model(folder)
         assert isinstance(model, PixelBayes)
         if source is not None and source.classes == names:

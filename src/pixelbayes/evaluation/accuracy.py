@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError
-from pixelbayes.evaluation.arrays import arrays_too
+from pixelbayes.evaluation.arrays import arrays_too, require_indices
 from pixelbayes.evaluation.estimate import (
     Z_95,
     Estimate,
@@ -94,8 +94,7 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
             f"{tuple(predicted.shape)} and {tuple(labels.shape)}"
         )
     for name, indices in (("predicted", predicted), ("labels", labels)):
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise TypeError(f"{name} are indices of classes, integers, got {indices.dtype}")
+        require_indices(name, indices)
         outside = indices[(indices < 0) | (indices >= classes)]
         if len(outside):
             raise PixelBayesError(
@@ -240,7 +239,7 @@ def risk_coverage(confidence: Tensor, correct: Tensor) -> RiskCoverage:
         TypeError: If `correct` is not bool.
     """
     confidence, correct = _checked_confidence(confidence, correct)
-    level = confidence.unique(return_inverse=True)[1]
+    level = _levels(confidence)
     risk = _risks(level[None], correct[None])[0]
     n = len(risk)
     return RiskCoverage([(i + 1) / n for i in range(n)], risk.tolist())
@@ -264,7 +263,7 @@ def aurc(confidence: Tensor, correct: Tensor, *, seed: int) -> Estimate:
         ValueError, TypeError: As `risk_coverage`.
     """
     confidence, correct = _checked_confidence(confidence, correct)
-    level = confidence.unique(return_inverse=True)[1]
+    level = _levels(confidence)
     found = bootstrap(
         lambda drawn: 100 * _risks(level[drawn], correct[drawn]).mean(dim=1),
         len(confidence),
@@ -308,11 +307,17 @@ def selective_accuracy(
     return accuracy(number, len(confidence)), right
 
 
+def _levels(confidence: Tensor) -> Tensor:
+    """Which confidence each one is, int64, from the lowest, 0, on."""
+    level: Tensor = confidence.unique(return_inverse=True)[1]
+    return level
+
+
 def _risks(level: Tensor, correct: Tensor) -> Tensor:
     """Risk of the i surest images of each row for i = 1..N, (draws, N), float64.
 
     Args:
-        level: int64 from 0 on, (draws, N): which confidence it is, from the lowest on.
+        level: From `_levels`, (draws, N).
         correct: bool, (draws, N).
     """
     number = int(level.max()) + 1

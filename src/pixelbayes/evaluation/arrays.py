@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["arrays_too"]
+__all__ = ["arrays_too", "require_indices"]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -27,6 +27,16 @@ def arrays_too(function: Callable[Parameters, Result]) -> Callable[Parameters, R
         return function(*map(_tensor, args), **{name: _tensor(it) for name, it in kwargs.items()})
 
     return taking
+
+
+def require_indices(name: str, indices: Tensor) -> None:
+    """Refuses numbers that are no indices, whatever their values.
+
+    Raises:
+        TypeError: With `name`, what they are called.
+    """
+    if indices.is_floating_point() or indices.dtype == torch.bool:
+        raise TypeError(f"{name} are indices of classes, integers, got {indices.dtype}")
 
 
 def _tensor(value: Any) -> Any:

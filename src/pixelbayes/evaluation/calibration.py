@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from pixelbayes.errors import PixelBayesError, naming_extras
-from pixelbayes.evaluation.arrays import arrays_too
+from pixelbayes.evaluation.arrays import arrays_too, require_indices
 from pixelbayes.evaluation.estimate import (
-    DRAWN_TOGETHER,
     LOWER,
     UPPER,
     Estimate,
+    draws_at_a_time,
     mean_estimate,
     sums_by_group,
     with_replacement,
@@ -230,10 +230,10 @@ def _calibrated_errors(confidence: Tensor, index: Tensor, seed: int) -> Tensor:
     n, bins = len(index), int(index.max()) + 1
     generator = torch.Generator().manual_seed(seed)
     errors = []
-    for block in torch.arange(RESAMPLES).split(max(DRAWN_TOGETHER // n, 1)):
-        drawn = torch.rand((len(block), n), generator=generator, dtype=torch.float64)
+    for draws in draws_at_a_time(n, RESAMPLES):
+        drawn = torch.rand((draws, n), generator=generator, dtype=torch.float64)
         right = (drawn < confidence).double()
-        gaps = sums_by_group(index.expand(len(block), n), right - confidence, bins)
+        gaps = sums_by_group(index.expand(draws, n), right - confidence, bins)
         errors.append(100 * gaps.abs().sum(dim=1) / n)
     return torch.cat(errors)
 
@@ -314,8 +314,7 @@ def check_shapes(name: str, scores: Tensor, labels: Tensor) -> None:
             f"{name} must have shape (N, classes) and labels (N,) with N >= 1, got "
             f"{tuple(scores.shape)} and {tuple(labels.shape)}"
         )
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(f"labels are indices of classes, integers, got {labels.dtype}")
+    require_indices("labels", labels)
     outside = labels[(labels < 0) | (labels >= scores.shape[1])]
     if len(outside):
         raise PixelBayesError(

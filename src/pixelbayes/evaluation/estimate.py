@@ -205,8 +205,15 @@ def bootstrap(
 def with_replacement(n: int, resamples: int, seed: int) -> Iterator[Tensor]:
     """Indices of n of n examples, int64 (draws, n), of all `resamples` draws in blocks."""
     generator = torch.Generator().manual_seed(seed)
-    for block in torch.arange(resamples).split(max(DRAWN_TOGETHER // n, 1)):
-        yield torch.randint(n, (len(block), n), generator=generator)
+    for draws in draws_at_a_time(n, resamples):
+        yield torch.randint(n, (draws, n), generator=generator)
+
+
+def draws_at_a_time(n: int, resamples: int) -> Iterator[int]:
+    """Sizes of the blocks in which `resamples` draws of n numbers are made."""
+    most = max(DRAWN_TOGETHER // n, 1)
+    for first in range(0, resamples, most):
+        yield min(most, resamples - first)
 
 
 def sums_by_group(groups: Tensor, values: Tensor, number: int) -> Tensor:

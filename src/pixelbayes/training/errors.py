@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergedError", "RunStopped"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["DivergedError", "RunStopped", "interrupted_by_signals"]
 
 
 class DivergedError(RuntimeError):
@@ -39,3 +42,18 @@ class RunStopped(Exception):  # noqa: N818 (not an error: it was asked for)
 
     def __reduce__(self) -> tuple[type[RunStopped], tuple[str, int]]:
         return type(self), (self.reason, self.step)
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Where the state of a training is kept by nobody, a signal ends it as Ctrl-C ends others.
+
+    Raises:
+        KeyboardInterrupt: In place of `RunStopped` by a signal.
+    """
+    try:
+        yield
+    except RunStopped as stopped:
+        if stopped.reason != "signal":
+            raise
+        raise KeyboardInterrupt from None

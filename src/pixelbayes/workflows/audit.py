@@ -42,7 +42,8 @@ from pixelbayes.models import Model, load_model
 from pixelbayes.report import png_base64
 from pixelbayes.report.render import Doubtful, audit_html
 from pixelbayes.switches import undisturbed
-from pixelbayes.training import OptimConfig, RunStopped, TrainingConfig
+from pixelbayes.training import OptimConfig, TrainingConfig
+from pixelbayes.training.errors import interrupted_by_signals
 from pixelbayes.workflows.config import DataConfig, NetworkConfig, RunConfig
 from pixelbayes.workflows.evaluation_data import names_trained_on, training_record
 from pixelbayes.workflows.loading import load_data_for
@@ -377,12 +378,8 @@ def _trained(
     np.savez(file, classes=np.array([str(name) for name in classes]), **arrays)
     # Duplicates are the caller's to tell: here they have neither their names nor their place.
     data = DataConfig(data=f"npz:{file}", near_duplicates="ignore")
-    try:
+    with interrupted_by_signals():
         run = train(replace(config, data=data), scratch / "run", progress=False)
-    except RunStopped as stopped:
-        if stopped.reason != "signal":
-            raise
-        raise KeyboardInterrupt from None  # its state goes with the folder
     return load_model(run.best)
 
 

@@ -134,11 +134,10 @@ def calibrate_model(
             "thresholds hold for no others; choose another --split"
         )
     if not own:
-        remarks = [*whole_remarks(dataset), NOT_AT_HAND]
+        remarks, left_out = whole_remarks(dataset), [NOT_AT_HAND]
         if record is not None:
             dataset, left_out = without_trained(dataset, record, [split])
-            remarks = [*whole_remarks(dataset), *left_out]
-        for sentence in remarks:
+        for sentence in [*remarks, *left_out]:
             warnings.warn(sentence, DatasetWarning, stacklevel=3)
     decisions = calibrate(
         loaded, dataset, split=split, false_alarm_rate=false_alarm_rate, progress=progress

@@ -125,7 +125,7 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
     counts = report.data.get("splits", {})
     header, results = results_rows(report)
     rows, columns = model.image_size
-    data = _without_place(run.config.data.data)
+    config = _without_folder(run.config)
     return (
         environment("pixelbayes.models", str)
         .get_template("pretrained.md.jinja")
@@ -137,12 +137,12 @@ def card(name: str, model: Model, run: Run, report: Report) -> str:
             columns=columns,
             first_class=shlex.quote(model.classes[0]),
             network=plain(model.describe()),
-            data=data,
+            data=config.data.data,
             images=", ".join(f"{split['images']} {label}" for label, split in counts.items()),
             training=_training(run, about),
             command=_portable_command(str(about.get("command", ""))),
-            init_from=_without_folder(run.config).training.init_from,
-            settings=_without_folder(run.config).to_yaml(),
+            init_from=config.training.init_from,
+            settings=config.to_yaml(),
             header=header,
             results=results,
             temperature=None if report.temperature is None else temperature_sentence(report),

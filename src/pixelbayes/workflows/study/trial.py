@@ -260,12 +260,8 @@ class _UntrainedTrial(Trial):
     """A model that the study takes from checkpoints that are there."""
 
     @abstractmethod
-    def _weights(self) -> list[str | None]:
-        """Digests of the models that it is made of; None for what is not there yet."""
-
-    @abstractmethod
-    def _temperatures(self) -> list[float | None]:
-        """Their temperatures."""
+    def _checkpoints(self) -> list[Path]:
+        """What it is made of."""
 
     @abstractmethod
     def _model(self) -> Model:
@@ -293,10 +289,19 @@ class _UntrainedTrial(Trial):
             lacks=None if self._is_made_of(made_of) else "what it is made of has changed since",
         )
 
+    def _made_of(self) -> dict[str, Any]:
+        """What is noted of it; None stands for a checkpoint that is not there yet."""
+        there = [path if (path / DESCRIPTION).is_file() else None for path in self._checkpoints()]
+        return {
+            "weights": [path and answers_digest(path) for path in there],
+            "temperatures": [path and read_description(path).get("temperature") for path in there],
+            "settings": self.settings(),
+        }
+
     def _is_made_of(self, noted: Mapping[str, Any]) -> bool:
-        now = {"settings": self.settings(), "temperatures": self._temperatures()}
-        same = all(noted.get(name, it) == it for name, it in now.items())  # older: not noted
-        return same and noted.get("weights") == self._weights()
+        made_of = self._made_of()
+        same = all(noted.get(name, it) == it for name, it in made_of.items())  # older: not noted
+        return same and "weights" in noted
 
     def make(
         self, *, seconds: float | None, progress: bool, record: SplitRecord | None = None
@@ -306,9 +311,7 @@ class _UntrainedTrial(Trial):
         origin = {
             **provenance(),
             **model.metadata.provenance,
-            "weights": self._weights(),
-            "temperatures": self._temperatures(),
-            "settings": self.settings(),
+            **self._made_of(),
             "status": "finished",
             "ended": now(),
         }
@@ -338,17 +341,8 @@ class EnsembleTrial(_UntrainedTrial):
         members = [load_model(path / BEST) for path in self.members]
         return Ensemble(members, mirrored=self.mirrored)
 
-    def _weights(self) -> list[str | None]:
-        folders = [path / BEST for path in self.members]
-        return [answers_digest(f) if (f / DESCRIPTION).is_file() else None for f in folders]
-
-    def _temperatures(self) -> list[float | None]:
-        folders = [path / BEST for path in self.members]
-        return [_temperature(f) if (f / DESCRIPTION).is_file() else None for f in folders]
-
-
-def _temperature(checkpoint: Path) -> float | None:
-    return read_description(checkpoint).get("temperature")
+    def _checkpoints(self) -> list[Path]:
+        return [path / BEST for path in self.members]
 
 
 def _is_there(member: Path) -> bool:
@@ -391,11 +385,8 @@ class CheckpointTrial(_UntrainedTrial):
     def _model(self) -> Model:
         return load(self.config.checkpoint)
 
-    def _weights(self) -> list[str | None]:
-        return [answers_digest(checkpoint_folder(find_model(self.config.checkpoint)))]
-
-    def _temperatures(self) -> list[float | None]:
-        return [_temperature(checkpoint_folder(find_model(self.config.checkpoint)))]
+    def _checkpoints(self) -> list[Path]:
+        return [checkpoint_folder(find_model(self.config.checkpoint))]
 
 
 def trial_of(study: StudyConfig, folder: Path, name: str, seed: int) -> Trial:
